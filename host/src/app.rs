@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::collect::{self, Cause, Collector, Observer};
-use crate::config::{Config, Delivery};
+use crate::config::{self, Config, Delivery};
 use crate::deliver::cursor;
 use crate::deliver::encode::Limits;
 use crate::deliver::retry::Policy;
@@ -27,7 +27,8 @@ use crate::serve;
 use crate::status::{Board, SourceSeen};
 use crate::supervise;
 use crate::telemetry::{Metrics, QueryResult};
-use crate::tenancy::files::{self, Published, Tenants};
+use crate::tenancy::{Published, Tenants};
+use crate::tenancy::{cluster, files};
 
 /// How often the board is told how the sources are.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -43,10 +44,15 @@ pub struct App {
     deps: Arc<Deps>,
     sources: Vec<Arc<Source>>,
     discovery: discover::Static,
-    watcher: files::Watcher,
-    published: Published,
+    tenancy: Tenancy,
     listeners: serve::Bound,
     save_every: Duration,
+}
+
+/// Who watches the resources, and what it publishes.
+enum Tenancy {
+    Folder(Box<files::Watcher>, Published),
+    Cluster(Box<cluster::Watcher>, cluster::Seen),
 }
 
 /// Builds the program and runs it until `stop`.
@@ -78,7 +84,16 @@ impl App {
             None => cursor::Store::in_memory(),
         };
         let http = http::Client::new(&http::Config::default())?;
-        let (watcher, published) = files::open(config.tenants, SystemTime::now())?;
+        let tenancy = match config.tenants {
+            config::Tenants::Folder(tenants) => {
+                let (watcher, published) = files::open(tenants, SystemTime::now())?;
+                Tenancy::Folder(Box::new(watcher), published)
+            }
+            config::Tenants::Cluster(tenants) => {
+                let (watcher, seen) = cluster::open(cluster::client(&tenants).await?, &tenants);
+                Tenancy::Cluster(Box::new(watcher), seen)
+            }
+        };
         let runtime = runtime.await.context("the filters' engine")??;
         let metrics = Metrics::new();
         let deps = Deps {
@@ -96,8 +111,7 @@ impl App {
             deps: Arc::new(deps),
             discovery: discover::Static::new(config.sources.iter().cloned()),
             sources: config.sources,
-            watcher,
-            published,
+            tenancy,
             listeners,
             save_every: config.state.save_every,
         })
@@ -105,7 +119,7 @@ impl App {
 
     /// Runs until `stop`: then ticks in flight end, the cursors are saved, and the listeners close.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let App { deps, sources, discovery, watcher, published, listeners, save_every } = self;
+        let App { deps, sources, discovery, tenancy, listeners, save_every } = self;
         let (public, private) = (listeners.public_address()?, listeners.debug_address()?);
         info!(%public, debug = %private, sources = sources.len(), "Sluice is running");
 
@@ -117,8 +131,27 @@ impl App {
 
         // What ends with the signal.
         let mut feeding = JoinSet::new();
-        feeding.spawn(watcher.run(stop.clone()));
-        feeding.spawn(tell_tenants(deps.clone(), published.tenants, stop.clone()));
+        let published = match tenancy {
+            Tenancy::Folder(watcher, published) => {
+                feeding.spawn(watcher.run(stop.clone()));
+                feeding.spawn(tell_tenants(deps.clone(), published.tenants.clone(), stop.clone()));
+                published
+            }
+            Tenancy::Cluster(watcher, seen) => {
+                feeding.spawn(watcher.run(stop.clone()));
+                let (deps, mut tenants, stop) = (deps.clone(), seen.published.tenants.clone(), stop.clone());
+                feeding.spawn(async move {
+                    // Nothing is known before the first complete list.
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        changed = tenants.changed() => if changed.is_err() { return },
+                    }
+                    tenants.mark_changed();
+                    tell_tenants(deps, tenants, stop).await;
+                });
+                seen.published
+            }
+        };
         feeding.spawn(tell_sources(deps.clone(), sources, stop.clone()));
 
         let groups = discovery.groups();

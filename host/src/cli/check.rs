@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use crate::config::{self, Config, Invalid};
 use crate::document::{self, GoDuration, Path, Problem};
 use crate::model::{Endpoint, Tenant};
-use crate::tenancy::files::{Tenants, list, text};
+use crate::tenancy::files::{list, text};
 use crate::tenancy::secrets::{Folder, Secrets, Unchecked};
-use crate::tenancy::{self, Policy, Review};
+use crate::tenancy::{self, Policy, Review, Tenants};
 
 /// Selectors shown of one resource; the rest are counted.
 const SELECTORS_SHOWN_MAX: usize = 10;
@@ -59,10 +59,15 @@ pub(super) fn run(args: &Args) -> ExitCode {
     if let Some(path) = &args.config
         && let Some(config) = findings.config(Config::load(path))
     {
-        if files.is_empty() {
-            files.push(config.tenants.folder);
-        }
-        site = Site { policy: config.tenants.policy, secrets: Box::new(Folder(config.tenants.secrets)) };
+        site = match config.tenants {
+            config::Tenants::Folder(tenants) => {
+                if files.is_empty() {
+                    files.push(tenants.folder);
+                }
+                Site { policy: tenants.policy, secrets: Box::new(Folder(tenants.secrets)) }
+            }
+            config::Tenants::Cluster(cluster) => Site { policy: cluster.policy, ..site },
+        };
     }
     for file in &files {
         findings.path(file, &site);

@@ -4,6 +4,7 @@
 //! arguments. Never: work of its own; it reads, calls and prints.
 
 mod check;
+mod crd;
 pub mod demo;
 mod run;
 
@@ -27,10 +28,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run with a configuration file and a folder of MetricAccess files.
+    /// Run with a configuration file, on a folder of MetricAccess files or on a cluster's.
     Run(run::Args),
     /// Check MetricAccess files and configurations without running.
     Check(check::Args),
+    /// Print the CustomResourceDefinition of MetricAccess, to be applied to a cluster.
+    Crd,
     /// Show the main job on this machine: a source, two teams, a line per tick.
     Demo(demo::Args),
 }
@@ -53,6 +56,7 @@ where
     match cli.command {
         Command::Run(args) => run::run(&args, app),
         Command::Check(args) => check::run(&args),
+        Command::Crd => crd::run(),
         Command::Demo(args) => demo(args, app),
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::sources::{base_url, label_set, sources};
-use super::{Config, Delivery, Filters, Listen, Log, State, file};
+use super::{Config, Delivery, Filters, Listen, Log, State, Tenants, file};
 use crate::deliver::encode::{REQUEST_BYTES_HARD_MAX, REQUEST_BYTES_MAX, REQUEST_SAMPLES_MAX};
 use crate::document::{ByteSize, GoDuration, Path, Problem, nearest};
 use crate::model::is_label_name;
@@ -56,6 +56,7 @@ pub(super) fn config(file: file::File, folder: &FilePath, found: &mut Vec<Proble
         sources: given,
         source_label,
         tenants,
+        kubernetes,
         secrets,
         endpoints,
         limits,
@@ -66,15 +67,49 @@ pub(super) fn config(file: file::File, folder: &FilePath, found: &mut Vec<Proble
     let sources = sources(given, found);
     let endpoints = endpoint_map(endpoints, found);
     let policy = policy(source_label, limits, labels, isolation, endpoints, found);
-    let secrets = secrets.map_or_else(|| SECRETS_FOLDER.into(), |s| s.folder);
-    let tenants =
-        tenancy::files::Config { folder: folder.join(tenants.folder), secrets: folder.join(secrets), policy };
+    let tenants = tenants_of(tenants, secrets, kubernetes, policy, folder, found);
     let delivery = delivery(&file.delivery, found);
-    let state = state(file.state, folder, found);
+    let state = state(file.state, tenants.as_ref(), folder, found);
     let listen = listen(&file.listen, found);
     let filters = filters(&file.filters, found);
     let log = log(file.log, found);
-    Some(Config { sources, tenants, delivery, state, listen: listen?, filters, log })
+    Some(Config { sources, tenants: tenants?, delivery, state, listen: listen?, filters, log })
+}
+
+/// The resources are in a folder, or in a cluster.
+fn tenants_of(
+    tenants: Option<file::Tenants>,
+    secrets: Option<file::Secrets>,
+    kubernetes: Option<file::Kubernetes>,
+    policy: Policy,
+    folder: &FilePath,
+    found: &mut Vec<Problem>,
+) -> Option<Tenants> {
+    let root = Path::root();
+    match (tenants, kubernetes) {
+        (Some(tenants), None) => {
+            let secrets = secrets.map_or_else(|| SECRETS_FOLDER.into(), |s| s.folder);
+            let (tenants, secrets) = (folder.join(tenants.folder), folder.join(secrets));
+            Some(Tenants::Folder(tenancy::files::Config { folder: tenants, secrets, policy }))
+        }
+        (None, Some(given)) => {
+            if secrets.is_some() {
+                let cure = "remove it; in a cluster Secrets are read from the resource's own namespace";
+                found.push(Problem::error(root.key("secrets"), "does not go with kubernetes", cure));
+            }
+            super::kubernetes::cluster(given, policy, folder, found).map(Tenants::Cluster)
+        }
+        (Some(_), Some(_)) => {
+            let cure = "keep tenants for a folder of resources, or kubernetes for a cluster's";
+            found.push(Problem::error(root.key("kubernetes"), "stands beside tenants", cure));
+            None
+        }
+        (None, None) => {
+            let cure = "write tenants: {folder: …}, or kubernetes: {} in a cluster";
+            found.push(Problem::error(root.key("tenants"), "is missing", cure));
+            None
+        }
+    }
 }
 
 fn policy(
@@ -189,14 +224,24 @@ fn delivery(given: &file::Delivery, found: &mut Vec<Problem>) -> Delivery {
     Delivery { samples_max, bytes_max, concurrency, timeout, backfill_max, backoff_min, backoff_max }
 }
 
-fn state(given: file::State, folder: &FilePath, found: &mut Vec<Problem>) -> State {
+fn state(
+    given: file::State,
+    tenants: Option<&Tenants>,
+    folder: &FilePath,
+    found: &mut Vec<Problem>,
+) -> State {
     let place = Path::root().key("state");
     let save_every = positive(given.save_interval, SAVE_EVERY, &place.key("saveInterval"), found);
     if save_every > SAVE_EVERY_MAX {
         let message = format!("\"{}\" leaves too much in doubt after a crash", GoDuration(save_every));
         found.push(Problem::error(place.key("saveInterval"), message, "write \"10s\" or less"));
     }
-    if given.file.is_none() {
+    let in_cluster = matches!(tenants, Some(Tenants::Cluster(_)));
+    if in_cluster && given.file.is_some() {
+        let cure = "remove it; in a cluster cursors are kept in ConfigMaps, for every replica";
+        found.push(Problem::error(place.key("file"), "does not go with kubernetes", cure));
+    }
+    if !in_cluster && given.file.is_none() {
         let message = "is missing, so ticks missed during a restart are not asked for again";
         found.push(Problem::warning(place.key("file"), message, "write state: {file: sluice.state}"));
     }

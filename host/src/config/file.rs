@@ -13,7 +13,8 @@ use crate::document::{ByteSize, GoDuration};
 pub(super) struct File {
     pub(super) sources: Vec<Source>,
     pub(super) source_label: Option<String>,
-    pub(super) tenants: Tenants,
+    pub(super) tenants: Option<Tenants>,
+    pub(super) kubernetes: Option<Kubernetes>,
     pub(super) secrets: Option<Secrets>,
     #[serde(default)]
     pub(super) endpoints: BTreeMap<String, String>,
@@ -55,6 +56,16 @@ pub(super) struct Source {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Tenants {
     pub(super) folder: PathBuf,
+}
+
+/// The resources of a cluster, in place of a folder.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Kubernetes {
+    pub(super) namespaces: Option<BTreeSet<String>>,
+    pub(super) namespace: Option<String>,
+    pub(super) pod: Option<String>,
+    pub(super) kubeconfig: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -5,6 +5,7 @@
 
 mod check;
 mod file;
+mod kubernetes;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use crate::document::{self, Document, Path, Problem};
 use crate::model::Source;
-use crate::tenancy;
+use crate::tenancy::{self, Policy};
 
 pub use file::LogFormat;
 
@@ -27,7 +28,7 @@ pub struct Config {
     /// The shared Prometheus servers, in the file's order.
     pub sources: Vec<Arc<Source>>,
     /// Where the resources and Secrets are, and what tenants may do.
-    pub tenants: tenancy::files::Config,
+    pub tenants: Tenants,
     /// How requests to receivers are made.
     pub delivery: Delivery,
     /// Where cursors are kept.
@@ -38,6 +39,25 @@ pub struct Config {
     pub filters: Filters,
     /// How we log.
     pub log: Log,
+}
+
+/// Where the resources and Secrets are, and what tenants may do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Tenants {
+    /// A standalone installation: `tenants.folder`.
+    Folder(tenancy::files::Config),
+    /// A cluster: `kubernetes`.
+    Cluster(tenancy::cluster::Config),
+}
+
+impl Tenants {
+    /// What tenants may do.
+    pub fn policy(&self) -> &Policy {
+        match self {
+            Tenants::Folder(config) => &config.policy,
+            Tenants::Cluster(config) => &config.policy,
+        }
+    }
 }
 
 /// How requests to receivers are made.
@@ -149,5 +169,7 @@ impl Config {
 /// Whether a document is a configuration rather than a resource.
 pub fn is_config(root: &document::Node) -> bool {
     let has = |key| root.get(key).is_some();
-    !has("kind") && !has("apiVersion") && (has("sources") || has("tenants") || has("endpoints"))
+    !has("kind")
+        && !has("apiVersion")
+        && (has("sources") || has("tenants") || has("kubernetes") || has("endpoints"))
 }

@@ -17,8 +17,9 @@ fn said(text: &str) -> Vec<String> {
 fn the_shortest_configuration_gets_every_default() {
     let (config, warnings) = read(LEAST).unwrap();
     assert_eq!(warnings, []);
-    assert_eq!(config.tenants.folder, FilePath::new("/etc/sluice/t"));
-    assert_eq!(config.tenants.secrets, FilePath::new("/etc/sluice/secrets"));
+    let Tenants::Folder(tenants) = &config.tenants else { panic!() };
+    assert_eq!(tenants.folder, FilePath::new("/etc/sluice/t"));
+    assert_eq!(tenants.secrets, FilePath::new("/etc/sluice/secrets"));
     assert_eq!(config.state.file.as_deref(), Some(FilePath::new("/etc/sluice/s")));
     assert_eq!(config.sources[0].lag, Duration::from_secs(15));
     assert_eq!(config.sources[0].timeout, Duration::from_secs(10));
@@ -26,8 +27,8 @@ fn the_shortest_configuration_gets_every_default() {
     assert_eq!(config.listen.address.to_string(), "127.0.0.1:8080");
     assert_eq!(config.listen.debug.to_string(), "127.0.0.1:8081");
     assert_eq!(config.delivery.backfill_max, Duration::from_secs(3000));
-    assert_eq!(config.tenants.policy.interval_min, Duration::from_secs(5));
-    assert_eq!(config.tenants.policy.isolation.mode, IsolationMode::Optional);
+    assert_eq!(config.tenants.policy().interval_min, Duration::from_secs(5));
+    assert_eq!(config.tenants.policy().isolation.mode, IsolationMode::Optional);
     assert_eq!(config.log.level, "info");
 }
 
@@ -38,7 +39,7 @@ fn every_field_is_read() {
     )
     .unwrap();
     assert_eq!(warnings, []);
-    let policy = &config.tenants.policy;
+    let policy = config.tenants.policy();
     assert_eq!((policy.patterns_max, policy.source_label.as_deref()), (3, Some("team")));
     let Services::Map(map) = &policy.services else { panic!() };
     assert_eq!(map["s-0.p.ns:9090"].as_str(), "http://h:2/");
@@ -191,7 +192,7 @@ fn a_missing_state_file_and_folder_are_mentioned() {
     );
     assert_eq!(
         said(&LEAST.replace("tenants: {folder: t}\n", "")),
-        ["1: tenants: is missing; write tenants: …"]
+        [" tenants: is missing; write tenants: {folder: …}, or kubernetes: {} in a cluster"]
     );
     assert_eq!(said("a: 1\n---\nb: 2\n"), [" the file holds 2 documents; write exactly one configuration"]);
     assert!(

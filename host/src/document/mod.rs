@@ -27,5 +27,15 @@ pub use suggest::nearest;
 /// The largest file that is read. A list of a thousand patterns is a tenth of this.
 pub const FILE_BYTES_MAX: usize = 1 << 20;
 
+/// A value as YAML, as people read it.
+pub fn to_yaml(value: &impl serde::Serialize) -> Result<String, NotYaml> {
+    Ok(serde_saphyr::to_string(value)?)
+}
+
+/// A value cannot be written as YAML.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot be written as YAML")]
+pub struct NotYaml(#[from] serde_saphyr::ser::Error);
+
 #[cfg(test)]
 mod tests;

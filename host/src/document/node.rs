@@ -83,6 +83,29 @@ fn one_line(message: &str) -> String {
     joined[..end].chars().take(MESSAGE_CHARS_MAX).collect()
 }
 
+/// What came from somewhere else than a file has no lines.
+impl From<&serde_json::Value> for Node {
+    fn from(json: &serde_json::Value) -> Node {
+        use serde_json::Value as Json;
+        let value = match json {
+            Json::Null => Value::Null,
+            Json::Bool(b) => Value::Bool(*b),
+            Json::Number(n) => match (n.as_u64(), n.as_i64()) {
+                (Some(n), _) => Value::Unsigned(n),
+                (None, Some(n)) => Value::Signed(n),
+                (None, None) => Value::Float(n.as_f64().unwrap_or(f64::NAN)),
+            },
+            Json::String(text) => Value::Text(text.clone()),
+            Json::Array(items) => Value::List(items.iter().map(Node::from).enumerate().collect()),
+            Json::Object(fields) => {
+                let field = |(key, value)| (Key { text: String::clone(key), line: None }, Node::from(value));
+                Value::Map(fields.iter().map(field).collect())
+            }
+        };
+        Node { line: None, value }
+    }
+}
+
 impl Node {
     /// The field `key`, if this is a mapping that has it.
     pub fn get(&self, key: &str) -> Option<&Node> {

@@ -4,17 +4,23 @@
 //! that can run, and for every other resource the reason why not.
 //! Never: a resource that stops another one, a Secret of another namespace, a mistake without a cure.
 
+mod assemble;
+pub mod cluster;
+pub mod crd;
 pub mod files;
 mod names;
 pub mod policy;
 mod read;
+#[expect(unreachable_pub, reason = "the schema's derive repeats each type inside a function")]
 pub mod resource;
 mod review;
 pub mod secrets;
 mod selectors;
+mod tenants;
 mod validate;
 
 pub use policy::Policy;
 pub use read::{Resource, read};
 pub use review::{Outcome, Review};
 pub use selectors::LabelSelectors;
+pub use tenants::{Published, Running, Tenants};

@@ -1,13 +1,18 @@
 //! The `MetricAccess` resource, `observability.ethos.io/v1alpha1`, as a tenant writes it.
 //!
 //! In: a document. Out: its fields, typed. Never: a judgement; [`super::validate`] makes that.
-//! One set of types serves the folder of a standalone installation and the cluster.
+//! One set of types serves the folder of a standalone installation and the cluster: the CRD's schema is derived from
+//! them, with what an API server can check by itself. Its bounds are the outermost; the operator's are in
+//! [`super::policy`].
 
 use std::collections::BTreeMap;
 
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
+use super::crd::schema;
 use super::selectors::LabelSelectors;
 use crate::document::GoDuration;
 
@@ -46,24 +51,43 @@ pub struct Metadata {
 }
 
 /// What a team may have of the shared Prometheus servers' metrics, and where it is sent.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, CustomResource, KubeSchema)]
+#[kube(
+    group = "observability.ethos.io",
+    version = "v1alpha1",
+    kind = "MetricAccess",
+    plural = "metricaccesses",
+    root = "Object",
+    derive = "PartialEq",
+    doc = "What a team may have of the shared Prometheus servers' metrics, how it is enriched, and where it is sent.",
+    shortname = "ma",
+    category = "observability",
+    namespaced
+)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new(
+    "!has(self.metricRelabelings) || !has(self.remoteWrite) || !has(self.remoteWrite.metricRelabelings)"
+).message("metricRelabelings stands in spec and in spec.remoteWrite: keep one of the two"))]
 pub struct MetricAccessSpec {
     /// An identifier of where the metrics come from, usually the team's name. Where the operator configures a
     /// `sourceLabel`, only series that carry it with this value are taken.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^\S+$"))]
     pub source: String,
     /// What is taken. Each entry is a metric's name (`up`), a regular expression on the name (`http_.*`), or a PromQL
     /// selector (`{job="webapp"}`); a series is taken if any entry matches.
+    #[schemars(length(min = 1, max = 1000), inner(length(min = 1, max = 4096)))]
     pub metrics: Vec<String>,
     /// Further conditions that every series must meet: `label: value` pairs, or a list of matchers such as
     /// `zone=~"a|b"`.
     #[serde(default, skip_serializing_if = "LabelSelectors::is_empty")]
+    #[schemars(schema_with = "schema::label_selectors")]
     pub label_selectors: LabelSelectors,
     /// Whether only series of the resource's own namespace are taken. The operator may enforce it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric_isolation: Option<bool>,
     /// Prometheus' relabeling rules, applied in order before the extra labels are added.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1000))]
     pub metric_relabelings: Vec<Relabeling>,
     /// Where the metrics are sent. Without it the resource is valid and nothing runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -71,14 +95,38 @@ pub struct MetricAccessSpec {
 }
 
 /// Where metrics are sent, how often, and with which labels.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new(
+    "!has(self.enabled) || !self.enabled || has(self.target)"
+).message("target is missing: write target: {type: prometheus}, and its block"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.target) || self.target.type != 'prometheus' || has(self.prometheus) != has(self.target.prometheus)"
+).message("target.type is prometheus: write its block, prometheus, once"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.target) || self.target.type != 'pushgateway' || has(self.pushgateway) != has(self.target.pushgateway)"
+).message("target.type is pushgateway: write its block, pushgateway, once"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.target) || self.target.type != 'remote_write' || has(self.remoteWrite) != has(self.target.remoteWrite)"
+).message("target.type is remote_write: write its block, remoteWrite, once"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.target) || self.target.type == 'prometheus' || !(has(self.prometheus) || has(self.target.prometheus))"
+).message("prometheus does not belong to this target.type: remove it, or change the type"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.target) || self.target.type == 'pushgateway' || !(has(self.pushgateway) || has(self.target.pushgateway))"
+).message("pushgateway does not belong to this target.type: remove it, or change the type"))]
+#[x_kube(validation = Rule::new(
+    "!has(self.target) || self.target.type == 'remote_write' || !(has(self.remoteWrite) || has(self.target.remoteWrite))"
+).message("remoteWrite does not belong to this target.type: remove it, or change the type"))]
 pub struct RemoteWrite {
     /// Whether anything is sent at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
     /// How far samples are apart: `30s`, `1m30s`. Default `30s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::interval")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1s')")
+        .message("the shortest interval is 1s; the operator may have set a longer one"))]
     pub interval: Option<GoDuration>,
     /// The kind of target. Its block stands beside this field or inside it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -94,6 +142,9 @@ pub struct RemoteWrite {
     pub remote_write: Option<RemoteWriteTarget>,
     /// Labels added to every series.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "schema::extra_labels")]
+    #[x_kube(validation = Rule::new("self.all(name, name.matches('^[a-zA-Z_][a-zA-Z0-9_]*$') && !name.startsWith('__'))")
+        .message("a label's name has letters, digits and _, and does not begin with a digit or __"))]
     pub extra_labels: BTreeMap<String, String>,
     /// Whether a source's own label stays when an extra label has its name. Default `false`: the extra label wins, the
     /// source's value is kept as `exported_<label>`.
@@ -101,11 +152,12 @@ pub struct RemoteWrite {
     pub honor_labels: Option<bool>,
     /// The same as `spec.metricRelabelings`; give one of the two.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1000))]
     pub metric_relabelings: Vec<Relabeling>,
 }
 
 /// The kind of target, and its block if it does not stand beside it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Target {
     /// `prometheus`, `pushgateway` or `remote_write`.
@@ -123,7 +175,7 @@ pub struct Target {
 }
 
 /// The kinds of target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TargetKind {
     /// A Prometheus in the cluster, with its remote-write receiver enabled.
@@ -135,96 +187,118 @@ pub enum TargetKind {
 }
 
 /// A Prometheus in the cluster.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PrometheusTarget {
     /// The Service's name.
+    #[schemars(length(min = 1, max = 63))]
     pub service_name: String,
     /// The Service's port. Default 9090.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
     pub service_port: Option<i32>,
     /// How many pods of the StatefulSet each get everything. Needs `statefulSetName`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 16))]
     pub replicas: Option<i32>,
     /// The StatefulSet whose pods are addressed one by one, behind the (headless) Service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
     pub stateful_set_name: Option<String>,
     /// The Service's namespace. Default: the resource's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
     pub target_namespace: Option<String>,
 }
 
 /// A Pushgateway in the cluster.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PushgatewayTarget {
     /// The Service's name.
+    #[schemars(length(min = 1, max = 63))]
     pub service_name: String,
     /// The Service's port. Default 9091.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
     pub service_port: Option<i32>,
     /// The group's job; no other resource may push to the same one.
+    #[schemars(length(min = 1, max = 1024))]
     pub job_name: String,
 }
 
 /// Any remote-write endpoint.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RemoteWriteTarget {
     /// Its full address.
+    #[schemars(length(max = 2048))]
+    #[x_kube(validation = Rule::new("isURL(self) && url(self).getScheme() in ['http', 'https']")
+        .message("write the address as https://host:port/api/v1/write"))]
     pub url: String,
     /// User name and password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub basic_auth: Option<BasicAuth>,
     /// Headers of every request.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "schema::headers")]
     pub headers: BTreeMap<String, String>,
 }
 
 /// User name and password for HTTP basic authentication.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BasicAuth {
     /// The user's name.
+    #[schemars(length(max = 1024))]
     pub username: String,
     /// Where the password is kept, in the resource's own namespace.
     pub password_secret: SecretKey,
 }
 
 /// One value of a Secret in the resource's own namespace.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SecretKey {
     /// The Secret's name.
+    #[schemars(length(min = 1, max = 253))]
     pub name: String,
     /// The key in it.
+    #[schemars(length(min = 1, max = 253))]
     pub key: String,
 }
 
 /// One of Prometheus' relabeling rules, with its defaults.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Relabeling {
     /// The labels whose values are joined and matched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64), inner(length(max = 1024)))]
     pub source_labels: Option<Vec<String>>,
     /// Between the joined values. Default `;`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
     pub separator: Option<String>,
     /// Matched against the joined values, anchored. Default `(.*)`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16384))]
     pub regex: Option<String>,
     /// For `hashmod`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::modulus")]
     pub modulus: Option<u64>,
     /// The label that is written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
     pub target_label: Option<String>,
     /// What is written; `$1` is the first group. Default `$1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
     pub replacement: Option<String>,
     /// Prometheus' actions. Default `replace`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
     pub action: Option<String>,
 }
 

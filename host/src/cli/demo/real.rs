@@ -19,6 +19,8 @@ use super::listen::free;
 const READY_MAX: Duration = Duration::from_secs(30);
 /// How long a server may take to end before it is killed.
 const END_MAX: Duration = Duration::from_secs(5);
+/// Of an answer no more is read than this.
+const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 /// How often a server is asked whether it is ready.
 const ASK_EVERY: Duration = Duration::from_millis(100);
 
@@ -34,11 +36,13 @@ pub(super) struct Servers {
 }
 
 impl Servers {
-    /// Starts all three; the source scrapes `live` and Sluice itself at `sluice`.
+    /// Starts all three; the source scrapes `live` and Sluice itself at `sluice`. It returns when the source can
+    /// answer for a moment `lag` ago, so that the first tick is not an empty one.
     pub(super) async fn start(
         folder: &Path,
         live: SocketAddr,
         sluice: SocketAddr,
+        lag: Duration,
     ) -> anyhow::Result<Servers> {
         let (prometheus, gateway) = (find("prometheus")?, find("prometheus-pushgateway")?);
         let (source, receiver, pushgateway) = (free(0).await?, free(0).await?, free(0).await?);
@@ -62,6 +66,7 @@ impl Servers {
         for ((name, child), address) in children.iter_mut().zip([source, receiver, pushgateway]) {
             ready(name, child, address, &folder.join(format!("{name}.log"))).await?;
         }
+        scraped(source, lag).await?;
         let url = |address| format!("http://{address}");
         Ok(Servers { source: url(source), receiver: url(receiver), pushgateway: url(pushgateway), children })
     }
@@ -135,13 +140,37 @@ async fn ready(name: &str, child: &mut Child, address: SocketAddr, log: &Path) -
     }
 }
 
+/// Waits until the source has what it scrapes, `lag` ago.
+async fn scraped(source: SocketAddr, lag: Duration) -> anyhow::Result<()> {
+    let asked = async {
+        loop {
+            let at = std::time::SystemTime::now() - lag;
+            let seconds = at.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
+            let path = format!("/api/v1/query?query=up%7Bjob%3D%22company%22%7D%3D%3D1&time={seconds}");
+            // An answer without series ends in an empty list.
+            if get(source, &path).await.is_ok_and(|answer| answer.contains("\"metric\"")) {
+                return;
+            }
+            tokio::time::sleep(ASK_EVERY).await;
+        }
+    };
+    let waited = tokio::time::timeout(READY_MAX, asked).await;
+    waited.with_context(|| format!("the demo's source has scraped nothing after {} s", READY_MAX.as_secs()))
+}
+
 /// Whether `GET /-/ready` is answered with 200.
 async fn answers(address: SocketAddr) -> std::io::Result<bool> {
+    let answer = get(address, "/-/ready").await?;
+    Ok(answer.split(' ').nth(1) == Some("200"))
+}
+
+/// The whole answer to one request, head and body.
+async fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address).await?;
-    stream.write_all(b"GET /-/ready HTTP/1.0\r\n\r\n").await?;
-    let mut status = [0; 12];
-    stream.read_exact(&mut status).await?;
-    Ok(status.ends_with(b" 200"))
+    stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await?;
+    let mut answer = String::new();
+    stream.take(ANSWER_BYTES_MAX).read_to_string(&mut answer).await?;
+    Ok(answer)
 }
 
 fn last_line(log: &Path) -> String {

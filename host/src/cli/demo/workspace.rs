@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
@@ -48,7 +49,8 @@ impl World {
         let receivers = Receivers::default();
         let (mut endpoints, mut pages) = (BTreeMap::new(), BTreeMap::new());
         if real {
-            let servers = Servers::start(&folder.0, live, listen).await?;
+            let servers =
+                Servers::start(&folder.0, live, listen, Duration::from_secs(LAG_REAL_SECONDS)).await?;
             endpoints.insert("prometheus.webapp-team:9090".to_owned(), servers.receiver.clone());
             endpoints.insert("pushgateway.data-team:9091".to_owned(), servers.pushgateway.clone());
             let query = "graph?g0.expr=%7Btenant%3D%22webapp-team%22%7D&g0.tab=1";

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::assemble::{Candidate, assemble};
 use super::listing::{self, FILES_MAX, Mark};
-use super::{Config, Error, Tenants};
+use super::{Config, Error};
 use crate::document::{self, Problem};
 use crate::model::{TenantId, Timestamp};
+use crate::tenancy::assemble::{Candidate, assemble};
 use crate::tenancy::secrets::Folder as SecretsFolder;
-use crate::tenancy::{Policy, Review, read};
+use crate::tenancy::{Policy, Review, Tenants, read};
 
 /// The folder's state between two looks.
 #[derive(Debug)]

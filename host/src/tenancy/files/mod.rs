@@ -9,13 +9,11 @@
 //! problem is reported. A document that can be read but is invalid is refused and stops, because running what it no
 //! longer says would grant what was taken away. A file that is gone takes its resources with it.
 
-mod assemble;
 mod folder;
 mod listing;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -24,12 +22,10 @@ use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::warn;
 
-use super::{Policy, Review};
-use crate::document::Problem;
-use crate::model::{Tenant, TenantId, Timestamp};
-use assemble::{Candidate, assemble};
+use super::Policy;
+use super::tenants::{Published, Running, Tenants};
 use folder::Folder;
 pub use listing::{list, text};
 
@@ -64,41 +60,6 @@ pub enum Error {
     },
 }
 
-/// The tenants that run.
-pub type Running = BTreeMap<TenantId, Arc<Tenant>>;
-
-/// Everything that is known of the folder's resources.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Tenants {
-    /// The resources that run.
-    pub running: Arc<Running>,
-    /// Valid resources that do not want to run.
-    pub disabled: BTreeSet<TenantId>,
-    /// Resources that were refused, each with at least one error.
-    pub refused: BTreeMap<TenantId, Vec<Problem>>,
-    /// What there is to say about resources that were not refused: warnings, and patterns that grant nothing.
-    pub remarks: BTreeMap<TenantId, Vec<Problem>>,
-    /// Problems of files, and of documents that are no resource.
-    pub strays: Vec<Problem>,
-}
-
-impl Tenants {
-    /// What becomes of these resources together, all of them seen at one moment.
-    pub fn of(reviews: &[Review]) -> Tenants {
-        // A resource that does not say when it was created counts as new.
-        const NOW: Timestamp = Timestamp(i64::MAX);
-        let candidates =
-            reviews.iter().map(|review| Candidate { review, since: review.created.unwrap_or(NOW) });
-        assemble(candidates, &Tenants::default())
-    }
-
-    /// Every problem of every resource.
-    pub fn problems(&self) -> impl Iterator<Item = &Problem> {
-        let named = self.refused.values().chain(self.remarks.values()).flatten();
-        named.chain(&self.strays)
-    }
-}
-
 /// Watches the folder; see [`Watcher::run`].
 #[derive(Debug)]
 pub struct Watcher {
@@ -108,21 +69,12 @@ pub struct Watcher {
     tenants: watch::Sender<Arc<Tenants>>,
 }
 
-/// What a [`Watcher`] publishes.
-#[derive(Debug, Clone)]
-pub struct Published {
-    /// The tenants that run: changes only when one of them does.
-    pub running: watch::Receiver<Arc<Running>>,
-    /// The same, with everything that is to be said.
-    pub tenants: watch::Receiver<Arc<Tenants>>,
-}
-
 /// Reads the folder for the first time.
 pub fn open(config: Config, now: SystemTime) -> Result<(Watcher, Published), Error> {
     let roots = [config.folder.clone(), config.secrets.clone()];
     let mut folder = Folder::new(config);
     let first = Arc::new(folder.scan(now)?);
-    report(&Tenants::default(), &first);
+    first.report_changes_since(&Tenants::default());
     let (running, running_seen) = watch::channel(Arc::clone(&first.running));
     let (tenants, tenants_seen) = watch::channel(first);
     let published = Published { running: running_seen, tenants: tenants_seen };
@@ -165,33 +117,13 @@ impl Watcher {
         if *before == next {
             return;
         }
-        report(&before, &next);
+        next.report_changes_since(&before);
         self.running.send_if_modified(|now| {
             let changed = *now != next.running;
             *now = Arc::clone(&next.running);
             changed
         });
         self.tenants.send_replace(Arc::new(next));
-    }
-}
-
-/// Says once what is new.
-fn report(before: &Tenants, next: &Tenants) {
-    let known: BTreeSet<String> = before.problems().map(ToString::to_string).collect();
-    let is_new = |problem: &&Problem| !known.contains(&problem.to_string());
-    for (id, problems) in next.refused.iter().chain(&next.remarks) {
-        for problem in problems.iter().filter(is_new) {
-            warn!(namespace = %id.namespace, name = %id.name, "{problem}");
-        }
-    }
-    for problem in next.strays.iter().filter(is_new) {
-        warn!("{problem}");
-    }
-    for (id, tenant) in next.running.iter().filter(|(id, tenant)| before.running.get(*id) != Some(tenant)) {
-        info!(namespace = %id.namespace, name = %id.name, target_type = %tenant.target_type, "resource accepted");
-    }
-    for id in before.running.keys().filter(|id| !next.running.contains_key(*id)) {
-        info!(namespace = %id.namespace, name = %id.name, "resource no longer runs");
     }
 }
 

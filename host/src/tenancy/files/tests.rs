@@ -5,6 +5,7 @@ use std::time::Instant;
 use tempfile::TempDir;
 
 use super::*;
+use crate::model::TenantId;
 use crate::tenancy::Policy;
 
 /// By when a change must be in force; twice the promise, for a machine under load.

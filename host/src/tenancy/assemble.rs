@@ -4,10 +4,10 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Running, Tenants};
+use super::tenants::{Running, Tenants};
+use super::{Outcome, Review};
 use crate::document::{Path, Problem};
 use crate::model::{Endpoint, Tenant, TenantId, Timestamp};
-use crate::tenancy::{Outcome, Review};
 
 /// A judged resource, and how old it is.
 pub(super) struct Candidate<'a> {

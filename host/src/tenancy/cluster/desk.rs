@@ -1,0 +1,95 @@
+//! Desk: every resource of the cluster, and what was decided about it.
+//!
+//! In: what changed. Out: a snapshot in which exactly what depends on it was judged anew.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::keyring::{Keyring, SecretName};
+use super::object::Object;
+use crate::model::{TenantId, Timestamp};
+use crate::tenancy::assemble::{Candidate, assemble};
+use crate::tenancy::secrets::Unchecked;
+use crate::tenancy::{Policy, Resource, Review, Tenants};
+
+/// The resources and their reviews.
+#[derive(Debug)]
+pub(super) struct Desk {
+    policy: Policy,
+    reviews: BTreeMap<TenantId, Judged>,
+    /// Resources to judge again.
+    open: BTreeSet<TenantId>,
+    last: Tenants,
+}
+
+#[derive(Debug)]
+struct Judged {
+    /// `None` while a Secret is being asked for that it names.
+    review: Option<Review>,
+    created: Option<Timestamp>,
+    /// What it was judged by, beside itself.
+    secrets: BTreeSet<SecretName>,
+}
+
+impl Desk {
+    pub(super) fn new(policy: Policy) -> Desk {
+        Desk { policy, reviews: BTreeMap::new(), open: BTreeSet::new(), last: Tenants::default() }
+    }
+
+    /// A resource changed, or is gone.
+    pub(super) fn resource_changed(&mut self, id: TenantId) {
+        self.open.insert(id);
+    }
+
+    /// A Secret changed.
+    pub(super) fn secret_changed(&mut self, name: &SecretName) {
+        let named = self.reviews.iter().filter(|(_, judged)| judged.secrets.contains(name));
+        self.open.extend(named.map(|(id, _)| id.clone()));
+    }
+
+    /// Every Secret that some resource names.
+    pub(super) fn secrets(&self) -> BTreeSet<SecretName> {
+        self.reviews.values().flat_map(|judged| judged.secrets.iter().cloned()).collect()
+    }
+
+    /// Judges what has to be judged again. What depends on a Secret that nobody has answered for yet stays as it was.
+    pub(super) fn judge<'a>(&mut self, find: impl Fn(&TenantId) -> Option<&'a Object>, keyring: &Keyring) {
+        let mut waiting = BTreeSet::new();
+        for id in std::mem::take(&mut self.open) {
+            let Some(object) = find(&id).filter(|object| object.deleting.is_none()) else {
+                self.reviews.remove(&id);
+                continue;
+            };
+            let resource = Resource::MetricAccess(object.document.clone());
+            let draft = Review::of(&resource, &self.policy, &Unchecked);
+            let secrets: BTreeSet<SecretName> =
+                draft.secrets.iter().map(|key| (id.namespace.clone(), key.name.clone())).collect();
+            if secrets.is_empty() {
+                self.reviews.insert(id, Judged { review: Some(draft), created: object.created, secrets });
+            } else if secrets.iter().all(|name| keyring.knows(name)) {
+                let review = Some(Review::of(&resource, &self.policy, keyring));
+                self.reviews.insert(id, Judged { review, created: object.created, secrets });
+            } else {
+                // Named from now on, so that they are watched; a new resource is not shown before it is judged.
+                if let Some(judged) = self.reviews.get_mut(&id) {
+                    judged.secrets.extend(secrets);
+                } else {
+                    let pending = Judged { review: None, created: object.created, secrets };
+                    self.reviews.insert(id.clone(), pending);
+                }
+                waiting.insert(id);
+            }
+        }
+        self.open = waiting;
+    }
+
+    /// All resources as they stand beside each other now.
+    pub(super) fn snapshot(&mut self) -> Tenants {
+        // A resource that does not say when it was created counts as new.
+        const NEW: Timestamp = Timestamp(i64::MAX);
+        let judged =
+            self.reviews.values().filter_map(|judged| Some((judged.review.as_ref()?, judged.created)));
+        let candidates = judged.map(|(review, created)| Candidate { review, since: created.unwrap_or(NEW) });
+        self.last = assemble(candidates, &self.last);
+        self.last.clone()
+    }
+}

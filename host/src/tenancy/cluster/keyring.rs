@@ -1,0 +1,187 @@
+//! Keyring: the Secrets that resources name, each watched by its name.
+//!
+//! In: which Secrets are named. Out: what each of them holds, and every change. Never: a list of Secrets, a Secret of
+//! another namespace than its resource's, or one that is not labelled for our use.
+//!
+//! Who may write a `MetricAccess` could otherwise send any Secret beside it to an address of their choice: the label
+//! is the consent of whoever may write the Secret.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::Secret as Object;
+use kube::runtime::utils::StreamBackoff;
+use kube::runtime::watcher::{self, watch_object};
+use kube::{Api, Client, ResourceExt as _};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::backoff::Pauses;
+use crate::model::Secret;
+use crate::tenancy::resource::SecretKey;
+use crate::tenancy::secrets::{SecretError, Secrets};
+
+/// The label that opens a Secret to us, with the value `"true"`.
+pub const SECRET_LABEL: &str = "observability.ethos.io/metricaccess";
+/// The longest value that is kept.
+const VALUE_BYTES_MAX: usize = 64 << 10;
+/// Changes that wait to be taken in.
+const NEWS_MAX: usize = 64;
+
+/// Namespace and name of a Secret.
+pub(super) type SecretName = (String, String);
+
+/// What is known of a Secret.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Known {
+    /// It holds these values.
+    Values(BTreeMap<String, Secret>),
+    /// There is none.
+    Absent,
+    /// It is not labelled for our use.
+    Closed,
+    /// We may not read it, or cannot; the API server's words.
+    Refused(String),
+}
+
+/// All Secrets that are named.
+pub(super) struct Keyring {
+    client: Client,
+    watched: BTreeMap<SecretName, DropGuard>,
+    known: BTreeMap<SecretName, Known>,
+    tasks: JoinSet<()>,
+    told: mpsc::Sender<(SecretName, Known)>,
+    news: mpsc::Receiver<(SecretName, Known)>,
+}
+
+impl Keyring {
+    pub(super) fn new(client: Client) -> Keyring {
+        let (told, news) = mpsc::channel(NEWS_MAX);
+        let (watched, known) = (BTreeMap::new(), BTreeMap::new());
+        Keyring { client, watched, known, tasks: JoinSet::new(), told, news }
+    }
+
+    /// Watches exactly `named` from now on.
+    pub(super) fn watch(&mut self, named: &BTreeSet<SecretName>) {
+        self.watched.retain(|name, _| named.contains(name));
+        self.known.retain(|name, _| named.contains(name));
+        while self.tasks.try_join_next().is_some() {}
+        for name in named {
+            if self.watched.contains_key(name) {
+                continue;
+            }
+            let stop = CancellationToken::new();
+            self.tasks.spawn(follow(self.client.clone(), name.clone(), self.told.clone(), stop.clone()));
+            self.watched.insert(name.clone(), stop.drop_guard());
+        }
+    }
+
+    /// The next Secret of which something else is known than before. Cancel safe.
+    pub(super) async fn changed(&mut self) -> SecretName {
+        loop {
+            // We hold a sender ourselves, so the channel never closes.
+            let Some((name, known)) = self.news.recv().await else { std::future::pending().await };
+            if self.watched.contains_key(&name) && self.known.get(&name) != Some(&known) {
+                self.known.insert(name.clone(), known);
+                return name;
+            }
+        }
+    }
+
+    /// Whether the API server has said what is in it, or that we may not know.
+    pub(super) fn knows(&self, name: &SecretName) -> bool {
+        self.known.contains_key(name)
+    }
+}
+
+impl Secrets for Keyring {
+    fn read(&self, namespace: &str, key: &SecretKey) -> Result<Secret, SecretError> {
+        let refuse = |message: String, cure: String| Err(SecretError { message, cure });
+        match self.known.get(&(namespace.to_owned(), key.name.clone())) {
+            Some(Known::Values(values)) => match values.get(&key.key) {
+                Some(value) if value.reveal().is_empty() => refuse(
+                    format!("has nothing in its key {:?}", key.key),
+                    "put the value into it".to_owned(),
+                ),
+                Some(value) => Ok(value.clone()),
+                None => {
+                    let keys: Vec<&str> = values.keys().map(String::as_str).collect();
+                    let cure = match keys.is_empty() {
+                        true => format!("put the value into its key {:?}", key.key),
+                        false => format!("name one of its keys: {}", keys.join(", ")),
+                    };
+                    refuse(format!("has no key {:?}", key.key), cure)
+                }
+            },
+            Some(Known::Absent) | None => refuse(
+                format!("does not exist in the namespace {namespace}"),
+                format!("create it, with the label {SECRET_LABEL}: \"true\""),
+            ),
+            Some(Known::Closed) => refuse(
+                "is not open to metric access".to_owned(),
+                format!("label it {SECRET_LABEL}: \"true\""),
+            ),
+            Some(Known::Refused(why)) => refuse(
+                format!("may not be read by Sluice: {why}"),
+                format!("let the operator bind the role sluice-secrets-reader in the namespace {namespace}"),
+            ),
+        }
+    }
+}
+
+/// Watches one Secret until `stop`.
+async fn follow(
+    client: Client,
+    name: SecretName,
+    told: mpsc::Sender<(SecretName, Known)>,
+    stop: CancellationToken,
+) {
+    let api = Api::<Object>::namespaced(client, &name.0);
+    let mut seen = std::pin::pin!(StreamBackoff::new(watch_object(api, &name.1), Pauses::default()));
+    // A watch that only breaks takes nothing away that was once known.
+    let mut answered = false;
+    loop {
+        let next = tokio::select! {
+            () = stop.cancelled() => return,
+            next = seen.next() => next,
+        };
+        let known = match next {
+            None => return,
+            Some(Ok(object)) => object.as_ref().map_or(Known::Absent, of),
+            Some(Err(error)) => match refusal(&error) {
+                Some(why) => Known::Refused(why),
+                None if answered => continue,
+                None => Known::Refused(error.to_string()),
+            },
+        };
+        answered = true;
+        if told.send((name.clone(), known)).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn of(object: &Object) -> Known {
+    if object.labels().get(SECRET_LABEL).map(String::as_str) != Some("true") {
+        return Known::Closed;
+    }
+    let values = object.data.iter().flatten().filter(|(_, value)| value.0.len() <= VALUE_BYTES_MAX);
+    let text = |bytes: &[u8]| {
+        let text = std::str::from_utf8(bytes).ok()?;
+        // Many a value was made with a newline at its end, which no password has.
+        Some(Secret::new(text.strip_suffix('\n').unwrap_or(text)))
+    };
+    Known::Values(values.filter_map(|(key, value)| Some((key.clone(), text(&value.0)?))).collect())
+}
+
+/// What the API server says if it does not let us; `None` if it could not be asked.
+fn refusal(error: &watcher::Error) -> Option<String> {
+    let (watcher::Error::InitialListFailed(source) | watcher::Error::WatchStartFailed(source)) = error else {
+        return None;
+    };
+    match source {
+        kube::Error::Api(status) if status.code == 403 || status.code == 401 => Some(status.message.clone()),
+        _ => None,
+    }
+}
