@@ -192,7 +192,7 @@ fn a_missing_state_file_and_folder_are_mentioned() {
     );
     assert_eq!(
         said(&LEAST.replace("tenants: {folder: t}\n", "")),
-        [" tenants: is missing; write tenants: {folder: …}, or kubernetes: {} in a cluster"]
+        ["1: tenants: is missing; write tenants: {folder: …}, or kubernetes: {} in a cluster"]
     );
     assert_eq!(said("a: 1\n---\nb: 2\n"), [" the file holds 2 documents; write exactly one configuration"]);
     assert!(
