@@ -25,9 +25,9 @@ use crate::model::{Source, Timestamp};
 use crate::pipeline::{self, Batches, Deps};
 use crate::serve;
 use crate::status::{Board, SourceSeen};
-use crate::supervise;
+use crate::supervise::{self, Assignment};
 use crate::telemetry::{Metrics, QueryResult};
-use crate::tenancy::{Published, Tenants};
+use crate::tenancy::{Published, Running, Tenants};
 use crate::tenancy::{cluster, files};
 
 /// How often the board is told how the sources are.
@@ -155,7 +155,11 @@ impl App {
         feeding.spawn(tell_sources(deps.clone(), sources, stop.clone()));
 
         let groups = discovery.groups();
-        let supervising = tokio::spawn(supervise::run(deps.clone(), published.running, groups, stop.clone()));
+        let (assigned, assignment) = watch::channel(Arc::default());
+        feeding.spawn(assign_all(published.running, assigned, stop.clone()));
+        let (alive, _) = watch::channel(Arc::default());
+        let supervising =
+            tokio::spawn(supervise::run(deps.clone(), assignment, groups, alive, stop.clone()));
         stop.cancelled().await;
         deps.board.stopping();
         if tokio::time::timeout(GRACE, supervising).await.is_err() {
@@ -167,6 +171,22 @@ impl App {
         serving.await.context("serving")??;
         info!("Sluice has stopped");
         Ok(())
+    }
+}
+
+/// A process by itself runs every tenant.
+async fn assign_all(
+    mut running: watch::Receiver<Arc<Running>>,
+    assigned: watch::Sender<Arc<Assignment>>,
+    stop: CancellationToken,
+) {
+    loop {
+        let running_now = running.borrow_and_update().clone();
+        assigned.send_replace(Arc::new(Assignment { running: running_now, elsewhere: Arc::default() }));
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = running.changed() => if changed.is_err() { return },
+        }
     }
 }
 

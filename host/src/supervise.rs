@@ -1,9 +1,10 @@
 //! Supervise: one pipeline per tenant, kept as the newest specification says.
 //!
-//! In: snapshots of tenants and of source groups. Out: running pipelines.
-//! Never: a pipeline touched because another one's specification changed; two pipelines of one tenant at a time.
+//! In: what this process is to run, and snapshots of the source groups. Out: running pipelines, and which there are.
+//! Never: a pipeline touched because another one's specification changed; two pipelines of one tenant at a time; the
+//! end of a series concluded because another replica goes on with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,19 @@ const STOP_GRACE: Duration = Duration::from_secs(15);
 /// The tenants that are to run.
 pub type Tenants = BTreeMap<TenantId, Arc<Tenant>>;
 
+/// What this process is to do.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Assignment {
+    /// The tenants it runs.
+    pub running: Arc<Tenants>,
+    /// Tenants that are none of its business: another replica runs them, or will. A pipeline of theirs stops between
+    /// two ticks and ends nothing; of a tenant that is in neither set, the series end.
+    pub elsewhere: Arc<BTreeSet<TenantId>>,
+}
+
+/// The tenants that have a pipeline here, also one that is just ending.
+pub type Alive = BTreeSet<TenantId>;
+
 /// What one pipeline is to do.
 #[derive(Debug, Clone, PartialEq)]
 struct Wanted {
@@ -31,47 +45,77 @@ struct Wanted {
     groups: Arc<Vec<SourceGroup>>,
 }
 
-/// One tenant's keeper, told what is wanted; `None` is the end of the tenant.
-type Keepers = BTreeMap<TenantId, watch::Sender<Option<Wanted>>>;
+/// What a keeper is told.
+#[derive(Debug, Clone, PartialEq)]
+enum Order {
+    /// Run it like this.
+    Run(Wanted),
+    /// Stop; another replica goes on.
+    HandOver,
+    /// Stop, and end its series and groups.
+    Retire,
+}
 
-/// Keeps one pipeline per tenant until `stop`, then lets every tick in flight finish.
+/// One tenant's keeper, and where it is told.
+type Keepers = BTreeMap<TenantId, watch::Sender<Order>>;
+
+/// Keeps one pipeline per tenant until `stop`, then lets every tick in flight finish. `alive` is told which tenants
+/// have one.
 pub async fn run(
     deps: Arc<pipeline::Deps>,
-    mut tenants: watch::Receiver<Arc<Tenants>>,
+    mut assignment: watch::Receiver<Arc<Assignment>>,
     mut sources: watch::Receiver<Arc<Vec<SourceGroup>>>,
+    alive: watch::Sender<Arc<Alive>>,
     stop: CancellationToken,
 ) {
     let mut keepers = Keepers::new();
     let mut tasks = JoinSet::new();
     loop {
-        let wanted = tenants.borrow_and_update().clone();
+        let assigned = assignment.borrow_and_update().clone();
         let groups = sources.borrow_and_update().clone();
         for (id, keeper) in &keepers {
-            if !wanted.contains_key(id) {
-                keeper.send_if_modified(|now| now.take().is_some());
+            if !assigned.running.contains_key(id) {
+                let order = if assigned.elsewhere.contains(id) { Order::HandOver } else { Order::Retire };
+                tell(keeper, order);
             }
         }
-        for (id, tenant) in wanted.iter() {
-            let wanted = Some(Wanted { tenant: tenant.clone(), groups: groups.clone() });
+        for (id, tenant) in assigned.running.iter() {
+            let order = Order::Run(Wanted { tenant: tenant.clone(), groups: groups.clone() });
             match keepers.get(id) {
-                Some(keeper) => tell(keeper, wanted),
-                None => start(&deps, id, wanted, &mut keepers, &mut tasks, &stop),
+                Some(keeper) => tell(keeper, order),
+                None => start(&deps, id, order, &mut keepers, &mut tasks, &stop),
             }
         }
+        publish(&alive, &keepers);
         tokio::select! {
             () = stop.cancelled() => break,
-            changed = tenants.changed() => if changed.is_err() { break },
+            changed = assignment.changed() => if changed.is_err() { break },
             changed = sources.changed() => if changed.is_err() { break },
             Some(ended) = tasks.join_next() => restart_if_wanted(&deps, ended, &mut keepers, &mut tasks, &stop),
         }
     }
-    while tasks.join_next().await.is_some() {}
+    while let Some(ended) = tasks.join_next().await {
+        if let Ok(id) = ended {
+            keepers.remove(&id);
+            publish(&alive, &keepers);
+        }
+    }
 }
 
-fn tell(keeper: &watch::Sender<Option<Wanted>>, wanted: Option<Wanted>) {
+fn publish(alive: &watch::Sender<Arc<Alive>>, keepers: &Keepers) {
+    alive.send_if_modified(|now| {
+        let changed = now.len() != keepers.len() || !keepers.keys().all(|id| now.contains(id));
+        if changed {
+            *now = Arc::new(keepers.keys().cloned().collect());
+        }
+        changed
+    });
+}
+
+fn tell(keeper: &watch::Sender<Order>, order: Order) {
     keeper.send_if_modified(|now| {
-        let changed = *now != wanted;
-        *now = wanted;
+        let changed = *now != order;
+        *now = order;
         changed
     });
 }
@@ -81,12 +125,12 @@ type Ended = Result<TenantId, tokio::task::JoinError>;
 fn start(
     deps: &Arc<pipeline::Deps>,
     id: &TenantId,
-    wanted: Option<Wanted>,
+    order: Order,
     keepers: &mut Keepers,
     tasks: &mut JoinSet<TenantId>,
     stop: &CancellationToken,
 ) {
-    let (sender, receiver) = watch::channel(wanted);
+    let (sender, receiver) = watch::channel(order);
     keepers.insert(id.clone(), sender);
     tasks.spawn(keep(deps.clone(), id.clone(), receiver, stop.clone()));
 }
@@ -103,9 +147,9 @@ fn restart_if_wanted(
         Ok(id) => id,
         Err(error) => return error!(%error, "a pipeline's keeper ended unexpectedly"),
     };
-    let wanted = keepers.remove(&id).and_then(|sender| sender.borrow().clone());
-    if wanted.is_some() {
-        start(deps, &id, wanted, keepers, tasks, stop);
+    let order = keepers.remove(&id).map(|sender| sender.borrow().clone());
+    if let Some(order @ Order::Run(_)) = order {
+        start(deps, &id, order, keepers, tasks, stop);
     }
 }
 
@@ -113,24 +157,32 @@ fn restart_if_wanted(
 async fn keep(
     deps: Arc<pipeline::Deps>,
     id: TenantId,
-    mut wanted: watch::Receiver<Option<Wanted>>,
+    mut orders: watch::Receiver<Order>,
     stop: CancellationToken,
 ) -> TenantId {
     let mut lanes: Vec<Lane> = Vec::new();
     loop {
-        let now = wanted.borrow_and_update().clone();
-        let Some(now) = now else {
-            pipeline::retire(lanes).await;
-            deps.forget(&id);
-            info!(namespace = %id.namespace, name = %id.name, "Remote write job removed");
-            return id;
+        let order = orders.borrow_and_update().clone();
+        let now = match order {
+            Order::Run(wanted) => wanted,
+            Order::HandOver => {
+                deps.forget(&id);
+                info!(namespace = %id.namespace, name = %id.name, "Remote write job handed over");
+                return id;
+            }
+            Order::Retire => {
+                pipeline::retire(lanes).await;
+                deps.forget(&id);
+                info!(namespace = %id.namespace, name = %id.name, "Remote write job removed");
+                return id;
+            }
         };
         let pipeline = match Pipeline::build(&deps, &now.tenant, &now.groups, std::mem::take(&mut lanes)) {
             Ok(pipeline) => pipeline,
             Err(error) => {
                 deps.refused(&id, &error);
                 tokio::select! {
-                    _ = wanted.changed() => continue,
+                    _ = orders.changed() => continue,
                     () = stop.cancelled() => return id,
                 }
             }
@@ -143,7 +195,7 @@ async fn keep(
                 lanes = ended.unwrap_or_default();
                 continue;
             }
-            _ = wanted.changed() => REPLACE_GRACE,
+            _ = orders.changed() => REPLACE_GRACE,
             () = stop.cancelled() => STOP_GRACE,
         };
         halt.cancel();
