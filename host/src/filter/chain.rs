@@ -43,6 +43,8 @@ pub struct Chain {
     generation: u64,
     rows: Batch,
     spare: Batch,
+    /// For each series of the last call, how many steps kept it.
+    passed: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -72,6 +74,7 @@ impl Chain {
             generation: 0,
             rows: Batch::default(),
             spare: Batch::default(),
+            passed: Vec::new(),
         })
     }
 
@@ -82,6 +85,7 @@ impl Chain {
     /// The first failure of a step; what other series got is lost with it, and the call can be repeated.
     pub fn classify(&mut self, series: &[&Labels]) -> Result<Vec<Option<Labels>>, Error> {
         let mut out = Vec::with_capacity(series.len());
+        self.passed.clear();
         let mut rest = series;
         while !rest.is_empty() {
             let (batch, more) = rest.split_at(batch_rows(rest, self.shared.config.batch_rows_max));
@@ -90,6 +94,12 @@ impl Chain {
             rest = more;
         }
         Ok(out)
+    }
+
+    /// For each series of the last [`Chain::classify`], how many steps kept it: of one that was dropped, the number of the
+    /// step that dropped it, from 0.
+    pub fn passed(&self) -> &[u8] {
+        &self.passed
     }
 
     /// Tells filters with state which series have ended, by the labels they came with. Failures only show in
@@ -123,6 +133,7 @@ impl Chain {
         if self.numbers.is_none() {
             self.symbols = Symbols::default();
             (self.rows, self.spare) = Default::default();
+            self.passed = Vec::new();
         }
     }
 
@@ -133,6 +144,8 @@ impl Chain {
         if let Some(numbers) = &mut self.numbers {
             self.rows.series.extend(batch.iter().map(|labels| numbers.of(labels)));
         }
+        let first = self.passed.len();
+        self.passed.resize(first + batch.len(), 0);
         for step in &mut self.steps {
             if self.rows.len() == 0 {
                 break;
@@ -142,6 +155,10 @@ impl Chain {
             {
                 self.generation += u64::from(step.replace_after(&error));
                 return Err(error);
+            }
+            for origin in &self.rows.origins {
+                let passed = &mut self.passed[first + origin.index as usize];
+                *passed = passed.saturating_add(1);
             }
         }
         Ok(())

@@ -86,6 +86,7 @@ fn a_filter_that_drops_everything_in_place_of_patterns_leaves_nothing() {
     ];
     let mut chain = runtime.chain(tenant(), steps).unwrap();
     assert_eq!(chain.classify(&two_series().each_ref()).unwrap(), [None, None]);
+    assert_eq!(chain.passed(), [0, 0]);
     let calls: Vec<_> = chain.usage().map(|usage| (usage.rows_in, usage.dropped)).collect();
     assert_eq!(calls, [(2, 2), (0, 0)]);
 }

@@ -12,7 +12,7 @@ use foldhash::fast::FixedState;
 use super::claims::{Claims, GroupIndex};
 use super::encoding::Encoding;
 use super::outputs::{Admission, Conclude, Emitted, Fingerprint, OutputId, Outputs, Rank};
-use super::verdicts::{Verdict, Verdicts};
+use super::verdicts::{NO_STEP, Verdict, Verdicts};
 use crate::collect::{Collected, Part, Row, SeriesRef, StreamId};
 use crate::filter::{Chain, Usage};
 use crate::model::{Labels, Stamped, Stamps, Tick, Timestamp};
@@ -39,6 +39,8 @@ pub struct Counts {
     pub selected: usize,
     /// Rows the chain dropped.
     pub dropped: usize,
+    /// Rows each step of the chain dropped, in order, with the step's name.
+    pub dropped_by: Vec<(String, usize)>,
     /// Rows whose identity is another series'.
     pub collided: usize,
     /// Series decided in this tick.
@@ -47,6 +49,15 @@ pub struct Counts {
     pub outsized: usize,
     /// One collision, in words.
     pub collision: Option<String>,
+}
+
+impl Counts {
+    fn drop_by(&mut self, step: u8) {
+        self.dropped += 1;
+        if let Some((_, rows)) = self.dropped_by.get_mut(usize::from(step)) {
+            *rows += 1;
+        }
+    }
 }
 
 /// Why a tick could not be assembled. Nothing of it may be delivered.
@@ -154,7 +165,8 @@ impl Assembler {
     /// Takes every row of `answers` into `outputs`.
     fn take(&mut self, tick: Tick, answers: &[Answer], outputs: &mut Outputs) -> Result<Counts, Error> {
         self.ask_again_who_collided();
-        let mut counts = Counts::default();
+        let dropped_by = self.chain.usage().map(|step| (step.name.clone(), 0)).collect();
+        let mut counts = Counts { dropped_by, ..Counts::default() };
         let mut unknown = Vec::new();
         for answer in answers {
             for part in &answer.collected.parts {
@@ -163,7 +175,7 @@ impl Assembler {
                     counts.selected += 1;
                     match verdicts.get(row.series) {
                         Some(Verdict::Keep(id)) => outputs.take(id, tick, answer.rank, row.value),
-                        Some(Verdict::Drop) => counts.dropped += 1,
+                        Some(Verdict::Drop(step)) => counts.drop_by(step),
                         Some(Verdict::Collided) => counts.collided += 1,
                         None => unknown.push(Unknown { answer, part, row }),
                     }
@@ -187,8 +199,8 @@ impl Assembler {
         let (unknown, outsized): (Vec<_>, Vec<_>) =
             unknown.iter().partition(|new| is_within_bounds(new.input().1));
         for new in outsized {
-            self.remember(new.part.stream(), new.row.series, Verdict::Drop);
-            counts.dropped += 1;
+            self.remember(new.part.stream(), new.row.series, Verdict::Drop(NO_STEP));
+            counts.drop_by(NO_STEP);
             counts.outsized += 1;
         }
         let inputs: Vec<Input<'_>> = unknown.iter().map(|new| new.input()).collect();
@@ -198,7 +210,7 @@ impl Assembler {
         let mut created = HashMap::new();
         for (at, result) in results.into_iter().enumerate() {
             let verdict = match result {
-                None => Verdict::Drop,
+                None => Verdict::Drop(self.chain.passed()[at]),
                 Some(labels) => {
                     let stamped = Stamped::vouch(labels, &self.stamps)?;
                     self.admit(&stamped, at, &inputs, &mut verdicts, &mut created, outputs, counts)?
@@ -211,7 +223,7 @@ impl Assembler {
             self.remember(new.part.stream(), new.row.series, verdict);
             match verdict {
                 Verdict::Keep(id) => outputs.take(id, tick, new.answer.rank, new.row.value),
-                Verdict::Drop => counts.dropped += 1,
+                Verdict::Drop(step) => counts.drop_by(step),
                 Verdict::Collided => counts.collided += 1,
             }
         }

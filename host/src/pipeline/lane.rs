@@ -165,6 +165,8 @@ impl Context {
             collided: counts.collided as u64,
             targets_used,
         });
+        self.status
+            .dropped(counts.dropped_by.iter().map(|(name, rows)| (name.clone(), *rows as u64)).collect());
         if counts.outsized > 0 {
             let series = counts.outsized;
             warn!(namespace = %id.namespace, name = %id.name, series, "Series with too many or too long labels left out");

@@ -11,15 +11,20 @@ use crate::collect::SeriesRef;
 pub(crate) enum Verdict {
     /// Delivered as this output.
     Keep(OutputId),
-    /// The chain dropped it.
-    Drop,
+    /// The step of this number dropped it, or [`NO_STEP`].
+    Drop(u8),
     /// Its identity is another series'.
     Collided,
 }
 
+/// Stands for a step where none did it: the series was not shown to any.
+pub(crate) const NO_STEP: u8 = u8::MAX;
+
+/// Words that are no output; an output's bytes would fill its arena long before its number comes near them.
 const UNKNOWN: u32 = u32::MAX;
-const DROP: u32 = u32::MAX - 1;
-const COLLIDED: u32 = u32::MAX - 2;
+const COLLIDED: u32 = u32::MAX - 1;
+const DROP_LAST: u32 = u32::MAX - 2;
+const DROP_FIRST: u32 = DROP_LAST - u8::MAX as u32;
 
 #[derive(Debug, Clone, Copy)]
 struct Entry {
@@ -43,7 +48,7 @@ impl Verdicts {
         }
         match entry.word {
             UNKNOWN => None,
-            DROP => Some(Verdict::Drop),
+            DROP_FIRST..=DROP_LAST => Some(Verdict::Drop((entry.word - DROP_FIRST) as u8)),
             COLLIDED => Some(Verdict::Collided),
             id => Some(Verdict::Keep(OutputId(id))),
         }
@@ -57,7 +62,7 @@ impl Verdicts {
         }
         let word = match verdict {
             Verdict::Keep(id) => id.0,
-            Verdict::Drop => DROP,
+            Verdict::Drop(step) => DROP_FIRST + u32::from(step),
             Verdict::Collided => COLLIDED,
         };
         self.entries[at] = Entry { generation: series.generation, word };
@@ -66,7 +71,7 @@ impl Verdicts {
     /// Forgets verdicts that name a freed output, and, if one of those was contested, who lost it.
     pub(crate) fn release(&mut self, swept: &Swept) {
         for entry in &mut self.entries {
-            let freed = entry.word < COLLIDED && swept.has(OutputId(entry.word));
+            let freed = entry.word < DROP_FIRST && swept.has(OutputId(entry.word));
             if freed || (swept.contested && entry.word == COLLIDED) {
                 entry.word = UNKNOWN;
             }
@@ -101,8 +106,18 @@ mod tests {
         let mut verdicts = Verdicts::default();
         let (a, b) = (SeriesRef { slot: 0, generation: 0 }, SeriesRef { slot: 1, generation: 0 });
         verdicts.set(a, Verdict::Collided);
-        verdicts.set(b, Verdict::Drop);
+        verdicts.set(b, Verdict::Drop(2));
         verdicts.forget_collided();
-        assert_eq!((verdicts.get(a), verdicts.get(b)), (None, Some(Verdict::Drop)));
+        assert_eq!((verdicts.get(a), verdicts.get(b)), (None, Some(Verdict::Drop(2))));
+    }
+
+    #[test]
+    fn who_dropped_a_series_is_remembered() {
+        let mut verdicts = Verdicts::default();
+        for step in [0, 1, NO_STEP] {
+            let series = SeriesRef { slot: step.into(), generation: 0 };
+            verdicts.set(series, Verdict::Drop(step));
+            assert_eq!(verdicts.get(series), Some(Verdict::Drop(step)));
+        }
     }
 }

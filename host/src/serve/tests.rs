@@ -72,7 +72,7 @@ fn running() -> (Board, LaneEntry) {
     board.source(&source()).answered(Some(-250), NOW);
     let tenant = tenant();
     let entry = board.tenant(&tenant.id);
-    entry.starting(&tenant, vec![]);
+    entry.starting(&Arc::new(tenant.clone()), vec![]);
     let group = SourceGroup::gather([Arc::new(source())]).remove(0);
     let lane = entry.lane(&group, &tenant.endpoints[0], NOW);
     let tick = Tick::at_or_before(NOW, tenant.interval);

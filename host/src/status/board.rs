@@ -197,14 +197,15 @@ impl fmt::Debug for TenantEntry {
 impl TenantEntry {
     fn new(id: TenantId) -> TenantEntry {
         let phase = Phase::default();
-        let status = TenantStatus { id, phase, facts: None, warnings: Vec::new(), lanes: Vec::new() };
+        let (warnings, lanes) = (Vec::new(), Vec::new());
+        let status = TenantStatus { id, phase, tenant: None, facts: None, warnings, lanes };
         TenantEntry(Arc::new(TenantInner { status: Mutex::new(status), latest: Mutex::default() }))
     }
 
     /// A pipeline is being built for `tenant`; `warnings` are what is wrong with it although it runs. Lanes and
     /// samples of an earlier pipeline are forgotten.
-    pub fn starting(&self, tenant: &Tenant, warnings: Vec<String>) {
-        self.restart(Phase::Starting, Some(tenant.into()), warnings);
+    pub fn starting(&self, tenant: &Arc<Tenant>, warnings: Vec<String>) {
+        self.restart(Phase::Starting, Some(tenant), warnings);
     }
 
     /// What is to be said about the resource although it runs.
@@ -243,6 +244,7 @@ impl TenantEntry {
                 lag: group.lag(),
                 since: now,
                 collected: None,
+                dropped_by: Vec::new(),
                 delivered: None,
                 delivered_total: 0,
                 last_error: None,
@@ -253,11 +255,14 @@ impl TenantEntry {
         LaneEntry { tenant: self.clone(), group: name, endpoint: key }
     }
 
-    fn restart(&self, phase: Phase, facts: Option<TenantFacts>, warnings: Vec<String>) {
+    fn restart(&self, phase: Phase, tenant: Option<&Arc<Tenant>>, warnings: Vec<String>) {
         let latest = std::mem::take(&mut *lock(&self.0.latest));
+        let facts = tenant.map(|tenant| TenantFacts::from(&**tenant));
         let mut status = lock(&self.0.status);
-        let lanes = Vec::new();
-        *status = TenantStatus { id: status.id.clone(), phase, facts, warnings: bounded(warnings), lanes };
+        // Who is refused by its pipeline was starting before.
+        let tenant = tenant.or(status.tenant.as_ref()).cloned();
+        let (id, warnings) = (status.id.clone(), bounded(warnings));
+        *status = TenantStatus { id, phase, tenant, facts, warnings, lanes: Vec::new() };
         drop(status);
         drop(latest);
     }
@@ -276,6 +281,11 @@ impl LaneEntry {
     /// A tick was collected and filtered.
     pub fn collected(&self, collected: Collected) {
         self.update(|lane| lane.collected = Some(collected));
+    }
+
+    /// How many series each filter of the chain dropped at that tick, in the chain's order.
+    pub fn dropped(&self, by: Vec<(String, u64)>) {
+        self.update(|lane| lane.dropped_by = by);
     }
 
     /// A tick was acknowledged. A tick without samples is delivered too.

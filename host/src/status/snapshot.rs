@@ -1,5 +1,6 @@
 //! Snapshot: the facts themselves, as plain data.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Stage;
@@ -107,6 +108,8 @@ pub struct Lane {
     pub since: Timestamp,
     /// The newest tick collected.
     pub collected: Option<Collected>,
+    /// Series that each filter of the chain dropped at that tick, in the chain's order.
+    pub dropped_by: Vec<(String, u64)>,
     /// The newest tick delivered.
     pub delivered: Option<Delivered>,
     /// Samples delivered since the lane was set up.
@@ -124,6 +127,8 @@ pub struct TenantStatus {
     pub id: TenantId,
     /// What was decided about it.
     pub phase: Phase,
+    /// What its pipeline, or the last attempt to build one, was made for.
+    pub tenant: Option<Arc<Tenant>>,
     /// What it asked for; unknown while it is refused.
     pub facts: Option<TenantFacts>,
     /// What is wrong with it although it runs: a pattern that grants nothing, say.

@@ -54,7 +54,7 @@ fn tenant() -> Tenant {
 fn running() -> (Board, LaneEntry) {
     let board = Board::new();
     let entry = board.tenant(&id());
-    entry.starting(&tenant(), vec![]);
+    entry.starting(&Arc::new(tenant()), vec![]);
     let lane = entry.lane(&group(), &endpoint(), NOW);
     entry.running();
     (board, lane)
@@ -145,7 +145,7 @@ fn ready_means_loaded_and_every_pipeline_started_and_stays_so() {
     assert_eq!(board.readiness(), Readiness::Not("1 of 1 pipelines have not started".into()));
     entry.running();
     assert_eq!(board.readiness(), Readiness::Ready);
-    entry.starting(&tenant(), vec![]);
+    entry.starting(&Arc::new(tenant()), vec![]);
     assert_eq!(board.readiness(), Readiness::Ready);
     board.stopping();
     assert_eq!(board.readiness(), Readiness::Not("stopping".into()));
@@ -155,7 +155,7 @@ fn ready_means_loaded_and_every_pipeline_started_and_stays_so() {
 fn a_restart_forgets_lanes_and_an_old_entry_does_not_bring_them_back() {
     let (board, lane) = running();
     lane.delivered(tick(NOW), 5, NOW);
-    board.tenant(&id()).starting(&tenant(), vec!["metrics[1] grants nothing".into()]);
+    board.tenant(&id()).starting(&Arc::new(tenant()), vec!["metrics[1] grants nothing".into()]);
     lane.delivered(tick(NOW), 5, NOW);
     let snapshot = board.snapshot(NOW);
     assert_eq!(snapshot.tenants[0].lanes, []);
