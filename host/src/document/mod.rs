@@ -19,7 +19,7 @@ mod suggest;
 pub use duration::GoDuration;
 pub use node::{Node, Value, parse};
 pub use path::{Path, Segment};
-pub use problem::{Problem, Severity};
+pub use problem::{Blame, Problem, Severity};
 pub use read::{Document, Reading};
 pub use size::ByteSize;
 pub use suggest::nearest;

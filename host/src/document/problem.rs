@@ -18,6 +18,20 @@ pub enum Severity {
     Warning,
 }
 
+/// Where a problem comes from, and so who can mend it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Blame {
+    /// What the document says cannot be taken as it is written.
+    #[default]
+    Document,
+    /// The operator does not allow it.
+    Operator,
+    /// Another document, which is older, has what this one asks for.
+    Rival,
+    /// Something that the document names is not there, or may not be read.
+    Absence,
+}
+
 /// One thing wrong with a document.
 ///
 /// Prints in one line: `tenants/web.yaml:12: spec.remoteWrite.interval: "30 s" is not a duration; write "30s"`.
@@ -25,6 +39,9 @@ pub enum Severity {
 pub struct Problem {
     /// Whether it stops anything.
     pub severity: Severity,
+    /// Where it comes from.
+    #[serde(skip)]
+    pub blame: Blame,
     /// The file, if the document came from one.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "file_as_text")]
     pub file: Option<Arc<FilePath>>,
@@ -54,12 +71,26 @@ impl Problem {
     /// An error at `path` of some document; the reader adds file and line.
     pub fn error(path: Path, message: impl Into<String>, cure: impl Into<String>) -> Problem {
         let (message, cure) = (message.into(), cure.into());
-        Problem { severity: Severity::Error, file: None, document: 0, line: None, path, message, cure }
+        Problem {
+            severity: Severity::Error,
+            blame: Blame::Document,
+            file: None,
+            document: 0,
+            line: None,
+            path,
+            message,
+            cure,
+        }
     }
 
     /// A warning at `path` of some document.
     pub fn warning(path: Path, message: impl Into<String>, cure: impl Into<String>) -> Problem {
         Problem { severity: Severity::Warning, ..Problem::error(path, message, cure) }
+    }
+
+    /// The same problem, with another origin.
+    pub fn blamed_on(self, blame: Blame) -> Problem {
+        Problem { blame, ..self }
     }
 
     /// The same problem, known to be in `file`.
