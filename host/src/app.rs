@@ -3,6 +3,8 @@
 //! In: a configuration that was read and checked. Out: the running program.
 //! Never: a decision of its own; it builds the rooms, hands them to each other, and waits for them in order.
 
+pub mod status;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

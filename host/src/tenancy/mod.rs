@@ -16,6 +16,7 @@ pub mod resource;
 mod review;
 pub mod secrets;
 mod selectors;
+pub mod status;
 mod tenants;
 mod validate;
 

@@ -1,0 +1,109 @@
+//! Status: gathers what the statuses of resources are made of, from the rooms that know it.
+//!
+//! In: our resources, what became of them, and the board. Out: facts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::model::{Tenant, TenantId};
+use crate::status::{self as board, Phase, Snapshot, TenantStatus};
+use crate::tenancy::Tenants;
+use crate::tenancy::status::facts::{Collected, Delivered, Failure, Flow, Lane, Pipeline, Stage};
+use crate::tenancy::status::{Decision, Facts, Owned, Subject};
+
+/// The facts about resources that are ours. One that was not reviewed yet, or is being removed, has none.
+pub fn owned<'a>(
+    ours: impl Iterator<Item = (&'a TenantId, &'a Arc<Subject>)>,
+    tenants: &Tenants,
+    board: &Snapshot,
+    owner: &Arc<str>,
+) -> Owned {
+    let shown: BTreeMap<&TenantId, &TenantStatus> = board.tenants.iter().map(|t| (&t.id, t)).collect();
+    let facts = ours.filter_map(|(id, subject)| {
+        let facts = facts(id, subject, tenants, shown.get(id).copied(), owner)?;
+        Some((id.clone(), facts))
+    });
+    facts.collect()
+}
+
+fn facts(
+    id: &TenantId,
+    subject: &Arc<Subject>,
+    tenants: &Tenants,
+    shown: Option<&TenantStatus>,
+    owner: &Arc<str>,
+) -> Option<Facts> {
+    let running = tenants.running.get(id);
+    let decision = if running.is_some() {
+        Decision::Runs
+    } else if tenants.disabled.contains(id) {
+        Decision::Disabled
+    } else if tenants.refused.contains_key(id) {
+        Decision::Refused
+    } else {
+        return None;
+    };
+    let problems = tenants.refused.get(id).or_else(|| tenants.remarks.get(id));
+    Some(Facts {
+        subject: Arc::clone(subject),
+        decision,
+        problems: problems.map(Vec::as_slice).unwrap_or_default().into(),
+        target: running.map(|tenant| tenant.target_type),
+        interval: running.map(|tenant| tenant.interval),
+        flow: running.zip(shown).map(|(tenant, shown)| flow(tenant, shown)).unwrap_or_default(),
+        owner: Arc::clone(owner),
+    })
+}
+
+fn flow(tenant: &Arc<Tenant>, shown: &TenantStatus) -> Flow {
+    // What an earlier specification's pipeline did says nothing about this one's.
+    if !shown.tenant.as_ref().is_some_and(|built| Arc::ptr_eq(built, tenant) || built == tenant) {
+        return Flow::default();
+    }
+    let pipeline = match &shown.phase {
+        Phase::Running => Pipeline::Running,
+        Phase::Starting | Phase::Disabled => Pipeline::Starting,
+        Phase::Refused { problems } => Pipeline::Broken(problems.join("; ")),
+    };
+    Flow { pipeline, lanes: shown.lanes.iter().map(lane).collect() }
+}
+
+fn lane(lane: &board::Lane) -> Lane {
+    let board::Lane {
+        group,
+        endpoint,
+        lag,
+        since,
+        collected,
+        dropped_by,
+        delivered,
+        delivered_total: _,
+        last_error,
+        consecutive_failures,
+    } = lane;
+    Lane {
+        group: group.clone(),
+        endpoint: endpoint.clone(),
+        lag: *lag,
+        since: *since,
+        collected: collected.as_ref().map(|collected| collected_of(collected, dropped_by)),
+        delivered: delivered.map(|board::Delivered { tick, samples, at }| Delivered { tick, samples, at }),
+        last_error: last_error.as_ref().map(failure),
+        consecutive_failures: *consecutive_failures,
+    }
+}
+
+fn collected_of(collected: &board::Collected, dropped_by: &[(String, u64)]) -> Collected {
+    let board::Collected { tick: _, selected, kept: _, dropped, collided, targets_used: _ } = *collected;
+    Collected { selected, dropped, collided, dropped_by: dropped_by.to_vec() }
+}
+
+fn failure(failure: &board::Failure) -> Failure {
+    let board::Failure { stage, message, at } = failure;
+    let stage = match stage {
+        board::Stage::Collect => Stage::Collect,
+        board::Stage::Filter => Stage::Filter,
+        board::Stage::Deliver | board::Stage::Cursor => Stage::Deliver,
+    };
+    Failure { stage, message: message.clone(), at: *at }
+}

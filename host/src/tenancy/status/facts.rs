@@ -1,0 +1,156 @@
+//! Facts: all that a status is made of, as plain data.
+//!
+//! In: the resource as the cluster has it, what its review said, and what is known of its lanes. Never: a clock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::types::MetricAccessStatus;
+use crate::document::Problem;
+use crate::model::{Interval, TargetType, Tick, Timestamp};
+
+/// What a status needs to know of its resource.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Subject {
+    /// Tells it from a later resource of the same name.
+    pub uid: String,
+    /// Counts the changes of its specification.
+    pub generation: i64,
+    /// The entries of `spec.metrics`; what is no text is empty here.
+    pub metrics: Vec<String>,
+    /// The status it has, if it has one that can be read.
+    pub status: Option<MetricAccessStatus>,
+}
+
+impl Subject {
+    /// Reads it off an object's `spec` and `status`, however malformed they are.
+    pub fn of(uid: &str, generation: i64, object: &Value) -> Subject {
+        let metrics = object["spec"]["metrics"].as_array().map(Vec::as_slice).unwrap_or_default();
+        Subject {
+            uid: uid.to_owned(),
+            generation,
+            metrics: metrics.iter().map(|entry| entry.as_str().unwrap_or_default().to_owned()).collect(),
+            status: object.get("status").and_then(MetricAccessStatus::read),
+        }
+    }
+}
+
+/// What became of a resource, in itself and beside the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// It runs.
+    Runs,
+    /// It is valid and does not want to run.
+    Disabled,
+    /// It may not run; at least one problem is an error.
+    Refused,
+}
+
+/// All that a status is made of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Facts {
+    /// The resource.
+    pub subject: Arc<Subject>,
+    /// What became of it.
+    pub decision: Decision,
+    /// Errors and warnings, in the order in which they were found.
+    pub problems: Arc<[Problem]>,
+    /// The kind of target, if it runs.
+    pub target: Option<TargetType>,
+    /// How far ticks are apart, if it runs.
+    pub interval: Option<Interval>,
+    /// What its pipeline does, if it runs.
+    pub flow: Flow,
+    /// The replica that works for it.
+    pub owner: Arc<str>,
+}
+
+/// What a pipeline does.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Flow {
+    /// Whether there is one.
+    pub pipeline: Pipeline,
+    /// One for each source group and endpoint.
+    pub lanes: Vec<Lane>,
+}
+
+/// Whether a pipeline could be built.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Pipeline {
+    /// It is being built.
+    #[default]
+    Starting,
+    /// It was built.
+    Running,
+    /// It cannot be built: why.
+    Broken(String),
+}
+
+/// One source group × endpoint.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lane {
+    /// The source group's name; `*` is all of them.
+    pub group: String,
+    /// The endpoint's address without credentials.
+    pub endpoint: String,
+    /// How far behind the clock ticks are evaluated.
+    pub lag: Duration,
+    /// When the lane was set up.
+    pub since: Timestamp,
+    /// What the newest collected tick came to.
+    pub collected: Option<Collected>,
+    /// The newest tick that was acknowledged.
+    pub delivered: Option<Delivered>,
+    /// What went wrong last, even if it is over.
+    pub last_error: Option<Failure>,
+    /// Attempts that failed since the last that did not.
+    pub consecutive_failures: u32,
+}
+
+/// What a collected tick came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collected {
+    /// Series that came from the sources.
+    pub selected: u64,
+    /// Series the filters dropped.
+    pub dropped: u64,
+    /// Series not sent because another one has the same labels.
+    pub collided: u64,
+    /// Series dropped by each filter, in the chain's order.
+    pub dropped_by: Vec<(String, u64)>,
+}
+
+/// A tick that was acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delivered {
+    /// Which tick.
+    pub tick: Tick,
+    /// Samples of it.
+    pub samples: u64,
+    /// When it was acknowledged.
+    pub at: Timestamp,
+}
+
+/// Something that went wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Where.
+    pub stage: Stage,
+    /// The error and its causes.
+    pub message: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Where in a tick something went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Asking the source.
+    Collect,
+    /// The filters.
+    Filter,
+    /// Sending to the endpoint, and remembering that it was sent.
+    Deliver,
+}

@@ -1,0 +1,159 @@
+//! Flow: what lanes do, judged: which conditions it makes, and the counts.
+//!
+//! Never: a condition that flips at every hiccup. A failed attempt counts once the tick it delays is overdue.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::facts::{Facts, Failure, Lane, Pipeline, Stage};
+use super::reason::Reason;
+use crate::model::{Interval, Timestamp};
+
+/// How long after a tick is due its delivery may take before a failing lane says so: several attempts, and well below
+/// what an alert waits for.
+const OVERDUE_AFTER: Duration = Duration::from_secs(5);
+/// Without a delivery for this many intervals a lane stalls; `/health` has the same rule.
+const INTERVALS_WITHOUT_DELIVERY_MAX: u32 = 3;
+
+/// How one lane stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing<'a> {
+    Starting,
+    Delivers,
+    CatchingUp,
+    Fails(&'a Failure),
+    Stalls,
+}
+
+impl Lane {
+    pub(super) fn standing(&self, interval: Interval, now: Timestamp) -> Standing<'_> {
+        let patience = interval.duration() * INTERVALS_WITHOUT_DELIVERY_MAX;
+        let failure = self.last_error.as_ref().filter(|_| self.consecutive_failures > 0);
+        let Some(delivered) = self.delivered else {
+            // The first tick may be a whole interval away, and is asked for `lag` after its time.
+            return match failure {
+                Some(failure) => Standing::Fails(failure),
+                None if now.since(self.since) > patience + self.lag => Standing::Stalls,
+                None => Standing::Starting,
+            };
+        };
+        let due = delivered.tick.next(interval).timestamp().plus(self.lag);
+        match failure {
+            Some(failure) if now > due.plus(OVERDUE_AFTER) => Standing::Fails(failure),
+            _ if now.since(delivered.at) > patience => Standing::Stalls,
+            _ if delivered.at.since(delivered.tick.timestamp()) > patience + self.lag => Standing::CatchingUp,
+            _ => Standing::Delivers,
+        }
+    }
+}
+
+/// What a condition says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Says {
+    pub(super) reason: Reason,
+    pub(super) message: String,
+}
+
+impl Says {
+    pub(super) fn new(reason: Reason, message: impl Into<String>) -> Says {
+        Says { reason, message: message.into() }
+    }
+
+    pub(super) fn starting() -> Says {
+        Says::new(Reason::Starting, "the first tick has not ended yet")
+    }
+}
+
+/// `FiltersReady`, `Collecting` and `Delivering` of a resource that runs.
+pub(super) fn conditions(facts: &Facts, now: Timestamp) -> [Says; 3] {
+    let lanes = &facts.flow.lanes;
+    match (&facts.flow.pipeline, facts.interval) {
+        (Pipeline::Broken(error), _) => [
+            Says::new(Reason::FilterFailing, format!("the pipeline cannot be built: {error}")),
+            Says::starting(),
+            Says::new(Reason::NothingToDeliver, "the pipeline cannot be built"),
+        ],
+        (Pipeline::Running, Some(interval)) => {
+            let judged: Vec<_> = lanes.iter().map(|lane| (lane, lane.standing(interval, now))).collect();
+            [filters(&judged), collecting(&judged), delivering(&judged)]
+        }
+        _ => [Says::starting(), Says::starting(), Says::starting()],
+    }
+}
+
+type Judged<'a> = [(&'a Lane, Standing<'a>)];
+
+/// The lanes that fail at one of `stages`, each with why.
+fn failing<'a>(judged: &'a Judged<'_>, stages: &'a [Stage]) -> impl Iterator<Item = (&'a Lane, &'a Failure)> {
+    judged.iter().filter_map(move |(lane, standing)| match standing {
+        Standing::Fails(failure) if stages.contains(&failure.stage) => Some((*lane, *failure)),
+        _ => None,
+    })
+}
+
+fn filters(judged: &Judged<'_>) -> Says {
+    match failing(judged, &[Stage::Filter]).next() {
+        Some((_, failure)) => Says::new(Reason::FilterFailing, &failure.message),
+        None => Says::new(Reason::FiltersRunning, "every filter runs"),
+    }
+}
+
+fn collecting(judged: &Judged<'_>) -> Says {
+    if judged.is_empty() {
+        return Says::new(Reason::NoSource, "there is no source to collect from; ask the operator");
+    }
+    let groups: BTreeSet<_> = judged.iter().map(|(lane, _)| lane.group.as_str()).collect();
+    let silent: BTreeSet<_> =
+        failing(judged, &[Stage::Collect]).map(|(lane, _)| lane.group.as_str()).collect();
+    if let Some((_, failure)) = failing(judged, &[Stage::Collect]).next() {
+        let share = share(silent.len(), groups.len(), "source groups");
+        return Says::new(Reason::SourceFailing, format!("{}{share}", failure.message));
+    }
+    // Filters see only complete answers, so a lane that fails there has collected.
+    let filtering: Vec<_> = failing(judged, &[Stage::Filter]).map(|(lane, _)| lane).collect();
+    let waits = |lane: &Lane| lane.collected.is_none() && !filtering.contains(&lane);
+    if judged.iter().any(|(lane, _)| waits(lane)) {
+        return Says::starting();
+    }
+    let selected = |lane: &Lane| lane.collected.as_ref().is_none_or(|collected| collected.selected > 0);
+    match judged.iter().any(|(lane, _)| selected(lane)) {
+        true => Says::new(Reason::SourcesAnswer, "every source answers"),
+        false => Says::new(
+            Reason::NothingSelected,
+            "the sources answer, but no series matches; compare spec.metrics, labelSelectors and source with what the \
+             shared server has",
+        ),
+    }
+}
+
+fn delivering(judged: &Judged<'_>) -> Says {
+    let refusing = failing(judged, &[Stage::Deliver]).count();
+    if let Some((lane, failure)) = failing(judged, &[Stage::Deliver]).next() {
+        let share = share(refusing, judged.len(), "endpoints");
+        return Says::new(Reason::EndpointFailing, format!("{}: {}{share}", lane.endpoint, failure.message));
+    }
+    let is = |wanted: Standing<'_>| judged.iter().find(|(_, standing)| *standing == wanted);
+    if judged.is_empty() || failing(judged, &[Stage::Collect, Stage::Filter]).next().is_some() {
+        Says::new(
+            Reason::NothingToDeliver,
+            "nothing arrives to be delivered; see Collecting and FiltersReady",
+        )
+    } else if let Some((lane, _)) = is(Standing::Stalls) {
+        let message = format!(
+            "{}: nothing was delivered for {INTERVALS_WITHOUT_DELIVERY_MAX} intervals, and no attempt has failed",
+            lane.endpoint
+        );
+        Says::new(Reason::Stalled, message)
+    } else if is(Standing::Starting).is_some() {
+        Says::starting()
+    } else if let Some((lane, _)) = is(Standing::CatchingUp) {
+        Says::new(Reason::CatchingUp, format!("{}: missed ticks are delivered first", lane.endpoint))
+    } else {
+        Says::new(Reason::EndpointsAnswer, "every endpoint takes what it is sent")
+    }
+}
+
+/// Says how many others are not affected, where there are others.
+fn share(some: usize, all: usize, of: &str) -> String {
+    if all > 1 { format!(" ({some} of {all} {of})") } else { String::new() }
+}
