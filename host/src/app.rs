@@ -136,7 +136,12 @@ impl App {
         let published = match tenancy {
             Tenancy::Folder(watcher, published) => {
                 feeding.spawn(watcher.run(stop.clone()));
-                feeding.spawn(tell_tenants(deps.clone(), published.tenants.clone(), stop.clone()));
+                feeding.spawn(tell_tenants(
+                    deps.clone(),
+                    published.tenants.clone(),
+                    Vanished::Forgotten,
+                    stop.clone(),
+                ));
                 published
             }
             Tenancy::Cluster(watcher, seen) => {
@@ -149,7 +154,7 @@ impl App {
                         changed = tenants.changed() => if changed.is_err() { return },
                     }
                     tenants.mark_changed();
-                    tell_tenants(deps, tenants, stop).await;
+                    tell_tenants(deps, tenants, Vanished::Elsewhere, stop).await;
                 });
                 seen.published
             }
@@ -160,8 +165,7 @@ impl App {
         let (assigned, assignment) = watch::channel(Arc::default());
         feeding.spawn(assign_all(published.running, assigned, stop.clone()));
         let (alive, _) = watch::channel(Arc::default());
-        let supervising =
-            tokio::spawn(supervise::run(deps.clone(), assignment, groups, alive, stop.clone()));
+        let supervising = tokio::spawn(supervise::run(deps.clone(), assignment, groups, alive, stop.clone()));
         stop.cancelled().await;
         deps.board.stopping();
         if tokio::time::timeout(GRACE, supervising).await.is_err() {
@@ -197,12 +201,26 @@ fn now() -> Timestamp {
     SystemTime::now().into()
 }
 
+/// What becomes of the cursors of tenants that are not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Vanished {
+    /// They are forgotten after a while: nobody else runs them.
+    Forgotten,
+    /// Another replica may run them; whoever keeps the cursors for all of them decides.
+    Elsewhere,
+}
+
 /// Shows what became of every resource, and forgets the cursors of those long gone.
-async fn tell_tenants(deps: Arc<Deps>, mut tenants: watch::Receiver<Arc<Tenants>>, stop: CancellationToken) {
+async fn tell_tenants(
+    deps: Arc<Deps>,
+    mut tenants: watch::Receiver<Arc<Tenants>>,
+    vanished: Vanished,
+    stop: CancellationToken,
+) {
     let mut strays: HashSet<String> = HashSet::new();
     loop {
         let snapshot = tenants.borrow_and_update().clone();
-        tell(&deps, &snapshot, &mut strays);
+        tell(&deps, &snapshot, vanished, &mut strays);
         deps.board.loaded();
         tokio::select! {
             () = stop.cancelled() => return,
@@ -211,7 +229,7 @@ async fn tell_tenants(deps: Arc<Deps>, mut tenants: watch::Receiver<Arc<Tenants>
     }
 }
 
-fn tell(deps: &Deps, tenants: &Tenants, strays: &mut HashSet<String>) {
+fn tell(deps: &Deps, tenants: &Tenants, vanished: Vanished, strays: &mut HashSet<String>) {
     let known = deps.board.snapshot(now()).tenants;
     for id in known.iter().map(|tenant| &tenant.id) {
         let stays = tenants.running.contains_key(id)
@@ -232,8 +250,10 @@ fn tell(deps: &Deps, tenants: &Tenants, strays: &mut HashSet<String>) {
         deps.board.tenant(id).remark(remarks.iter().map(ToString::to_string).collect());
     }
     tell_strays(deps, tenants, strays);
-    let present = tenants.running.keys().cloned().collect();
-    deps.cursors.forget_vanished(&present, now());
+    if vanished == Vanished::Forgotten {
+        let present = tenants.running.keys().cloned().collect();
+        deps.cursors.forget_vanished(&present, now());
+    }
     deps.metrics.tenants_by_state([
         ("running", tenants.running.len() as u64),
         ("disabled", tenants.disabled.len() as u64),

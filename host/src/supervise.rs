@@ -88,6 +88,8 @@ pub async fn run(
         }
         publish(&alive, &keepers);
         tokio::select! {
+            // At the end of the program a tick in flight has longer than at a change.
+            biased;
             () = stop.cancelled() => break,
             changed = assignment.changed() => if changed.is_err() { break },
             changed = sources.changed() => if changed.is_err() { break },
@@ -190,13 +192,14 @@ async fn keep(
         let (halt, cut) = (stop.child_token(), pipeline.cut());
         let mut running = tokio::spawn(pipeline.run(halt.clone()));
         let grace = tokio::select! {
+            biased;
             // By itself a pipeline ends only to be built anew.
             ended = &mut running => {
                 lanes = ended.unwrap_or_default();
                 continue;
             }
-            _ = orders.changed() => REPLACE_GRACE,
             () = stop.cancelled() => STOP_GRACE,
+            _ = orders.changed() => REPLACE_GRACE,
         };
         halt.cancel();
         let ended = match tokio::time::timeout(grace, &mut running).await {

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use super::Deps;
 use super::assemble::{Assembler, Counts};
 use super::intake::{Gathered, Intake};
 use super::lane::{Context, Failure, Progress, Sent, compute};
@@ -18,7 +19,7 @@ use super::schedule::pause;
 use crate::deliver::exposition::{self, LeftOut};
 use crate::deliver::pushgateway::{Grouped, Pushgateway, Replaced};
 use crate::deliver::{self, retry};
-use crate::model::Tick;
+use crate::model::{Endpoint, Tenant, Tick};
 use crate::telemetry::Refusal;
 
 /// Delivering for one Pushgateway group.
@@ -165,4 +166,16 @@ impl GatewayLane {
     pub(crate) fn context(&self) -> &Context {
         &self.context
     }
+}
+
+/// Removes a tenant's groups, without a lane of it: who had the lane may be gone. Once each, and an error is the last
+/// one of them.
+pub async fn remove_groups(deps: &Deps, tenant: &Tenant) -> Result<(), deliver::Error> {
+    let mut failed = None;
+    for endpoint in &tenant.endpoints {
+        let Endpoint::Pushgateway(endpoint) = endpoint else { continue };
+        let sink = Pushgateway::new(deps.http.clone(), endpoint, deps.config.timeouts)?;
+        failed = sink.delete().await.err().or(failed);
+    }
+    failed.map_or(Ok(()), Err)
 }

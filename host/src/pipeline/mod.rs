@@ -40,6 +40,7 @@ pub use batches::{Batches, Encoded, Requests};
 pub use claims::{Claims, GroupIndex};
 pub use encoding::Encoding;
 use gateway::GatewayLane;
+pub use gateway::remove_groups;
 use intake::Intake;
 use lane::{Context, lock};
 use latest::Shown;

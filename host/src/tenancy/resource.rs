@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::crd::schema;
 use super::selectors::LabelSelectors;
+use super::status::MetricAccessStatus;
 use crate::document::GoDuration;
 
 /// The resource's group and version.
@@ -62,6 +63,24 @@ pub struct Metadata {
     doc = "What a team may have of the shared Prometheus servers' metrics, how it is enriched, and where it is sent.",
     shortname = "ma",
     category = "observability",
+    status = "MetricAccessStatus",
+    printcolumn(name = "Target", type_ = "string", json_path = ".spec.remoteWrite.target.type"),
+    printcolumn(name = "Interval", type_ = "string", json_path = ".status.interval"),
+    printcolumn(name = "Series", type_ = "integer", json_path = ".status.series.delivered"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason",
+        priority = "1"
+    ),
+    printcolumn(name = "Last delivered", type_ = "date", json_path = ".status.lastDelivered"),
+    printcolumn(name = "Owner", type_ = "string", json_path = ".status.owner", priority = "1"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     namespaced
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -41,6 +41,24 @@ impl Tenants {
         assemble(candidates, &Tenants::default())
     }
 
+    /// The part of it that one replica answers for: it runs those of `runs`, and says what there is to say about the
+    /// others of `answers`.
+    pub fn part(&self, runs: impl Fn(&TenantId) -> bool, answers: impl Fn(&TenantId) -> bool) -> Tenants {
+        let Tenants { running, disabled, refused, remarks, strays } = self;
+        let answers = |id: &TenantId| if running.contains_key(id) { runs(id) } else { answers(id) };
+        let of = |problems: &BTreeMap<TenantId, Vec<Problem>>| {
+            problems.iter().filter(|(id, _)| answers(id)).map(|(id, all)| (id.clone(), all.clone())).collect()
+        };
+        let own = running.iter().filter(|(id, _)| runs(id)).map(|(id, tenant)| (id.clone(), tenant.clone()));
+        Tenants {
+            running: Arc::new(own.collect()),
+            disabled: disabled.iter().filter(|id| answers(id)).cloned().collect(),
+            refused: of(refused),
+            remarks: of(remarks),
+            strays: strays.clone(),
+        }
+    }
+
     /// Every problem of every resource.
     pub fn problems(&self) -> impl Iterator<Item = &Problem> {
         let named = self.refused.values().chain(self.remarks.values()).flatten();

@@ -67,12 +67,11 @@ impl<K: Ord + Clone, V: PartialEq> Mirror<K, V> {
         }
     }
 
+    /// The newest is kept even if it is equal: equality leaves out what needs no judgement.
     fn put(&mut self, key: K, value: V) -> Vec<K> {
-        if self.held.get(&key) == Some(&value) {
-            return Vec::new();
-        }
+        let equal = self.held.get(&key) == Some(&value);
         self.held.insert(key.clone(), value);
-        vec![key]
+        if equal { Vec::new() } else { vec![key] }
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod backoff;
 mod desk;
+pub mod finalizer;
 mod keyring;
 mod mirror;
 mod object;
@@ -36,7 +37,7 @@ use keyring::{Keyring, SecretName};
 use mirror::Mirror;
 
 pub use keyring::SECRET_LABEL;
-pub use object::{Object, api_resource};
+pub use object::{FINALIZER, Object, api_resource};
 
 /// How long after the first of several changes they are judged together: `kubectl apply` of a folder is one change.
 const SETTLE: Duration = Duration::from_millis(50);

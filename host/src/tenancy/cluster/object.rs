@@ -10,6 +10,10 @@ use serde_json::{Value, json};
 use crate::document::{Document, Node, Path};
 use crate::model::{TenantId, Timestamp};
 use crate::tenancy::resource::{API_VERSION, KIND};
+use crate::tenancy::status::Subject;
+
+/// What keeps a resource in the cluster until its Pushgateway group is gone.
+pub const FINALIZER: &str = "observability.ethos.io/pushgateway-group";
 
 /// What is watched: objects with any content, so that one that does not fit our types stops no other one.
 pub fn api_resource() -> ApiResource {
@@ -17,13 +21,11 @@ pub fn api_resource() -> ApiResource {
     ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, KIND), "metricaccesses")
 }
 
-/// One resource, without what others write: its status is ours, and managed fields say nothing about it.
-#[derive(Debug, Clone, PartialEq)]
+/// One resource, without the managed fields, which say nothing about it.
+#[derive(Debug, Clone)]
 pub struct Object {
-    /// The API server's name for this very object; another one of the same name has another.
-    pub uid: String,
-    /// Counts changes of the specification.
-    pub generation: i64,
+    /// What its status is made of: its uid, its generation, and the status it has.
+    pub subject: Arc<Subject>,
     /// When it was made.
     pub created: Option<Timestamp>,
     /// When somebody asked for its removal.
@@ -34,7 +36,27 @@ pub struct Object {
     pub(super) document: Arc<Document>,
 }
 
+/// Whether there is anything to judge anew: its status is no reason.
+impl PartialEq for Object {
+    fn eq(&self, other: &Object) -> bool {
+        let Object { subject, created, deleting, finalizers, document } = self;
+        (&subject.uid, subject.generation) == (&other.subject.uid, other.subject.generation)
+            && (created, deleting, finalizers) == (&other.created, &other.deleting, &other.finalizers)
+            && (Arc::ptr_eq(document, &other.document) || document == &other.document)
+    }
+}
+
 impl Object {
+    /// Whether it is kept in the cluster until we let it go.
+    pub fn is_held(&self) -> bool {
+        self.finalizers.iter().any(|name| name == FINALIZER)
+    }
+
+    /// Whether it is being removed and waits for what we have to do first.
+    pub fn awaits_us(&self) -> bool {
+        self.deleting.is_some() && self.is_held()
+    }
+
     /// `None` for an object without a namespace, which the API server never shows.
     pub(super) fn of(object: DynamicObject) -> Option<(TenantId, Object)> {
         let id = TenantId { namespace: object.namespace()?, name: object.name_any() };
@@ -53,9 +75,10 @@ impl Object {
         });
         let root = Node::from(&written);
         let document = Arc::new(Document { file: None, index: 0, base: Path::root(), root });
+        let uid = metadata.uid.clone().unwrap_or_default();
+        let generation = metadata.generation.unwrap_or_default();
         let object = Object {
-            uid: metadata.uid.clone().unwrap_or_default(),
-            generation: metadata.generation.unwrap_or_default(),
+            subject: Arc::new(Subject::of(&uid, generation, &object.data)),
             created: metadata.creation_timestamp.as_ref().map(time),
             deleting: metadata.deletion_timestamp.as_ref().map(time),
             finalizers: metadata.finalizers.clone().unwrap_or_default(),
