@@ -10,7 +10,7 @@ mod file;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -53,9 +53,20 @@ struct Entry {
     vanished: Option<Timestamp>,
 }
 
+impl Entry {
+    fn cursor(&self) -> Cursor {
+        match self {
+            Entry { delivered, ended: false, vanished: None } => Cursor::Delivered(*delivered),
+            Entry { delivered, .. } => Cursor::Ended(*delivered),
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     cursors: BTreeMap<Key, Entry>,
+    /// How often a cursor of each tenant has changed.
+    epochs: HashMap<TenantId, u64>,
     dirty: bool,
 }
 
@@ -65,6 +76,16 @@ pub struct Store {
     state: Arc<Mutex<State>>,
     /// Held while the file is written, so that an older state never overwrites a newer one.
     file: Arc<Mutex<Option<PathBuf>>>,
+}
+
+impl State {
+    fn changed(&mut self, tenant: &TenantId) {
+        self.dirty = true;
+        match self.epochs.get_mut(tenant) {
+            Some(epoch) => *epoch += 1,
+            None => _ = self.epochs.insert(tenant.clone(), 1),
+        }
+    }
 }
 
 impl Store {
@@ -81,16 +102,13 @@ impl Store {
         let fail = |source| Error::State { path: path.clone(), source };
         let cursors = file::read(&path).map_err(fail)?;
         file::write(&path, &cursors).map_err(fail)?;
-        let state = Arc::new(Mutex::new(State { cursors, dirty: false }));
+        let state = Arc::new(Mutex::new(State { cursors, ..State::default() }));
         Ok(Store { state, file: Arc::new(Mutex::new(Some(path))) })
     }
 
     /// Where the endpoint stands, if it ever acknowledged a tick.
     pub fn get(&self, key: &Key) -> Option<Cursor> {
-        self.lock().cursors.get(key).map(|entry| match entry {
-            Entry { delivered, ended: false, vanished: None } => Cursor::Delivered(*delivered),
-            Entry { delivered, .. } => Cursor::Ended(*delivered),
-        })
+        self.lock().cursors.get(key).map(Entry::cursor)
     }
 
     /// Notes that nothing is owed any more, and says which tick was the last.
@@ -99,7 +117,7 @@ impl Store {
         let entry = state.cursors.get_mut(key)?;
         entry.ended = true;
         let delivered = entry.delivered;
-        state.dirty = true;
+        state.changed(&key.tenant);
         Some(delivered)
     }
 
@@ -115,7 +133,38 @@ impl Store {
             Some(held) => *held = entry,
             None => _ = state.cursors.insert(key.clone(), entry),
         }
-        state.dirty = true;
+        state.changed(&key.tenant);
+    }
+
+    /// All cursors of a tenant, as another process is to find them.
+    pub fn of(&self, tenant: &TenantId) -> Vec<(Key, Cursor)> {
+        let first = Key { tenant: tenant.clone(), group: String::new(), endpoint: String::new() };
+        let state = self.lock();
+        let own = state.cursors.range(first..).take_while(|(key, _)| key.tenant == *tenant);
+        own.map(|(key, entry)| (key.clone(), entry.cursor())).collect()
+    }
+
+    /// Takes over cursors that another process left. None moves back: of two cursors the newer one counts, and at the
+    /// same tick the one that ended.
+    pub fn restore(&self, cursors: impl IntoIterator<Item = (Key, Cursor)>) {
+        let mut state = self.lock();
+        for (key, cursor) in cursors {
+            let (delivered, ended) = match cursor {
+                Cursor::Delivered(tick) => (tick, false),
+                Cursor::Ended(tick) => (tick, true),
+            };
+            let held = state.cursors.get(&key).map(|held| (held.delivered, held.ended));
+            if held.is_some_and(|held| held >= (delivered, ended)) {
+                continue;
+            }
+            state.changed(&key.tenant);
+            state.cursors.insert(key, Entry { delivered, ended, vanished: None });
+        }
+    }
+
+    /// A number that is another one whenever a cursor of the tenant has changed.
+    pub fn epoch(&self, tenant: &TenantId) -> u64 {
+        self.lock().epochs.get(tenant).copied().unwrap_or(0)
     }
 
     /// Forgets all cursors of a tenant at once: it then starts at the present, as a new one does.
@@ -182,13 +231,20 @@ impl Store {
 
     fn retain(&self, mut keep: impl FnMut(&Key, &mut Entry) -> bool) {
         let mut state = self.lock();
-        let State { cursors, dirty } = &mut *state;
+        let State { cursors, epochs, dirty } = &mut *state;
+        let mut changed = HashSet::new();
         cursors.retain(|key, cursor| {
             let before = *cursor;
             let kept = keep(key, cursor);
-            *dirty |= !kept || *cursor != before;
+            if !kept || *cursor != before {
+                *dirty = true;
+                changed.insert(key.tenant.clone());
+            }
             kept
         });
+        for tenant in changed {
+            *epochs.entry(tenant).or_default() += 1;
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

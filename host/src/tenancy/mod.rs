@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod crd;
 pub mod files;
 mod names;
+pub mod ownership;
 pub mod policy;
 mod read;
 #[expect(unreachable_pub, reason = "the schema's derive repeats each type inside a function")]
@@ -16,6 +17,7 @@ pub mod resource;
 mod review;
 pub mod secrets;
 mod selectors;
+pub mod shards;
 pub mod status;
 mod tenants;
 mod validate;

@@ -110,7 +110,7 @@ impl Store {
     /// What another process would find.
     fn open_read(path: &std::path::Path) -> Store {
         let cursors = file::read(path).unwrap();
-        Store { state: Arc::new(Mutex::new(State { cursors, dirty: false })), file: Arc::default() }
+        Store { state: Arc::new(Mutex::new(State { cursors, ..State::default() })), file: Arc::default() }
     }
 }
 
@@ -123,4 +123,51 @@ fn an_ended_cursor_says_so_until_it_advances_again() {
     assert_eq!(store.get(&key("a")), Some(Cursor::Ended(Timestamp(30_000))));
     store.advance(&key("a"), tick(60));
     assert_eq!(store.get(&key("a")), Some(Cursor::Delivered(Timestamp(60_000))));
+}
+
+#[test]
+fn a_tenants_cursors_are_its_own_and_restoring_them_moves_none_back() {
+    let (here, there) = (Store::in_memory(), Store::in_memory());
+    let second = Key { group: "second".into(), ..key("a") };
+    for other in ["0", "aa", "b"] {
+        here.advance(&key(other), tick(5));
+    }
+    here.advance(&key("a"), tick(30));
+    here.advance(&second, tick(30));
+    here.end(&second);
+    let left = here.of(&key("a").tenant);
+    let at = |seconds: i64| Timestamp(seconds * 1000);
+    assert_eq!(left, [(key("a"), Cursor::Delivered(at(30))), (second.clone(), Cursor::Ended(at(30)))]);
+
+    there.advance(&key("a"), tick(45));
+    there.advance(&second, tick(30));
+    there.restore(left);
+    assert_eq!(there.get(&key("a")), Some(Cursor::Delivered(at(45))));
+    assert_eq!(there.get(&second), Some(Cursor::Ended(at(30))));
+    there.restore([(second.clone(), Cursor::Delivered(at(30)))]);
+    assert_eq!(there.get(&second), Some(Cursor::Ended(at(30))), "what ended is owed nothing since");
+    there.restore([(second.clone(), Cursor::Delivered(at(60)))]);
+    assert_eq!(there.get(&second), Some(Cursor::Delivered(at(60))));
+}
+
+#[test]
+fn a_tenants_epoch_changes_with_its_cursors_and_not_with_anothers() {
+    let store = Store::in_memory();
+    let (tenant, mut epochs) = (key("a").tenant, Vec::new());
+    let mut looked = || epochs.push(store.epoch(&tenant));
+    looked();
+    store.advance(&key("a"), tick(30));
+    looked();
+    store.end(&key("a"));
+    looked();
+    store.restore([(key("a"), Cursor::Delivered(Timestamp(60_000)))]);
+    looked();
+    store.forget(&tenant);
+    looked();
+    let distinct: HashSet<u64> = epochs.iter().copied().collect();
+    assert_eq!(distinct.len(), 5, "{epochs:?}");
+    store.advance(&key("b"), tick(30));
+    store.restore([]);
+    store.forget_vanished(&present(&["a", "b"]), Timestamp(0));
+    assert_eq!(Some(&store.epoch(&tenant)), epochs.last());
 }

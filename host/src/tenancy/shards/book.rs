@@ -1,0 +1,371 @@
+//! Book: our tenants, their cursors and everybody's records, and what to write next. No IO.
+//!
+//! In: ConfigMaps as they were seen, and how our writes of them ended. Out: pipelines to start and stop, and writes.
+//! Never: a record overwritten that another living member holds, unless [`super::handover`] says so; a cursor moved
+//! back.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::handover::{Action, Handover, Intent, Written};
+use super::place::{Place, SHARDS, config_map};
+use super::record::{Record, Row, merged};
+use super::view::{Changes, View, is_newer};
+use crate::model::{TenantId, Timestamp};
+use crate::tenancy::ownership::{Members, Standing};
+
+/// How long the record of a tenant is kept whose resource is gone.
+pub const VANISHED_KEPT: Duration = Duration::from_secs(24 * 3600);
+
+/// After this many conflicts in a row what the API server says counts, even if it seems older: a database that was
+/// restored counts its versions from an earlier one.
+const CONFLICTS_BELIEVED: u32 = 3;
+
+/// Where the cursors are while their tenants run.
+pub trait Cursors: Send + Sync + 'static {
+    /// A number that changes whenever one of the tenant's cursors does.
+    fn epoch(&self, tenant: &TenantId) -> u64;
+    /// The tenant's cursors.
+    fn rows(&self, tenant: &TenantId) -> Vec<Row>;
+    /// Cursors that another replica left; none of ours moves back.
+    fn restore(&self, tenant: &TenantId, rows: &[Row]);
+}
+
+/// The tenants there are.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Wanted {
+    /// Those that are to run somewhere, each with its ownership key. Tenants with the same key run at one replica.
+    pub run: Arc<BTreeMap<TenantId, String>>,
+    /// All of which there is a resource, also those that do not run: their cursors are kept.
+    pub known: Arc<BTreeSet<TenantId>>,
+}
+
+/// All there is to know.
+#[derive(Debug)]
+pub(super) struct Book<C> {
+    handover: Handover,
+    members: Arc<Members>,
+    known: Arc<BTreeSet<TenantId>>,
+    /// Where their records are, once somebody asked.
+    known_keys: Option<HashSet<String>>,
+    shards: Vec<Shard>,
+    cursors: C,
+    /// The epoch of each tenant's cursors that its record holds.
+    saved: BTreeMap<TenantId, u64>,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    view: View,
+    /// Whether the list under way held it.
+    listed: bool,
+    conflicts: u32,
+}
+
+/// One ConfigMap to be written.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Write {
+    /// Which.
+    pub(super) shard: usize,
+    /// The version it must still have; `None` if it is to be created.
+    pub(super) base: Option<String>,
+    /// What changes. Never empty.
+    pub(super) changes: Changes,
+    /// How many changes there was no room for.
+    pub(super) left_out: usize,
+    tenants: Vec<(TenantId, Intent, u64)>,
+}
+
+/// A ConfigMap as the API server has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Current {
+    /// Its resourceVersion.
+    pub(super) version: String,
+    /// Its data.
+    pub(super) data: BTreeMap<String, String>,
+}
+
+/// How a write ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// The ConfigMap has this version now.
+    Accepted(String),
+    /// It had another version, or was there or not there against expectation. What it is, if that could be learnt:
+    /// `Some(None)` is none at all.
+    Conflict(Option<Option<Current>>),
+    /// It was refused.
+    Refused,
+    /// There was no answer.
+    Unknown,
+}
+
+/// Which records to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Occasion {
+    /// Those that were claimed and released.
+    Urgent,
+    /// Also those that hold no cursor yet, of tenants that have one: without it a new owner would start at the present.
+    First,
+    /// Also those whose cursors moved.
+    Save,
+}
+
+impl<C: Cursors> Book<C> {
+    /// An empty book.
+    pub(super) fn new(cursors: C) -> Book<C> {
+        Book {
+            handover: Handover::default(),
+            members: Arc::default(),
+            known: Arc::default(),
+            known_keys: None,
+            shards: (0..SHARDS).map(|_| Shard::default()).collect(),
+            cursors,
+            saved: BTreeMap::new(),
+        }
+    }
+
+    /// Who is there.
+    pub(super) fn members(&mut self, members: Arc<Members>) {
+        self.members = Arc::clone(&members);
+        self.handover.members(members);
+    }
+
+    /// The tenants there are.
+    pub(super) fn wanted(&mut self, wanted: &Wanted) {
+        if self.known != wanted.known {
+            self.known = Arc::clone(&wanted.known);
+            self.known_keys = None;
+        }
+        self.handover.tenants(Arc::clone(&wanted.run));
+    }
+
+    /// From now on nothing is ours.
+    pub(super) fn leave(&mut self) {
+        self.handover.leave();
+    }
+
+    /// A list of all ConfigMaps begins.
+    pub(super) fn list_begins(&mut self) {
+        for shard in &mut self.shards {
+            shard.listed = false;
+        }
+    }
+
+    /// The list is complete. What was not in it is not there; should it have been made meanwhile, creating it anew
+    /// says so.
+    pub(super) fn list_ends(&mut self) {
+        for shard in self.shards.iter_mut().filter(|shard| !shard.listed) {
+            shard.view.vanish();
+        }
+    }
+
+    /// Everything is known for the first time.
+    pub(super) fn begin(&mut self) {
+        let shards = &self.shards;
+        self.handover.take_up(|place| shards[place.shard].view.record(&place.key));
+    }
+
+    /// A ConfigMap was seen.
+    pub(super) fn see(&mut self, shard: usize, current: Current) {
+        self.shards[shard].listed = true;
+        self.shards[shard].view.see(&current.version, current.data);
+    }
+
+    /// A ConfigMap was deleted, which is `version`.
+    pub(super) fn deleted(&mut self, shard: usize, version: &str) {
+        let view = &mut self.shards[shard].view;
+        if view.version.as_deref().is_none_or(|known| !is_newer(known, version)) {
+            view.vanish();
+        }
+    }
+
+    /// The tenant's pipeline has stopped, as it was told to.
+    pub(super) fn stopped(&mut self, tenant: &TenantId) {
+        self.handover.stopped(tenant);
+    }
+
+    /// No pipeline runs any more.
+    pub(super) fn all_stopped(&mut self) {
+        self.handover.all_stopped();
+    }
+
+    /// Whether the tenant's record is still to be released.
+    pub(super) fn is_letting_go(&self, tenant: &TenantId) -> bool {
+        self.handover.is_letting_go(tenant, self.record(&Place::of(tenant)))
+    }
+
+    /// What there is to do at `now`. The cursors of a tenant that starts are in place.
+    pub(super) fn step(&mut self, now: Instant) -> Vec<Action> {
+        let shards = &self.shards;
+        let actions = self.handover.step(now, |place| shards[place.shard].view.record(&place.key));
+        for action in &actions {
+            if let Action::Start(tenant) = action
+                && let Some(record) = self.record(&Place::of(tenant))
+            {
+                self.cursors.restore(tenant, &record.cursors);
+            }
+        }
+        actions
+    }
+
+    /// When [`Book::step`] has something to do even if nothing happens.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.handover.deadline()
+    }
+
+    /// How many tenants are ours and wait for their record.
+    pub(super) fn waiting(&self) -> usize {
+        self.handover.waiting()
+    }
+
+    /// How many bytes the largest ConfigMap holds.
+    pub(super) fn bytes_max(&self) -> usize {
+        self.shards.iter().map(|shard| shard.view.bytes()).max().unwrap_or(0)
+    }
+
+    /// The ConfigMaps of these shards to be written, at most one write each. Until each has ended
+    /// ([`Book::wrote`]), its shard must not be asked for again.
+    pub(super) fn writes(
+        &mut self,
+        shards: impl Fn(usize) -> Option<Occasion>,
+        now: Timestamp,
+    ) -> Vec<Write> {
+        let mut writes = BTreeMap::<usize, (Changes, Vec<(TenantId, Intent, u64)>)>::new();
+        let mut same = Vec::new();
+        for (tenant, place) in self.handover.places() {
+            let Some(occasion) = shards(place.shard) else { continue };
+            let record = self.record(place);
+            let Some(intent) = self.handover.intent(tenant, record) else { continue };
+            let epoch = self.cursors.epoch(tenant);
+            let is_due = match intent {
+                Intent::Claim | Intent::Release => true,
+                Intent::Hold => {
+                    let is_first = record.is_none_or(|record| record.cursors.is_empty());
+                    let is_time = occasion == Occasion::Save || (occasion == Occasion::First && is_first);
+                    is_time && self.saved.get(tenant) != Some(&epoch)
+                }
+            };
+            if !is_due {
+                continue;
+            }
+            let value = self.written(tenant, record, intent, now).write();
+            if self.shards[place.shard].view.value(&place.key) == Some(&value) {
+                same.push((tenant.clone(), epoch));
+                continue;
+            }
+            let (changes, tenants) = writes.entry(place.shard).or_default();
+            changes.insert(place.key.clone(), Some(value));
+            tenants.push((tenant.clone(), intent, epoch));
+        }
+        self.saved.extend(same);
+        for shard in (0..SHARDS).filter(|shard| shards(*shard) == Some(Occasion::Save)) {
+            let outdated = self.outdated(shard, now);
+            if !outdated.is_empty() {
+                let (changes, _) = writes.entry(shard).or_default();
+                outdated.into_iter().for_each(|(key, value)| _ = changes.entry(key).or_insert(value));
+            }
+        }
+        writes
+            .into_iter()
+            .filter_map(|(shard, (changes, tenants))| self.begin_write(shard, changes, tenants))
+            .collect()
+    }
+
+    /// A write ended.
+    pub(super) fn wrote(&mut self, write: Write, outcome: Outcome) {
+        let Write { shard, changes, tenants, .. } = write;
+        let written = match outcome {
+            Outcome::Accepted(_) => Written::Yes,
+            Outcome::Conflict(_) | Outcome::Refused => Written::No,
+            Outcome::Unknown => Written::Perhaps,
+        };
+        for (tenant, intent, epoch) in tenants {
+            self.handover.wrote(&tenant, intent, written);
+            match (written, intent) {
+                (Written::Yes, Intent::Release) => _ = self.saved.remove(&tenant),
+                (Written::Yes, Intent::Claim | Intent::Hold) => _ = self.saved.insert(tenant, epoch),
+                (Written::No | Written::Perhaps, _) => {}
+            }
+        }
+        let shard = &mut self.shards[shard];
+        match outcome {
+            Outcome::Accepted(version) => {
+                shard.conflicts = 0;
+                shard.listed = true;
+                shard.view.accept(changes, &version);
+            }
+            Outcome::Conflict(Some(current)) => {
+                shard.conflicts += 1;
+                if current.is_none() || shard.conflicts > CONFLICTS_BELIEVED {
+                    shard.view.vanish();
+                }
+                if let Some(Current { version, data }) = current {
+                    shard.view.see(&version, data);
+                }
+            }
+            Outcome::Conflict(None) | Outcome::Refused | Outcome::Unknown => {}
+        }
+    }
+
+    fn begin_write(
+        &mut self,
+        shard: usize,
+        changes: Changes,
+        mut tenants: Vec<(TenantId, Intent, u64)>,
+    ) -> Option<Write> {
+        let view = &self.shards[shard].view;
+        let (changes, left_out) = view.fitting(changes);
+        tenants.retain(|(tenant, ..)| changes.contains_key(&Place::of(tenant).key));
+        for (tenant, ..) in &tenants {
+            self.handover.writes(tenant);
+        }
+        let base = view.version.clone();
+        (!changes.is_empty()).then_some(Write { shard, base, changes, left_out, tenants })
+    }
+
+    fn record(&self, place: &Place) -> Option<&Record> {
+        self.shards[place.shard].view.record(&place.key)
+    }
+
+    /// What the tenant's record is to say.
+    fn written(&self, tenant: &TenantId, record: Option<&Record>, intent: Intent, now: Timestamp) -> Record {
+        let none = Record::default();
+        let Record { term, cursors, .. } = record.unwrap_or(&none);
+        Record {
+            holder: self.members.me.clone(),
+            released: intent == Intent::Release,
+            term: if intent == Intent::Claim { term + 1 } else { *term },
+            gone: None,
+            cursors: merged(cursors, self.cursors.rows(tenant), now),
+        }
+    }
+
+    /// Records of tenants that are gone: marked first, and taken away a day later. One member looks after each shard.
+    fn outdated(&mut self, shard: usize, now: Timestamp) -> Changes {
+        if !self.members.own(&config_map(shard)) {
+            return Changes::new();
+        }
+        let all = &self.known;
+        let known =
+            self.known_keys.get_or_insert_with(|| all.iter().map(|tenant| Place::of(tenant).key).collect());
+        let is_held = |record: &Record| {
+            !record.released
+                && matches!(self.members.standing(&record.holder), Standing::Active | Standing::Leaving)
+        };
+        let change = |key: &str, record: &Record| match (known.contains(key), record.gone) {
+            (true, None) => None,
+            (true, Some(_)) => Some(Some(Record { gone: None, ..record.clone() }.write())),
+            (false, _) if is_held(record) => None,
+            (false, None) => Some(Some(Record { gone: Some(now.0), ..record.clone() }.write())),
+            (false, Some(since)) => (now.since(Timestamp(since)) >= VANISHED_KEPT).then_some(None),
+        };
+        let records = self.shards[shard].view.records();
+        records.filter_map(|(key, record)| Some((key.to_owned(), change(key, record)?))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

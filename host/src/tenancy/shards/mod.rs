@@ -1,0 +1,30 @@
+//! Shards: how far every tenant got and who runs it, kept in a few ConfigMaps of our own namespace, and handed over
+//! from replica to replica.
+//!
+//! In: the tenants there are, the members, the cursors of the tenants that run here, pipelines that have stopped.
+//! Out: the tenants that may run here, each with its cursors in place.
+//! Never: a request per tenant; a metric that is not delivered because the API server is away; a record taken from a
+//! living member that has not let go, unless it hangs.
+//!
+//! The records are watched, so reading costs nothing. All records of a ConfigMap that change together are written
+//! together, by a merge patch that names the version it changes: whoever comes second looks again.
+
+mod book;
+mod engine;
+mod handover;
+mod place;
+mod record;
+mod store;
+mod view;
+
+use std::time::Duration;
+
+pub use book::{Cursors, VANISHED_KEPT, Wanted};
+pub use engine::{Engine, Error, Grants, Inputs, Shards, Stats, open};
+pub use handover::HANDOVER_MAX;
+pub use place::{SHARDS, config_map};
+pub use record::{ENDED_KEPT, Record, Row};
+pub use view::SHARD_BYTES_MAX;
+
+/// How often cursors that moved are saved. What lies between two saves is in doubt after a crash.
+pub const SAVE_EVERY: Duration = Duration::from_secs(10);
