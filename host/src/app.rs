@@ -3,6 +3,7 @@
 //! In: a configuration that was read and checked. Out: the running program.
 //! Never: a decision of its own; it builds the rooms, hands them to each other, and waits for them in order.
 
+mod cluster;
 pub mod status;
 
 use std::collections::HashSet;
@@ -29,8 +30,9 @@ use crate::serve;
 use crate::status::{Board, SourceSeen};
 use crate::supervise::{self, Assignment};
 use crate::telemetry::{Metrics, QueryResult};
+use crate::tenancy::files;
 use crate::tenancy::{Published, Running, Tenants};
-use crate::tenancy::{cluster, files};
+use cluster::Replica;
 
 /// How often the board is told how the sources are.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -54,7 +56,7 @@ pub struct App {
 /// Who watches the resources, and what it publishes.
 enum Tenancy {
     Folder(Box<files::Watcher>, Published),
-    Cluster(Box<cluster::Watcher>, cluster::Seen),
+    Cluster(Box<Replica>),
 }
 
 /// Builds the program and runs it until `stop`.
@@ -91,10 +93,7 @@ impl App {
                 let (watcher, published) = files::open(tenants, SystemTime::now())?;
                 Tenancy::Folder(Box::new(watcher), published)
             }
-            config::Tenants::Cluster(tenants) => {
-                let (watcher, seen) = cluster::open(cluster::client(&tenants).await?, &tenants);
-                Tenancy::Cluster(Box::new(watcher), seen)
-            }
+            config::Tenants::Cluster(tenants) => Tenancy::Cluster(Box::new(Replica::open(tenants).await?)),
         };
         let runtime = runtime.await.context("the filters' engine")??;
         let metrics = Metrics::new();
@@ -133,38 +132,24 @@ impl App {
 
         // What ends with the signal.
         let mut feeding = JoinSet::new();
-        let published = match tenancy {
+        let (alive, alive_seen) = watch::channel(Arc::default());
+        let (assignment, place) = match tenancy {
             Tenancy::Folder(watcher, published) => {
                 feeding.spawn(watcher.run(stop.clone()));
-                feeding.spawn(tell_tenants(
-                    deps.clone(),
-                    published.tenants.clone(),
-                    Vanished::Forgotten,
-                    stop.clone(),
-                ));
-                published
+                let telling =
+                    tell_tenants(deps.clone(), published.tenants, Vanished::Forgotten, stop.clone());
+                feeding.spawn(telling);
+                let (assigned, assignment) = watch::channel(Arc::default());
+                feeding.spawn(assign_all(published.running, assigned, stop.clone()));
+                (assignment, None)
             }
-            Tenancy::Cluster(watcher, seen) => {
-                feeding.spawn(watcher.run(stop.clone()));
-                let (deps, mut tenants, stop) = (deps.clone(), seen.published.tenants.clone(), stop.clone());
-                feeding.spawn(async move {
-                    // Nothing is known before the first complete list.
-                    tokio::select! {
-                        () = stop.cancelled() => return,
-                        changed = tenants.changed() => if changed.is_err() { return },
-                    }
-                    tenants.mark_changed();
-                    tell_tenants(deps, tenants, Vanished::Elsewhere, stop).await;
-                });
-                seen.published
+            Tenancy::Cluster(replica) => {
+                let (assignment, place) = replica.start(&deps, alive_seen, &mut feeding, &stop);
+                (assignment, Some(place))
             }
         };
         feeding.spawn(tell_sources(deps.clone(), sources, stop.clone()));
-
         let groups = discovery.groups();
-        let (assigned, assignment) = watch::channel(Arc::default());
-        feeding.spawn(assign_all(published.running, assigned, stop.clone()));
-        let (alive, _) = watch::channel(Arc::default());
         let supervising = tokio::spawn(supervise::run(deps.clone(), assignment, groups, alive, stop.clone()));
         stop.cancelled().await;
         deps.board.stopping();
@@ -172,6 +157,9 @@ impl App {
             warn!(grace_seconds = GRACE.as_secs(), "Ticks in flight were cut off; they are asked for again");
         }
         while feeding.join_next().await.is_some() {}
+        if let Some(place) = place {
+            place.leave().await;
+        }
         after.cancel();
         saving.await.context("saving cursors")?;
         serving.await.context("serving")??;

@@ -40,7 +40,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("axum", &["serve", "cli"]),
     ("prometheus_client", &["telemetry"]),
     ("notify", &["tenancy"]),
-    ("kube", &["discover", "tenancy"]),
+    ("kube", &["discover", "tenancy", "app"]),
     ("k8s_openapi", &["discover", "tenancy"]),
     ("schemars", &["tenancy"]),
     ("serde_saphyr", &["document"]),

@@ -3,13 +3,14 @@
 //! In: what changed. Out: a snapshot in which exactly what depends on it was judged anew.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::keyring::{Keyring, SecretName};
 use super::object::Object;
-use crate::model::{TenantId, Timestamp};
+use crate::model::{Tenant, TenantId, Timestamp};
 use crate::tenancy::assemble::{Candidate, assemble};
 use crate::tenancy::secrets::Unchecked;
-use crate::tenancy::{Policy, Resource, Review, Tenants};
+use crate::tenancy::{Outcome, Policy, Resource, Review, Tenants};
 
 /// The resources and their reviews.
 #[derive(Debug)]
@@ -18,7 +19,33 @@ pub(super) struct Desk {
     reviews: BTreeMap<TenantId, Judged>,
     /// Resources to judge again.
     open: BTreeSet<TenantId>,
+    leaving: AllLeaving,
     last: Tenants,
+}
+
+/// A resource that is being removed and waits for us.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Leaving {
+    /// When its removal was asked for.
+    pub since: Timestamp,
+    /// What it asked for; `None` if that is invalid.
+    pub tenant: Option<Arc<Tenant>>,
+}
+
+/// The resources that are being removed and wait for us.
+pub type AllLeaving = BTreeMap<TenantId, Leaving>;
+
+impl Leaving {
+    fn of(object: &Object, policy: &Policy) -> Option<Leaving> {
+        let since = object.deleting.filter(|_| object.awaits_us())?;
+        // A Pushgateway takes no credentials, so what Secrets hold does not matter here.
+        let review = Review::of(&Resource::MetricAccess(object.document.clone()), policy, &Unchecked);
+        let tenant = match review.outcome {
+            Outcome::Run(tenant) => Some(Arc::from(tenant)),
+            Outcome::Disabled | Outcome::Refused => None,
+        };
+        Some(Leaving { since, tenant })
+    }
 }
 
 #[derive(Debug)]
@@ -32,7 +59,13 @@ struct Judged {
 
 impl Desk {
     pub(super) fn new(policy: Policy) -> Desk {
-        Desk { policy, reviews: BTreeMap::new(), open: BTreeSet::new(), last: Tenants::default() }
+        Desk {
+            policy,
+            reviews: BTreeMap::new(),
+            open: BTreeSet::new(),
+            leaving: AllLeaving::new(),
+            last: Tenants::default(),
+        }
     }
 
     /// A resource changed, or is gone.
@@ -55,7 +88,12 @@ impl Desk {
     pub(super) fn judge<'a>(&mut self, find: impl Fn(&TenantId) -> Option<&'a Object>, keyring: &Keyring) {
         let mut waiting = BTreeSet::new();
         for id in std::mem::take(&mut self.open) {
-            let Some(object) = find(&id).filter(|object| object.deleting.is_none()) else {
+            let object = find(&id);
+            match object.and_then(|object| Leaving::of(object, &self.policy)) {
+                Some(leaving) => _ = self.leaving.insert(id.clone(), leaving),
+                None => _ = self.leaving.remove(&id),
+            }
+            let Some(object) = object.filter(|object| object.deleting.is_none()) else {
                 self.reviews.remove(&id);
                 continue;
             };
@@ -80,6 +118,11 @@ impl Desk {
             }
         }
         self.open = waiting;
+    }
+
+    /// What is being removed and waits for us.
+    pub(super) fn leaving(&self) -> &AllLeaving {
+        &self.leaving
     }
 
     /// All resources as they stand beside each other now.

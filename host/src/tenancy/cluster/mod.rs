@@ -36,6 +36,7 @@ use desk::Desk;
 use keyring::{Keyring, SecretName};
 use mirror::Mirror;
 
+pub use desk::{AllLeaving, Leaving};
 pub use keyring::SECRET_LABEL;
 pub use object::{FINALIZER, Object, api_resource};
 
@@ -105,6 +106,8 @@ pub struct Seen {
     pub published: Published,
     /// The objects; always at least as new as the tenants.
     pub objects: watch::Receiver<Arc<Objects>>,
+    /// The resources that are being removed and wait for us.
+    pub leaving: watch::Receiver<Arc<AllLeaving>>,
 }
 
 /// Watches the cluster; see [`Watcher::run`].
@@ -116,6 +119,7 @@ pub struct Watcher {
     running: watch::Sender<Arc<Running>>,
     tenants: watch::Sender<Arc<Tenants>>,
     objects: watch::Sender<Arc<Objects>>,
+    leaving: watch::Sender<Arc<AllLeaving>>,
 }
 
 /// Prepares the watches. Nothing is asked before [`Watcher::run`].
@@ -135,6 +139,7 @@ pub fn open(client: Client, config: &Config) -> (Watcher, Seen) {
     let (running, running_seen) = watch::channel(Arc::default());
     let (tenants, tenants_seen) = watch::channel(Arc::default());
     let (objects, objects_seen) = watch::channel(Arc::default());
+    let (leaving, leaving_seen) = watch::channel(Arc::default());
     let watcher = Watcher {
         events: watched.collect(),
         resources,
@@ -143,9 +148,10 @@ pub fn open(client: Client, config: &Config) -> (Watcher, Seen) {
         running,
         tenants,
         objects,
+        leaving,
     };
     let published = Published { running: running_seen, tenants: tenants_seen };
-    (watcher, Seen { published, objects: objects_seen })
+    (watcher, Seen { published, objects: objects_seen, leaving: leaving_seen })
 }
 
 /// What woke us.
@@ -234,6 +240,7 @@ impl Watcher {
         next.report_changes_since(&before);
         let all = resources.iter().flat_map(Mirror::iter).map(|(id, object)| (id.clone(), object.clone()));
         self.objects.send_replace(Arc::new(all.collect()));
+        self.leaving.send_replace(Arc::new(self.desk.leaving().clone()));
         self.running.send_if_modified(|now| {
             let changed = *now != next.running;
             *now = Arc::clone(&next.running);

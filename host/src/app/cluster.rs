@@ -1,0 +1,336 @@
+//! Cluster: the program as one of several replicas.
+//!
+//! In: what the watches of the cluster show. Out: what this replica runs, the statuses of its resources, and what is
+//! to be done before one of them may go.
+//! Never: a pipeline stopped because the API server is away; a resource handed over before its pipeline has stopped.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::status::owned;
+use super::{Vanished, now, tell_tenants};
+use crate::deliver::cursor::{Cursor, Key, Store};
+use crate::model::{TargetType, TenantId, Timestamp};
+use crate::pipeline::{Deps, remove_groups};
+use crate::supervise::{Alive, Assignment};
+use crate::tenancy::cluster::finalizer::{self, Hold};
+use crate::tenancy::cluster::{self, Leaving, Seen};
+use crate::tenancy::ownership::{self, Members};
+use crate::tenancy::shards::{self, Cursors, Grants, Row, Shards};
+use crate::tenancy::{Tenants, status};
+
+/// How often what has no event of its own is looked at: the board, and what waits for its end.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long a resource is kept for its Pushgateway group's sake.
+const FINALIZE_MAX: Duration = Duration::from_secs(30);
+/// Finalizers that are written at once.
+const FINALIZERS_MAX: usize = 4;
+
+/// A replica, built and not yet running.
+pub(super) struct Replica {
+    config: cluster::Config,
+    client: Client,
+    watcher: cluster::Watcher,
+    seen: Seen,
+}
+
+/// What keeps the replica's place until its pipelines have ended.
+pub(super) struct Place {
+    keeping: JoinSet<()>,
+    after: CancellationToken,
+}
+
+/// What the replica's parts tell each other.
+#[derive(Clone)]
+struct Links {
+    seen: Seen,
+    members: watch::Receiver<Arc<Members>>,
+    grants: watch::Receiver<Arc<Grants>>,
+    alive: watch::Receiver<Arc<Alive>>,
+}
+
+impl Replica {
+    pub(super) async fn open(config: cluster::Config) -> Result<Replica, cluster::Error> {
+        let client = cluster::client(&config).await?;
+        let (watcher, seen) = cluster::open(client.clone(), &config);
+        Ok(Replica { config, client, watcher, seen })
+    }
+
+    /// Starts everything but the pipelines: these are for whoever follows the assignment. What is spawned on `feeding`
+    /// ends with `stop`.
+    pub(super) fn start(
+        self,
+        deps: &Arc<Deps>,
+        alive: watch::Receiver<Arc<Alive>>,
+        feeding: &mut JoinSet<()>,
+        stop: &CancellationToken,
+    ) -> (watch::Receiver<Arc<Assignment>>, Place) {
+        let Replica { config, client, watcher, seen } = self;
+        let member = ownership::Config { namespace: config.namespace.clone(), pod: config.pod.clone() };
+        let (keeper, members) = ownership::open(client.clone(), member);
+        let (engine, shards) = shards::open(client.clone(), &config.namespace, Kept(deps.cursors.clone()));
+        let links = Links { seen, members: members.clone(), grants: shards.grants(), alive };
+
+        let after = CancellationToken::new();
+        let mut keeping = JoinSet::new();
+        let (wanted, wanted_seen) = watch::channel(None);
+        let inputs = shards::Inputs { wanted: wanted_seen, members };
+        keeping.spawn(engine.run(inputs, stop.clone(), after.clone()));
+        keeping.spawn(keeper.run(stop.clone(), after.clone()));
+        keeping.spawn(release(links.clone(), shards, deps.cursors.clone(), after.clone()));
+
+        let (assigned, assignment) = watch::channel(Arc::default());
+        let (ours, ours_seen) = watch::channel(Arc::default());
+        let (facts, facts_seen) = watch::channel(Arc::default());
+        let reporter = status::events::Reporter { instance: config.pod.clone() };
+        feeding.spawn(watcher.run(stop.clone()));
+        feeding.spawn(want(links.clone(), wanted, stop.clone()));
+        feeding.spawn(assign(links.clone(), assigned, ours, stop.clone()));
+        feeding.spawn(tell_ours(deps.clone(), ours_seen.clone(), stop.clone()));
+        let described =
+            describe(links.clone(), ours_seen, deps.clone(), config.pod.into(), facts, stop.clone());
+        feeding.spawn(described);
+        feeding.spawn(status::run(client.clone(), reporter, facts_seen, now, stop.clone()));
+        feeding.spawn(finalize(links, client, deps.clone(), stop.clone()));
+        (assignment, Place { keeping, after })
+    }
+}
+
+impl Place {
+    /// Gives the place up: what is left is released, and the others are told. To be called when no pipeline runs.
+    pub(super) async fn leave(mut self) {
+        self.after.cancel();
+        while let Some(ended) = self.keeping.join_next().await {
+            if let Err(error) = ended {
+                warn!(%error, "the replica's place was not given up in order");
+            }
+        }
+    }
+}
+
+/// Shows our tenants, once we know which they are.
+async fn tell_ours(deps: Arc<Deps>, mut ours: watch::Receiver<Arc<Tenants>>, stop: CancellationToken) {
+    tokio::select! {
+        () = stop.cancelled() => return,
+        changed = ours.changed() => if changed.is_err() { return },
+    }
+    ours.mark_changed();
+    tell_tenants(deps, ours, Vanished::Elsewhere, stop).await;
+}
+
+/// Says which tenants are to run somewhere, once the first list is complete.
+async fn want(links: Links, wanted: watch::Sender<Option<shards::Wanted>>, stop: CancellationToken) {
+    let Links { seen, .. } = links;
+    let mut tenants = seen.published.tenants;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = tenants.changed() => if changed.is_err() { return },
+        }
+        let tenants = tenants.borrow_and_update().clone();
+        let known = seen.objects.borrow().keys().cloned().collect();
+        let run = Arc::new(tenants.running.keys().map(|id| (id.clone(), id.to_string())).collect());
+        wanted.send_replace(Some(shards::Wanted { run, known: Arc::new(known) }));
+    }
+}
+
+/// Cuts what the replica runs, and what it answers for, out of all there is.
+async fn assign(
+    links: Links,
+    assigned: watch::Sender<Arc<Assignment>>,
+    ours: watch::Sender<Arc<Tenants>>,
+    stop: CancellationToken,
+) {
+    let Links { seen, mut members, mut grants, .. } = links;
+    let mut tenants = seen.published.tenants;
+    // Nothing is known before the first complete list.
+    tokio::select! {
+        () = stop.cancelled() => return,
+        changed = tenants.changed() => if changed.is_err() { return },
+    }
+    loop {
+        let all = tenants.borrow_and_update().clone();
+        let granted = grants.borrow_and_update().clone();
+        let present = members.borrow_and_update().clone();
+        let mine = all.part(|id| granted.contains(id), |id| present.own(&id.to_string()));
+        let elsewhere = all.running.keys().filter(|id| !granted.contains(*id)).cloned().collect();
+        let assignment = Assignment { running: Arc::clone(&mine.running), elsewhere: Arc::new(elsewhere) };
+        assigned.send_if_modified(|now| {
+            let changed = **now != assignment;
+            *now = Arc::new(assignment);
+            changed
+        });
+        ours.send_replace(Arc::new(mine));
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = tenants.changed() => if changed.is_err() { return },
+            changed = grants.changed() => if changed.is_err() { return },
+            changed = members.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// Lets go of each tenant that is no longer granted, as soon as its pipeline has stopped.
+async fn release(links: Links, shards: Shards, cursors: Store, stop: CancellationToken) {
+    let Links { mut grants, mut alive, .. } = links;
+    let mut held: Grants = BTreeSet::new();
+    let mut releasing = JoinSet::new();
+    loop {
+        let granted = grants.borrow_and_update().clone();
+        let running = alive.borrow_and_update().clone();
+        held.extend(granted.iter().cloned());
+        let over: Vec<TenantId> =
+            held.iter().filter(|id| !granted.contains(*id) && !running.contains(*id)).cloned().collect();
+        for id in over {
+            held.remove(&id);
+            let (shards, cursors) = (shards.clone(), cursors.clone());
+            releasing.spawn(async move {
+                if let Err(error) = shards.release(&id).await {
+                    warn!(namespace = %id.namespace, name = %id.name, %error, "not handed over in order");
+                }
+                cursors.forget(&id);
+            });
+        }
+        tokio::select! {
+            () = stop.cancelled() => break,
+            changed = grants.changed() => if changed.is_err() { break },
+            changed = alive.changed() => if changed.is_err() { break },
+            Some(_) = releasing.join_next() => {}
+        }
+    }
+    while releasing.join_next().await.is_some() {}
+}
+
+/// Gathers what the statuses of our resources are made of.
+async fn describe(
+    links: Links,
+    mut ours: watch::Receiver<Arc<Tenants>>,
+    deps: Arc<Deps>,
+    pod: Arc<str>,
+    facts: watch::Sender<Arc<status::Owned>>,
+    stop: CancellationToken,
+) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = ours.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+        let tenants = ours.borrow_and_update().clone();
+        let objects = links.seen.objects.borrow().clone();
+        let subjects = objects.iter().map(|(id, object)| (id, &object.subject));
+        facts.send_replace(Arc::new(owned(subjects, &tenants, &deps.board.snapshot(now()), &pod)));
+    }
+}
+
+/// Holds resources with a Pushgateway group until the group is removed, for at most [`FINALIZE_MAX`].
+async fn finalize(links: Links, client: Client, deps: Arc<Deps>, stop: CancellationToken) {
+    let mut busy: BTreeMap<tokio::task::Id, TenantId> = BTreeMap::new();
+    let mut tasks = JoinSet::new();
+    loop {
+        for (id, uid, task) in due(&links, &busy) {
+            let (client, deps) = (client.clone(), deps.clone());
+            let handle = tasks.spawn({
+                let id = id.clone();
+                async move {
+                    if let Err(error) = task.run(&client, &deps, &id, &uid).await {
+                        warn!(namespace = %id.namespace, name = %id.name, %error, "finalizer not written");
+                        // Others are not held up by it, and it is not tried without a pause.
+                        tokio::time::sleep(LOOK_EVERY * 4).await;
+                    }
+                }
+            });
+            busy.insert(handle.id(), id);
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+            Some(ended) = tasks.join_next_with_id() => {
+                busy.remove(&ended.map_or_else(|error| error.id(), |(id, ())| id));
+            }
+        }
+    }
+}
+
+/// What is to be done about one resource.
+enum Task {
+    Keep,
+    LetGo(Leaving),
+}
+
+/// What is ours to do and not under way, as much as may be at once.
+fn due(links: &Links, busy: &BTreeMap<tokio::task::Id, TenantId>) -> Vec<(TenantId, String, Task)> {
+    let (objects, leaving) = (links.seen.objects.borrow().clone(), links.seen.leaving.borrow().clone());
+    let (alive, grants) = (links.alive.borrow().clone(), links.grants.borrow().clone());
+    let (members, tenants) = (links.members.borrow().clone(), links.seen.published.tenants.borrow().clone());
+    let keep = tenants.running.iter().filter_map(|(id, tenant)| {
+        let object = objects.get(id)?;
+        let wanted =
+            grants.contains(id) && tenant.target_type == TargetType::Pushgateway && !object.is_held();
+        wanted.then(|| (id.clone(), object.subject.uid.clone(), Task::Keep))
+    });
+    let let_go = leaving.iter().filter_map(|(id, leaving)| {
+        let object = objects.get(id)?;
+        let ours = members.own(&id.to_string()) && !alive.contains(id);
+        ours.then(|| (id.clone(), object.subject.uid.clone(), Task::LetGo(leaving.clone())))
+    });
+    let free = |(id, _, _): &(TenantId, String, Task)| !busy.values().any(|other| other == id);
+    keep.chain(let_go).filter(free).take(FINALIZERS_MAX.saturating_sub(busy.len())).collect()
+}
+
+impl Task {
+    async fn run(self, client: &Client, deps: &Deps, id: &TenantId, uid: &str) -> Result<(), kube::Error> {
+        let leaving = match self {
+            Task::Keep => return finalizer::set(client, id, uid, Hold::Keep).await,
+            Task::LetGo(leaving) => leaving,
+        };
+        if let Some(tenant) = &leaving.tenant
+            && let Err(error) = remove_groups(deps, tenant).await
+        {
+            if now().since(leaving.since) < FINALIZE_MAX {
+                tokio::time::sleep(LOOK_EVERY * 4).await;
+                return Ok(());
+            }
+            warn!(namespace = %id.namespace, name = %id.name, %error, "Pushgateway group not removed; its last values stay");
+        }
+        finalizer::set(client, id, uid, Hold::LetGo).await
+    }
+}
+
+/// The cursors of the pipelines, as the shards keep them.
+struct Kept(Store);
+
+impl Cursors for Kept {
+    fn epoch(&self, tenant: &TenantId) -> u64 {
+        self.0.epoch(tenant)
+    }
+
+    fn rows(&self, tenant: &TenantId) -> Vec<Row> {
+        let row = |(key, cursor): (Key, Cursor)| {
+            let (delivered, ended) = match cursor {
+                Cursor::Delivered(tick) => (tick, false),
+                Cursor::Ended(tick) => (tick, true),
+            };
+            let Key { tenant: _, group, endpoint } = key;
+            Row { group, endpoint, delivered: delivered.as_millis(), ended }
+        };
+        self.0.of(tenant).into_iter().map(row).collect()
+    }
+
+    fn restore(&self, tenant: &TenantId, rows: &[Row]) {
+        let cursor = |row: &Row| {
+            let Row { group, endpoint, delivered, ended } = row.clone();
+            let tick = Timestamp(delivered);
+            let cursor = if ended { Cursor::Ended(tick) } else { Cursor::Delivered(tick) };
+            (Key { tenant: tenant.clone(), group, endpoint }, cursor)
+        };
+        self.0.restore(rows.iter().map(cursor));
+    }
+}
