@@ -146,7 +146,8 @@ struct Replica {
     blind_until: u64,
     /// How much of the server's log it has been sent.
     sent: usize,
-    events: Mail<Change>,
+    /// Two watches, and nothing is promised about which of them is faster.
+    events: [Mail<Change>; 2],
     requests: Mail<Request>,
     answers: Mail<Answer>,
     busy: Vec<bool>,
@@ -211,7 +212,7 @@ impl World {
             cut_off: None,
             blind_until: 0,
             sent: 0,
-            events: Mail::new(),
+            events: [Mail::new(), Mail::new()],
             requests: Mail::new(),
             answers: Mail::new(),
             busy: vec![false; SHARDS],
@@ -286,19 +287,21 @@ impl World {
                 return;
             }
             replica.cut_off = None;
-            replica.events.clear();
+            replica.events.iter_mut().for_each(Mail::clear);
             relist(replica, &self.server, instant);
         }
         let new: Vec<Change> = self.server.log[self.replicas[at].sent..].to_vec();
         self.replicas[at].sent = self.server.log.len();
         for change in new {
             let due = self.delay();
-            let replica = &mut self.replicas[at];
-            let after = replica.events.back().map_or(0, |(due, _)| *due);
-            replica.events.push_back((due.max(after), change));
+            let watch = usize::from(matches!(change, Change::Map(..)));
+            let events = &mut self.replicas[at].events[watch];
+            let after = events.back().map_or(0, |(due, _)| *due);
+            events.push_back((due.max(after), change));
         }
         let replica = &mut self.replicas[at];
-        while let Some((_, change)) = replica.events.pop_front_if(|(due, _)| *due <= now) {
+        let due = |events: &mut Mail<Change>| events.pop_front_if(|(due, _)| *due <= now);
+        while let Some((_, change)) = replica.events.iter_mut().find_map(due) {
             match change {
                 Change::Map(shard, current) => replica.book.see(shard, current),
                 Change::Lease(lease) => replica.ledger.saw(lease, instant),
