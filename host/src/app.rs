@@ -31,7 +31,7 @@ use crate::status::{Board, SourceSeen};
 use crate::supervise::{self, Assignment};
 use crate::telemetry::{Metrics, QueryResult};
 use crate::tenancy::files;
-use crate::tenancy::{Published, Running, Tenants};
+use crate::tenancy::{Published, Tenants};
 use cluster::Replica;
 
 /// How often the board is told how the sources are.
@@ -136,11 +136,11 @@ impl App {
         let (assignment, place) = match tenancy {
             Tenancy::Folder(watcher, published) => {
                 feeding.spawn(watcher.run(stop.clone()));
+                let (assigned, assignment) = watch::channel(Arc::default());
+                feeding.spawn(assign_all(published.tenants.clone(), assigned, stop.clone()));
                 let telling =
                     tell_tenants(deps.clone(), published.tenants, Vanished::Forgotten, stop.clone());
                 feeding.spawn(telling);
-                let (assigned, assignment) = watch::channel(Arc::default());
-                feeding.spawn(assign_all(published.running, assigned, stop.clone()));
                 (assignment, None)
             }
             Tenancy::Cluster(replica) => {
@@ -170,16 +170,22 @@ impl App {
 
 /// A process by itself runs every tenant.
 async fn assign_all(
-    mut running: watch::Receiver<Arc<Running>>,
+    mut tenants: watch::Receiver<Arc<Tenants>>,
     assigned: watch::Sender<Arc<Assignment>>,
     stop: CancellationToken,
 ) {
     loop {
-        let running_now = running.borrow_and_update().clone();
-        assigned.send_replace(Arc::new(Assignment { running: running_now, elsewhere: Arc::default() }));
+        let all = tenants.borrow_and_update().clone();
+        let paused = Arc::new(all.refused.keys().cloned().collect());
+        let assignment = Assignment { running: Arc::clone(&all.running), paused, ..Assignment::default() };
+        assigned.send_if_modified(|now| {
+            let changed = **now != assignment;
+            *now = Arc::new(assignment);
+            changed
+        });
         tokio::select! {
             () = stop.cancelled() => return,
-            changed = running.changed() => if changed.is_err() { return },
+            changed = tenants.changed() => if changed.is_err() { return },
         }
     }
 }
@@ -239,7 +245,7 @@ fn tell(deps: &Deps, tenants: &Tenants, vanished: Vanished, strays: &mut HashSet
     }
     tell_strays(deps, tenants, strays);
     if vanished == Vanished::Forgotten {
-        let present = tenants.running.keys().cloned().collect();
+        let present = tenants.running.keys().chain(tenants.refused.keys()).cloned().collect();
         deps.cursors.forget_vanished(&present, now());
     }
     deps.metrics.tenants_by_state([

@@ -31,8 +31,24 @@ pub struct Assignment {
     /// The tenants it runs.
     pub running: Arc<Tenants>,
     /// Tenants that are none of its business: another replica runs them, or will. A pipeline of theirs stops between
-    /// two ticks and ends nothing; of a tenant that is in neither set, the series end.
+    /// two ticks and ends nothing.
     pub elsewhere: Arc<BTreeSet<TenantId>>,
+    /// Tenants whose resource was edited into something that cannot run. A pipeline of theirs waits: once the mistake
+    /// is mended it asks for what it missed. Of a tenant that is in none of the sets, the series end.
+    pub paused: Arc<BTreeSet<TenantId>>,
+}
+
+impl Assignment {
+    /// What becomes of a pipeline that is not to run.
+    fn end_of(&self, id: &TenantId) -> Order {
+        if self.elsewhere.contains(id) {
+            Order::HandOver
+        } else if self.paused.contains(id) {
+            Order::Pause
+        } else {
+            Order::Retire
+        }
+    }
 }
 
 /// The tenants that have a pipeline here, also one that is just ending.
@@ -50,6 +66,8 @@ struct Wanted {
 enum Order {
     /// Run it like this.
     Run(Wanted),
+    /// Stop, and remember what the receivers hold, for what is wanted next.
+    Pause,
     /// Stop; another replica goes on.
     HandOver,
     /// Stop, and end its series and groups.
@@ -75,8 +93,7 @@ pub async fn run(
         let groups = sources.borrow_and_update().clone();
         for (id, keeper) in &keepers {
             if !assigned.running.contains_key(id) {
-                let order = if assigned.elsewhere.contains(id) { Order::HandOver } else { Order::Retire };
-                tell(keeper, order);
+                tell(keeper, assigned.end_of(id));
             }
         }
         for (id, tenant) in assigned.running.iter() {
@@ -167,6 +184,13 @@ async fn keep(
         let order = orders.borrow_and_update().clone();
         let now = match order {
             Order::Run(wanted) => wanted,
+            Order::Pause => {
+                info!(namespace = %id.namespace, name = %id.name, "Remote write job paused");
+                tokio::select! {
+                    _ = orders.changed() => continue,
+                    () = stop.cancelled() => return id,
+                }
+            }
             Order::HandOver => {
                 deps.forget(&id);
                 info!(namespace = %id.namespace, name = %id.name, "Remote write job handed over");

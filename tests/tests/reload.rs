@@ -144,6 +144,30 @@ async fn an_invalid_file_is_reported_and_the_others_go_on() {
 }
 
 #[tokio::test]
+async fn a_mistake_in_an_edit_ends_nothing_and_costs_no_tick_once_it_is_mended() {
+    let two = two().await;
+    let valid = resource("changing", "db_rows", &two.changing);
+    two.sluice.write("changing.yaml", &valid.replace("\"1s\"", "\"1 s\""));
+    eventually("the pipeline is paused", async || two.sluice.log().contains("job paused").then_some(()))
+        .await;
+    let paused = ticks(&two.changing.samples()).len();
+    let others = ticks(&two.steady.samples()).len();
+    eventually("some ticks go by", async || (ticks(&two.steady.samples()).len() > others + 3).then_some(()))
+        .await;
+    assert!(ticks(&two.changing.samples()).len() <= paused + 1, "what is refused does not run");
+    two.sluice.write("changing.yaml", &valid);
+    eventually("the missed ticks arrive", async || {
+        (ticks(&two.changing.samples()).len() > paused + 5).then_some(())
+    })
+    .await;
+    assert_every_tick(&ticks(&two.changing.samples()), INTERVAL_MS, 3);
+    let ended =
+        two.changing.samples().values().flatten().any(|s| s.value == sluice_tests::series::Value::STALE);
+    assert!(!ended, "a mistake ends no series");
+    two.finish().await;
+}
+
+#[tokio::test]
 async fn a_receiving_prometheus_shows_nothing_right_after_a_removal() {
     let (stage, receiver) = tokio::join!(Stage::set(), sluice_tests::servers::Prometheus::receiver());
     let yaml = r#"apiVersion: observability.ethos.io/v1alpha1

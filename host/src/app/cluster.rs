@@ -160,8 +160,13 @@ async fn assign(
         let granted = grants.borrow_and_update().clone();
         let present = members.borrow_and_update().clone();
         let mine = all.part(|id| granted.contains(id), |id| present.own(&id.to_string()));
-        let elsewhere = all.running.keys().filter(|id| !granted.contains(*id)).cloned().collect();
-        let assignment = Assignment { running: Arc::clone(&mine.running), elsewhere: Arc::new(elsewhere) };
+        // One that is refused is nobody's until it is mended, and then it goes on, perhaps at another replica.
+        let others = all.running.keys().filter(|id| !granted.contains(*id)).chain(all.refused.keys());
+        let assignment = Assignment {
+            running: Arc::clone(&mine.running),
+            elsewhere: Arc::new(others.cloned().collect()),
+            paused: Arc::default(),
+        };
         assigned.send_if_modified(|now| {
             let changed = **now != assignment;
             *now = Arc::new(assignment);

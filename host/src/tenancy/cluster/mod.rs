@@ -24,6 +24,7 @@ use kube::runtime::utils::StreamBackoff;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client};
 use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -42,6 +43,9 @@ pub use object::{FINALIZER, Object, api_resource};
 
 /// How long after the first of several changes they are judged together: `kubectl apply` of a folder is one change.
 const SETTLE: Duration = Duration::from_millis(50);
+
+/// How soon a status that somebody wrote is shown beside its object. Whoever takes a resource over goes on from it.
+const REFRESH: Duration = Duration::from_secs(1);
 
 /// Which cluster, which part of it, and who we are in it.
 #[derive(Debug, Clone, PartialEq)]
@@ -120,6 +124,8 @@ pub struct Watcher {
     tenants: watch::Sender<Arc<Tenants>>,
     objects: watch::Sender<Arc<Objects>>,
     leaving: watch::Sender<Arc<AllLeaving>>,
+    /// Whether an object was seen that is not published yet.
+    shown_late: bool,
 }
 
 /// Prepares the watches. Nothing is asked before [`Watcher::run`].
@@ -149,6 +155,7 @@ pub fn open(client: Client, config: &Config) -> (Watcher, Seen) {
         tenants,
         objects,
         leaving,
+        shown_late: false,
     };
     let published = Published { running: running_seen, tenants: tenants_seen };
     (watcher, Seen { published, objects: objects_seen, leaving: leaving_seen })
@@ -159,6 +166,7 @@ enum News {
     Resource(usize, Box<watcher::Result<Event<DynamicObject>>>),
     Secret(SecretName),
     Settled,
+    Refresh,
 }
 
 impl Watcher {
@@ -168,12 +176,15 @@ impl Watcher {
         let settled = tokio::time::sleep(Duration::ZERO);
         tokio::pin!(settled);
         let mut settling = false;
+        let mut refresh = tokio::time::interval(REFRESH);
+        refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let news = tokio::select! {
                 () = stop.cancelled() => return,
                 Some((index, event)) = self.events.next() => News::Resource(index, Box::new(event)),
                 name = self.keyring.changed() => News::Secret(name),
                 () = settled.as_mut(), if settling => News::Settled,
+                _ = refresh.tick(), if self.shown_late => News::Refresh,
             };
             let changed = match news {
                 News::Resource(index, event) => {
@@ -187,6 +198,10 @@ impl Watcher {
                 News::Settled => {
                     settling = false;
                     self.publish();
+                    false
+                }
+                News::Refresh => {
+                    self.show_objects();
                     false
                 }
             };
@@ -226,6 +241,7 @@ impl Watcher {
         let first_list = matches!(event, Event::InitDone) && !self.resources[index].is_complete();
         let changed = self.resources[index].take(event, Object::of);
         let any = !changed.is_empty();
+        self.shown_late = true;
         changed.into_iter().for_each(|id| self.desk.resource_changed(id));
         any || first_list
     }
@@ -238,8 +254,7 @@ impl Watcher {
         let next = Arc::new(self.desk.snapshot());
         let before = self.tenants.borrow().clone();
         next.report_changes_since(&before);
-        let all = resources.iter().flat_map(Mirror::iter).map(|(id, object)| (id.clone(), object.clone()));
-        self.objects.send_replace(Arc::new(all.collect()));
+        self.show_objects();
         self.leaving.send_replace(Arc::new(self.desk.leaving().clone()));
         self.running.send_if_modified(|now| {
             let changed = *now != next.running;
@@ -247,5 +262,12 @@ impl Watcher {
             changed
         });
         self.tenants.send_replace(next);
+    }
+
+    fn show_objects(&mut self) {
+        self.shown_late = false;
+        let all = self.resources.iter().flat_map(Mirror::iter);
+        let all = all.map(|(id, object)| (id.clone(), object.clone())).collect();
+        self.objects.send_replace(Arc::new(all));
     }
 }

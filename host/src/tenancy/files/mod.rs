@@ -7,7 +7,8 @@
 //!
 //! A file that is not YAML, or is empty, is most likely being written: what it last said stays in force, and the
 //! problem is reported. A document that can be read but is invalid is refused and stops, because running what it no
-//! longer says would grant what was taken away. A file that is gone takes its resources with it.
+//! longer says would grant what was taken away; nothing of it ends, though: once it is mended, the ticks it missed are asked
+//! for. A file that is gone takes its resources with it, and their series end.
 
 mod folder;
 mod listing;

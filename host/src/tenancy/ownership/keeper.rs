@@ -207,7 +207,8 @@ impl Keeper {
                 }
                 self.failures = 0;
                 self.ledger.renewed(sent, said.as_microsecond());
-                self.deaf_at = Some(Instant::now() + ECHO_MAX);
+                // The watch may have been faster than the answer.
+                self.deaf_at = self.ledger.awaited_since().map(|_| Instant::now() + ECHO_MAX);
                 self.renew_at = sent + pause(0, RENEW_EVERY, RENEW_EVERY);
             }
             Err(error) => {

@@ -27,7 +27,12 @@ fn desk(active: &str, record: Option<Record>) -> Desk {
 fn members(active: &str) -> Arc<Members> {
     let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<String>>();
     let leaving = if active == "other" { vec!["leaver"] } else { vec!["leaver", "other"] };
-    Arc::new(Members { me: "me".into(), active: set(&[active]), leaving: set(&leaving), dead: set(&["dead"]) })
+    Arc::new(Members {
+        me: "me".into(),
+        active: set(&[active]),
+        leaving: set(&leaving),
+        dead: set(&["dead"]),
+    })
 }
 
 fn held(holder: &str) -> Option<Record> {
