@@ -33,9 +33,9 @@ pub const CONTROLLER: &str = "observability.ethos.io/sluice";
 /// The longest note, in bytes, as the API server checks it.
 const NOTE_BYTES_MAX: usize = 1_024;
 /// Events that wait; more are left out. An Event is a courtesy, the status is the record.
-const WAITING_MAX: usize = 1_024;
-/// All Events of this replica together.
-const RATE: Rate = Rate { burst: 50.0, per_second: 10.0 };
+const WAITING_MAX: usize = 4_096;
+/// All Events of this replica together. A thousand resources that are new are all told of within a minute and a half.
+const RATE: Rate = Rate { burst: 100.0, per_second: 25.0 };
 /// Events that may be told again as a series.
 const SERIES_MAX: usize = 1_024;
 /// How long after an Event the same one only counts up; client-go's default.
@@ -249,12 +249,12 @@ impl Teller {
         self.series.retain(|series| now.duration_since(series.at) < SERIES_FOR);
         let Told { regarding, news } = told;
         let same = self.series.iter().position(|s| s.uid == regarding.uid && s.news == news);
-        if let Some(mut series) = same.and_then(|at| self.series.remove(at)) {
-            if self.count_up(&series).await? {
-                (series.count, series.at) = (series.count + 1, now);
-                self.series.push_back(series);
-                return Ok(());
-            }
+        if let Some(mut series) = same.and_then(|at| self.series.remove(at))
+            && self.count_up(&series).await?
+        {
+            (series.count, series.at) = (series.count + 1, now);
+            self.series.push_back(series);
+            return Ok(());
         }
         let event = self.event(&regarding, &news);
         let (namespace, name) = (regarding.namespace.unwrap_or_default(), event.metadata.name.clone());

@@ -128,8 +128,9 @@ fn a_thousand_resources_cost_half_a_request_per_second_and_all_get_their_turn() 
     assert_eq!(world.written.len(), RESOURCES, "all are there within half a minute");
     world.written.clear();
     for tick in 1..=(HOURS * 3600 / 30) {
+        let status = status(true, tick as i64);
         for n in 0..RESOURCES {
-            world.want(n, status(true, tick as i64));
+            world.want(n, status.clone());
         }
         world.pass(30 * SECOND);
     }
