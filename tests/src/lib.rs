@@ -3,6 +3,7 @@
 //! In: scripted series, scripted answers, the binaries of real servers. Out: what the receiving side holds.
 //! Never: the host's own encoders or parsers; what checks the program must not share its mistakes.
 
+pub mod apiserver;
 pub mod expectation;
 pub mod exposition;
 pub mod http;
