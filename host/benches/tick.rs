@@ -180,5 +180,7 @@ fn source() -> Arc<Source> {
         timeout: Duration::from_secs(10),
         series_max: SERIES,
         replica_group: None,
+        audience: Default::default(),
+        access: Default::default(),
     })
 }

@@ -4,6 +4,7 @@
 //! Never: a decision of its own; it builds the rooms, hands them to each other, and waits for them in order.
 
 mod cluster;
+mod sources;
 pub mod status;
 
 use std::collections::HashSet;
@@ -21,21 +22,18 @@ use crate::config::{self, Config, Delivery};
 use crate::deliver::cursor;
 use crate::deliver::encode::Limits;
 use crate::deliver::retry::Policy;
-use crate::discover;
+use crate::discover::{self, Discovery};
 use crate::filter::{self, Runtime};
 use crate::http;
-use crate::model::{Source, Timestamp};
+use crate::model::Timestamp;
 use crate::pipeline::{self, Batches, Deps};
 use crate::serve;
-use crate::status::{Board, SourceSeen};
+use crate::status::Board;
 use crate::supervise::{self, Assignment};
 use crate::telemetry::{Metrics, QueryResult};
 use crate::tenancy::files;
 use crate::tenancy::{Published, Tenants};
 use cluster::Replica;
-
-/// How often the board is told how the sources are.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// How long ticks in flight may take once we are told to stop; below Kubernetes' 30 s of grace.
 const GRACE: Duration = Duration::from_secs(20);
@@ -46,8 +44,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Everything, built and not yet running.
 pub struct App {
     deps: Arc<Deps>,
-    sources: Vec<Arc<Source>>,
-    discovery: discover::Static,
+    discovery: Discovery,
     tenancy: Tenancy,
     listeners: serve::Bound,
     save_every: Duration,
@@ -95,6 +92,12 @@ impl App {
             }
             config::Tenants::Cluster(tenants) => Tenancy::Cluster(Box::new(Replica::open(tenants).await?)),
         };
+        // Only where sources are looked for has there to be a cluster.
+        let cluster = match config.discovery.blocks.is_empty() {
+            true => None,
+            false => Some(discover::cluster::connect(config.kubeconfig.as_deref()).await?),
+        };
+        let discovery = Discovery::new(config.discovery, cluster);
         let runtime = runtime.await.context("the filters' engine")??;
         let metrics = Metrics::new();
         let deps = Deps {
@@ -108,21 +111,14 @@ impl App {
             config: pipeline_config(&config.delivery),
             now,
         };
-        Ok(App {
-            deps: Arc::new(deps),
-            discovery: discover::Static::new(config.sources.iter().cloned()),
-            sources: config.sources,
-            tenancy,
-            listeners,
-            save_every: config.state.save_every,
-        })
+        Ok(App { deps: Arc::new(deps), discovery, tenancy, listeners, save_every: config.state.save_every })
     }
 
     /// Runs until `stop`: then ticks in flight end, the cursors are saved, and the listeners close.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let App { deps, sources, discovery, tenancy, listeners, save_every } = self;
+        let App { deps, discovery, tenancy, listeners, save_every } = self;
         let (public, private) = (listeners.public_address()?, listeners.debug_address()?);
-        info!(%public, debug = %private, sources = sources.len(), "Sluice is running");
+        info!(%public, debug = %private, "Sluice is running");
 
         // What runs until the pipelines have ended.
         let after = CancellationToken::new();
@@ -148,9 +144,10 @@ impl App {
                 (assignment, Some(place))
             }
         };
-        feeding.spawn(tell_sources(deps.clone(), sources, stop.clone()));
-        let groups = discovery.groups();
-        let supervising = tokio::spawn(supervise::run(deps.clone(), assignment, groups, alive, stop.clone()));
+        let (groups, settled) = (discovery.groups(), discovery.settled());
+        sources::start(&deps, discovery, &mut feeding, &stop);
+        let supervise = supervise::run(deps.clone(), assignment, groups, alive, stop.clone());
+        let supervising = tokio::spawn(sources::once_settled(settled, supervise, stop.clone()));
         stop.cancelled().await;
         deps.board.stopping();
         if tokio::time::timeout(GRACE, supervising).await.is_err() {
@@ -268,27 +265,6 @@ fn tell_strays(deps: &Deps, tenants: &Tenants, told: &mut HashSet<String>) {
     *told = by_file.keys().cloned().collect();
     for (file, problems) in by_file {
         deps.board.unreadable(&file, problems);
-    }
-}
-
-/// Shows how every source is.
-async fn tell_sources(deps: Arc<Deps>, sources: Vec<Arc<Source>>, stop: CancellationToken) {
-    for source in &sources {
-        deps.board.source(source);
-    }
-    while tokio::time::timeout(LOOK_EVERY, stop.cancelled()).await.is_err() {
-        for health in deps.collector.sources() {
-            let Some(source) = sources.iter().find(|source| source.name == health.name) else { continue };
-            // A source that nobody has asked yet is not unhealthy.
-            let healthy = health.healthy || (health.last_seen.is_none() && health.last_error.is_none());
-            let seen = SourceSeen {
-                healthy,
-                last_seen: health.last_seen,
-                last_error: health.last_error,
-                clock_skew_millis: health.skew_millis,
-            };
-            deps.board.source(source).observed(seen, now());
-        }
     }
 }
 

@@ -97,7 +97,8 @@ pub async fn run(
             }
         }
         for (id, tenant) in assigned.running.iter() {
-            let order = Order::Run(Wanted { tenant: tenant.clone(), groups: groups.clone() });
+            let wanted = Wanted { tenant: tenant.clone(), groups: groups_for(tenant, &groups) };
+            let order = Order::Run(wanted);
             match keepers.get(id) {
                 Some(keeper) => tell(keeper, order),
                 None => start(&deps, id, order, &mut keepers, &mut tasks, &stop),
@@ -129,6 +130,14 @@ fn publish(alive: &watch::Sender<Arc<Alive>>, keepers: &Keepers) {
         }
         changed
     });
+}
+
+/// The groups a tenant may have, in their order.
+fn groups_for(tenant: &Tenant, groups: &Arc<Vec<SourceGroup>>) -> Arc<Vec<SourceGroup>> {
+    match groups.iter().all(|group| group.is_for(tenant)) {
+        true => groups.clone(),
+        false => Arc::new(groups.iter().filter(|group| group.is_for(tenant)).cloned().collect()),
+    }
 }
 
 fn tell(keeper: &watch::Sender<Order>, order: Order) {

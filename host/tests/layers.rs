@@ -13,7 +13,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("http", &["model"]),
     ("telemetry", &["model"]),
     ("status", &["model", "telemetry"]),
-    ("discover", &["model", "document"]),
+    ("discover", &["model", "http"]),
     ("tenancy", &["model", "document"]),
     ("collect", &["model", "http"]),
     ("filter", &["model"]),

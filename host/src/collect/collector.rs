@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, Weak};
 use sluice_filter::selector::Selector;
 
 use crate::http::Client;
-use crate::model::{Interval, Source, SourceName, Tick};
+use crate::model::{Interval, Source, SourceName, Standing, Standings, Tick};
 
 use super::health::SourceHealth;
 use super::origin::Origin;
 use super::stream::{Fetched, Interest};
 use super::table::Part;
-use super::{Config, Error, Observer, lock, plan};
+use super::{Cause, Config, Error, Observer, lock, plan};
 
 /// Collects for all pipelines. Clones share everything.
 #[derive(Debug, Clone)]
@@ -27,11 +27,14 @@ struct Inner {
     observer: Observer,
     /// Held weakly: a source without subscriptions is forgotten.
     origins: Mutex<HashMap<SourceName, Weak<Origin>>>,
+    /// What others found out about the sources.
+    standings: Mutex<Arc<Standings>>,
 }
 
 /// One pipeline's selectors on one source. Dropping it ends the pipeline's part in what is asked.
 #[derive(Debug)]
 pub struct Subscription {
+    collector: Collector,
     origin: Arc<Origin>,
     interests: Vec<Interest>,
 }
@@ -64,7 +67,8 @@ pub struct Collected {
 impl Collector {
     /// A collector that asks through `client` and tells `observer` of every request.
     pub fn new(client: Client, config: Config, observer: Observer) -> Collector {
-        Collector { inner: Arc::new(Inner { client, config, observer, origins: Mutex::default() }) }
+        let (origins, standings) = (Mutex::default(), Mutex::default());
+        Collector { inner: Arc::new(Inner { client, config, observer, origins, standings }) }
     }
 
     /// Subscribes to what `selectors` select at `source`, asked for at multiples of `interval`. Costs no request.
@@ -77,7 +81,16 @@ impl Collector {
         let origin = self.origin(source);
         let asks = plan::plan(selectors, source, &self.inner.config.merge_label);
         let interests = asks.into_iter().map(|ask| Interest::new(&origin, ask, interval)).collect();
-        Subscription { origin, interests }
+        Subscription { collector: self.clone(), origin, interests }
+    }
+
+    /// Takes over what is known of the sources from elsewhere: the standing of each, in place of what was told before.
+    pub fn stand(&self, standings: Arc<Standings>) {
+        *lock(&self.inner.standings) = standings;
+    }
+
+    fn standing(&self, source: &Source) -> Standing {
+        lock(&self.inner.standings).of(source)
     }
 
     /// The state of every source that somebody subscribes to, by name.
@@ -104,7 +117,8 @@ impl Collector {
         }
         origins.retain(|_, origin| origin.strong_count() > 0);
         let Inner { client, config, observer, .. } = &*self.inner;
-        let origin = Arc::new(Origin::new(source.clone(), client.clone(), config.clone(), observer.clone()));
+        let client = client.for_access(&source.access);
+        let origin = Arc::new(Origin::new(source.clone(), client, config.clone(), observer.clone()));
         origins.insert(source.name.clone(), Arc::downgrade(&origin));
         origin
     }
@@ -115,6 +129,9 @@ impl Subscription {
     ///
     /// Dropping the future is safe at any time, and takes nothing from other pipelines.
     pub async fn at(&self, tick: Tick) -> Result<Collected, Error> {
+        if self.standing() == Standing::Gone {
+            return Err(self.origin.error(Arc::new(Cause::Gone)));
+        }
         // All are awaited even if one fails: what succeeded is kept for the next try.
         let asked = futures::future::join_all(self.interests.iter().map(|interest| interest.at(tick))).await;
         let (mut parts, mut fetched) = (Vec::new(), Vec::new());
@@ -129,6 +146,11 @@ impl Subscription {
     /// The source that is asked.
     pub fn source(&self) -> &Arc<Source> {
         &self.origin.source
+    }
+
+    /// Whether the source is worth asking now.
+    pub fn standing(&self) -> Standing {
+        self.collector.standing(&self.origin.source)
     }
 
     /// How many queries there are to ask at a tick, shared ones included.

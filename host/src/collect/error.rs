@@ -20,6 +20,9 @@ pub struct Error {
 /// What went wrong when a source was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Cause {
+    /// Discovery says that nothing of the source is left at its address. It was not asked.
+    #[error("is gone from the cluster: its ticks wait until it is back")]
+    Gone,
     /// No answer, or one that broke off.
     #[error("cannot be reached: {0}")]
     Unreachable(#[source] crate::http::Error),
@@ -90,7 +93,7 @@ impl Cause {
     pub fn is_transient(&self) -> bool {
         match self {
             Cause::Unreachable(cause) => cause.is_transient(),
-            Cause::Timeout(_) | Cause::Partial(_) | Cause::Malformed { .. } => true,
+            Cause::Gone | Cause::Timeout(_) | Cause::Partial(_) | Cause::Malformed { .. } => true,
             Cause::Status { code, .. } => *code >= 500 || matches!(*code, 408 | 425 | 429),
             Cause::Query { error_type, .. } => !is_final(error_type),
             Cause::TooManySeries { .. } | Cause::BodyTooLarge { .. } => false,

@@ -134,6 +134,8 @@ fn source(url: &str) -> Source {
         timeout: Duration::from_secs(10),
         series_max: 1000,
         replica_group: None,
+        audience: Default::default(),
+        access: Default::default(),
     }
 }
 

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::discovery::discovery;
 use super::sources::{base_url, label_set, sources};
 use super::{Config, Delivery, Filters, Listen, Log, State, Tenants, file};
 use crate::deliver::encode::{REQUEST_BYTES_HARD_MAX, REQUEST_BYTES_MAX, REQUEST_SAMPLES_MAX};
+use crate::discover;
 use crate::document::{ByteSize, GoDuration, Path, Problem, nearest};
 use crate::model::is_label_name;
 use crate::tenancy;
@@ -54,6 +56,7 @@ const LOG_LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"]
 pub(super) fn config(file: file::File, folder: &FilePath, found: &mut Vec<Problem>) -> Option<Config> {
     let file::File {
         sources: given,
+        discovery: looked_for,
         source_label,
         tenants,
         kubernetes,
@@ -64,7 +67,11 @@ pub(super) fn config(file: file::File, folder: &FilePath, found: &mut Vec<Proble
         isolation,
         ..
     } = file;
-    let sources = sources(given, found);
+    let mut kubeconfig = looked_for.kubeconfig.as_ref().map(|file| folder.join(file));
+    let audience_label = looked_for.source_label.clone();
+    let are_looked_for = !looked_for.kubernetes.is_empty();
+    let (blocks, health) = discovery(looked_for, folder, found);
+    let sources = sources(given, audience_label.as_deref(), are_looked_for, folder, found);
     let endpoints = endpoint_map(endpoints, found);
     let policy = policy(source_label, limits, labels, isolation, endpoints, found);
     let tenants = tenants_of(tenants, secrets, kubernetes, policy, folder, found);
@@ -73,7 +80,11 @@ pub(super) fn config(file: file::File, folder: &FilePath, found: &mut Vec<Proble
     let listen = listen(&file.listen, found);
     let filters = filters(&file.filters, found);
     let log = log(file.log, found);
-    Some(Config { sources, tenants: tenants?, delivery, state, listen: listen?, filters, log })
+    if let Some(Tenants::Cluster(cluster)) = &tenants {
+        kubeconfig = kubeconfig.or_else(|| cluster.kubeconfig.clone());
+    }
+    let discovery = discover::Config { sources, blocks, health };
+    Some(Config { discovery, kubeconfig, tenants: tenants?, delivery, state, listen: listen?, filters, log })
 }
 
 /// The resources are in a folder, or in a cluster.
@@ -156,7 +167,7 @@ fn policy(
     }
 }
 
-fn label_name(name: &str, place: &Path, found: &mut Vec<Problem>) {
+pub(super) fn label_name(name: &str, place: &Path, found: &mut Vec<Problem>) {
     if !is_label_name(name) {
         let cure = "use letters, digits and _, not beginning with a digit";
         found.push(Problem::error(place.clone(), format!("{name:?} is not a label's name"), cure));
@@ -312,7 +323,7 @@ fn log(given: file::Log, found: &mut Vec<Problem>) -> Log {
     Log { format: given.format, level }
 }
 
-fn positive(
+pub(super) fn positive(
     given: Option<GoDuration>,
     default: Duration,
     place: &Path,

@@ -5,13 +5,18 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::access::{BasicAuthFile, TlsFile};
+use super::discovery::Discovery;
 use crate::document::{ByteSize, GoDuration};
 
 /// The whole file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct File {
+    #[serde(default)]
     pub(super) sources: Vec<Source>,
+    #[serde(default)]
+    pub(super) discovery: Discovery,
     pub(super) source_label: Option<String>,
     pub(super) tenants: Option<Tenants>,
     pub(super) kubernetes: Option<Kubernetes>,
@@ -50,6 +55,9 @@ pub(super) struct Source {
     pub(super) timeout: Option<GoDuration>,
     pub(super) max_series: Option<usize>,
     pub(super) replica_group: Option<String>,
+    pub(super) tls: Option<TlsFile>,
+    pub(super) bearer_token_file: Option<PathBuf>,
+    pub(super) basic_auth: Option<BasicAuthFile>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

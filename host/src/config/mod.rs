@@ -3,7 +3,9 @@
 //! In: `sluice.yaml`. Out: a [`Config`] whose every field can be used as it is, and warnings.
 //! Never: a default that is not a named constant, a field that is silently ignored, a secret.
 
+mod access;
 mod check;
+mod discovery;
 mod file;
 mod kubernetes;
 mod sources;
@@ -16,8 +18,8 @@ use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::discover;
 use crate::document::{self, Document, Path, Problem};
-use crate::model::Source;
 use crate::tenancy::{self, Policy};
 
 pub use file::LogFormat;
@@ -25,8 +27,10 @@ pub use file::LogFormat;
 /// Everything the program is told.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// The shared Prometheus servers, in the file's order.
-    pub sources: Vec<Arc<Source>>,
+    /// The shared Prometheus servers: those written down, in the file's order, and those to be found.
+    pub discovery: discover::Config,
+    /// How the cluster is reached that sources are looked for in; `None` for what the environment says.
+    pub kubeconfig: Option<PathBuf>,
     /// Where the resources and Secrets are, and what tenants may do.
     pub tenants: Tenants,
     /// How requests to receivers are made.
@@ -171,5 +175,5 @@ pub fn is_config(root: &document::Node) -> bool {
     let has = |key| root.get(key).is_some();
     !has("kind")
         && !has("apiVersion")
-        && (has("sources") || has("tenants") || has("kubernetes") || has("endpoints"))
+        && (has("sources") || has("discovery") || has("tenants") || has("kubernetes") || has("endpoints"))
 }

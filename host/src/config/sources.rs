@@ -1,14 +1,17 @@
 //! The sources' part of the configuration.
 
 use std::collections::BTreeMap;
+use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
 
+use super::access::{Written, access};
 use super::file;
+use crate::discover::cluster::audience;
 use crate::document::{GoDuration, Path, Problem};
-use crate::model::{Labels, Source, SourceName, is_label_name};
+use crate::model::{Audience, Labels, Source, SourceName, is_label_name};
 
 /// How long after a tick it is asked for. Prometheus stores a scrape when it ends, at most its timeout (10 s by
 /// default) after its start; the rest is for clocks that differ.
@@ -20,9 +23,16 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 /// Series in one answer. At some 450 bytes each in JSON, this is half a gigabyte.
 pub(super) const SERIES_MAX: usize = 1_000_000;
 
-pub(super) fn sources(given: Vec<file::Source>, found: &mut Vec<Problem>) -> Vec<Arc<Source>> {
+/// The sources that are written down. `audience_label` is `discovery.sourceLabel`; `more` says that others are looked for.
+pub(super) fn sources(
+    given: Vec<file::Source>,
+    audience_label: Option<&str>,
+    more: bool,
+    folder: &FilePath,
+    found: &mut Vec<Problem>,
+) -> Vec<Arc<Source>> {
     let place = Path::root().key("sources");
-    if given.is_empty() {
+    if given.is_empty() && !more {
         let cure = "write sources: [{name: main, url: \"http://127.0.0.1:9090\"}]";
         found.push(Problem::error(place.clone(), "there is none, so nothing can be collected", cure));
     }
@@ -33,7 +43,7 @@ pub(super) fn sources(given: Vec<file::Source>, found: &mut Vec<Problem>) -> Vec
             let message = format!("{:?} is the name of another source ({})", source.name, twin.url);
             found.push(Problem::error(place.key("name"), message, "give each source a name of its own"));
         }
-        let Some(source) = one(source, &place, found) else { continue };
+        let Some(source) = one(source, audience_label, folder, &place, found) else { continue };
         beside_others(&source, &sources, &place, found);
         sources.push(Arc::new(source));
     }
@@ -43,8 +53,20 @@ pub(super) fn sources(given: Vec<file::Source>, found: &mut Vec<Problem>) -> Vec
     sources
 }
 
-fn one(source: file::Source, place: &Path, found: &mut Vec<Problem>) -> Option<Source> {
-    let file::Source { name, url, labels, external_labels, lag, timeout, max_series, replica_group } = source;
+fn one(
+    source: file::Source,
+    audience_label: Option<&str>,
+    folder: &FilePath,
+    place: &Path,
+    found: &mut Vec<Problem>,
+) -> Option<Source> {
+    let file::Source { name, url, labels, external_labels, lag, timeout, max_series, replica_group, .. } =
+        source;
+    let written = Written {
+        tls: source.tls,
+        bearer_token_file: source.bearer_token_file,
+        basic_auth: source.basic_auth,
+    };
     name_is_legal(&name, &place.key("name"), found);
     if let Some(group) = &replica_group {
         name_is_legal(group, &place.key("replicaGroup"), found);
@@ -52,6 +74,53 @@ fn one(source: file::Source, place: &Path, found: &mut Vec<Problem>) -> Option<S
     let url = base_url(&url, &place.key("url"), found);
     let labels = label_set(&labels, &place.key("labels"), found);
     let external_labels = label_set(&external_labels, &place.key("externalLabels"), found);
+    let Terms { lag, timeout, series_max } = terms(lag, timeout, max_series, place, found);
+    let access = access(written, folder, place, found);
+    if url.as_ref().is_some_and(|url| url.scheme() == "http")
+        && access.as_ref().is_some_and(|a| a.tls.is_some())
+    {
+        found.push(Problem::error(
+            place.key("tls"),
+            "means nothing beside an http:// address",
+            "write https://",
+        ));
+    }
+    let labels = labels?;
+    let audience = audience(audience_label, &labels);
+    if let (Some(label), Audience::Nobody) = (audience_label, &audience) {
+        let message = format!("lack {label}, which discovery.sourceLabel names, so no resource is served");
+        let cure = format!("write {label}: …, with the resources' source");
+        found.push(Problem::warning(place.key("labels"), message, cure));
+    }
+    let name = SourceName::new(name);
+    Some(Source {
+        name,
+        url: url?,
+        labels,
+        external_labels: external_labels?,
+        lag,
+        timeout,
+        series_max,
+        replica_group,
+        audience,
+        access: access?,
+    })
+}
+
+/// How long and how much a source is asked.
+pub(super) struct Terms {
+    pub(super) lag: Duration,
+    pub(super) timeout: Duration,
+    pub(super) series_max: usize,
+}
+
+pub(super) fn terms(
+    lag: Option<GoDuration>,
+    timeout: Option<GoDuration>,
+    max_series: Option<usize>,
+    place: &Path,
+    found: &mut Vec<Problem>,
+) -> Terms {
     let lag = lag.map_or(LAG, |lag| lag.0);
     if lag < SCRAPE_TIMEOUT {
         let lag = GoDuration(lag);
@@ -67,20 +136,10 @@ fn one(source: file::Source, place: &Path, found: &mut Vec<Problem>) -> Option<S
     if series_max == 0 {
         found.push(Problem::error(place.key("maxSeries"), "0 would refuse every answer", "write 1000000"));
     }
-    let name = SourceName::new(name);
-    Some(Source {
-        name,
-        url: url?,
-        labels: labels?,
-        external_labels: external_labels?,
-        lag,
-        timeout,
-        series_max,
-        replica_group,
-    })
+    Terms { lag, timeout, series_max }
 }
 
-fn name_is_legal(name: &str, place: &Path, found: &mut Vec<Problem>) {
+pub(super) fn name_is_legal(name: &str, place: &Path, found: &mut Vec<Problem>) {
     const NAME_BYTES_MAX: usize = 63;
     let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(legal) {

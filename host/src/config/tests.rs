@@ -1,4 +1,6 @@
 use super::*;
+use crate::discover::cluster::{Kind, Port, Scheme};
+use crate::model::{Audience, Credentials};
 use crate::tenancy::policy::{IsolationMode, Services};
 
 const LEAST: &str =
@@ -21,9 +23,9 @@ fn the_shortest_configuration_gets_every_default() {
     assert_eq!(tenants.folder, FilePath::new("/etc/sluice/t"));
     assert_eq!(tenants.secrets, FilePath::new("/etc/sluice/secrets"));
     assert_eq!(config.state.file.as_deref(), Some(FilePath::new("/etc/sluice/s")));
-    assert_eq!(config.sources[0].lag, Duration::from_secs(15));
-    assert_eq!(config.sources[0].timeout, Duration::from_secs(10));
-    assert_eq!(config.sources[0].series_max, 1_000_000);
+    assert_eq!(config.discovery.sources[0].lag, Duration::from_secs(15));
+    assert_eq!(config.discovery.sources[0].timeout, Duration::from_secs(10));
+    assert_eq!(config.discovery.sources[0].series_max, 1_000_000);
     assert_eq!(config.listen.address.to_string(), "127.0.0.1:8080");
     assert_eq!(config.listen.debug.to_string(), "127.0.0.1:8081");
     assert_eq!(config.delivery.backfill_max, Duration::from_secs(3000));
@@ -200,5 +202,132 @@ fn a_missing_state_file_and_folder_are_mentioned() {
             .unwrap_err()
             .to_string()
             .starts_with("/nowhere/sluice.yaml: the configuration cannot be read: ")
+    );
+}
+
+const BLOCK: &str = "{name: infra, kind: pod, namespaces: [mon]";
+
+fn discovering(block: &str) -> String {
+    LEAST.replace(
+        "sources: [{name: a, url: 'http://127.0.0.1:9090'}]",
+        &format!("discovery: {{kubernetes: [{block}]}}"),
+    )
+}
+
+#[test]
+fn a_block_gets_every_default() {
+    let (config, warnings) = read(&discovering("{name: infra, kind: endpointslice}")).unwrap();
+    assert_eq!(warnings, []);
+    let block = &config.discovery.blocks[0];
+    assert_eq!((block.kind, &block.namespaces, &block.port), (Kind::EndpointSlice, &None, &None));
+    assert_eq!((block.scheme, block.path.as_str()), (Scheme::Http, "/"));
+    assert_eq!(
+        (block.scheme_annotation.as_str(), block.path_annotation.as_str()),
+        ("prometheus.io/scheme", "prometheus.io/path")
+    );
+    assert_eq!(block.keep_absent, Duration::from_secs(900));
+    assert_eq!((block.lag, block.timeout), (Duration::from_secs(15), Duration::from_secs(10)));
+    assert_eq!(config.discovery.health, crate::discover::health::Config::default());
+    assert_eq!(config.kubeconfig, None);
+}
+
+#[test]
+fn every_field_of_discovery_is_read() {
+    let (config, warnings) = read(
+        "discovery:\n  sourceLabel: team\n  kubeconfig: kube\n  health: {interval: 10s, timeout: 2s, failures: 5, successes: 1}\n  kubernetes:\n  - {name: a, kind: service, namespaces: [x, y], labelSelector: 'app=prom,tier in (a, b)', annotationSelector: scrape=true, port: 9090, scheme: https, path: /prom, schemeAnnotation: s, pathAnnotation: p, labels: {cluster: c}, labelsFrom: {team: x.io/team}, replicaLabel: replica, keepAbsent: 10m, externalLabels: {r: a}, lag: 20s, timeout: 5s, maxSeries: 7, tls: {caFile: ca.pem, certFile: c.pem, keyFile: /k.pem, serverName: prom}, bearerTokenFile: token}\n  - {name: b, kind: pod, port: web}\nsources: [{name: s, url: 'https://x', labels: {team: web}, basicAuth: {username: u, passwordFile: p}}]\ntenants: {folder: t}\nstate: {file: s}\n",
+    )
+    .unwrap();
+    assert_eq!(warnings, []);
+    let Some([a, b]) = config.discovery.blocks.first_chunk() else { panic!() };
+    assert_eq!(a.labels.to_string(), "app=prom,tier in (a,b)");
+    assert_eq!((&a.port, &b.port), (&Some(Port::Number(9090)), &Some(Port::Name("web".into()))));
+    let tls = a.access.tls.as_ref().unwrap();
+    assert_eq!(tls.ca_file.as_deref(), Some(FilePath::new("/etc/sluice/ca.pem")));
+    assert_eq!(tls.identity.as_ref().map(|i| i.key_file.as_path()), Some(FilePath::new("/k.pem")));
+    assert_eq!(a.audience_label.as_deref(), Some("team"));
+    assert_eq!(config.kubeconfig.as_deref(), Some(FilePath::new("/etc/sluice/kube")));
+    assert_eq!(config.discovery.health.failures_max, 5);
+    let source = &config.discovery.sources[0];
+    assert_eq!(source.audience, Audience::Named("web".into()));
+    assert_eq!(
+        source.access.credentials,
+        Some(Credentials::Basic { username: "u".into(), password_file: "/etc/sluice/p".into() })
+    );
+}
+
+/// Each row: fields of a block, and the one thing that is to be said about it.
+#[test]
+fn mistakes_in_blocks_are_named_with_a_cure() {
+    let rows = [
+        ("port: 0", "port: 0 is not a port; write its name, such as web, or a number from 1 to 65535"),
+        (
+            "port: 'a b'",
+            "port: \"a b\" is not a port; write its name, such as web, or a number from 1 to 65535",
+        ),
+        (
+            "labelSelector: 'a b'",
+            "labelSelector: \"a b\" in \"a b\" is not the name of a label or annotation; write it as app=prometheus,tier in (infra, edge),!canary",
+        ),
+        (
+            "namespaces: []",
+            "namespaces: there is none, so nothing is found; name at least one, or remove it for all",
+        ),
+        (
+            "namespaces: [A]",
+            "namespaces: \"A\" is not a namespace's name; use lower-case letters, digits and -",
+        ),
+        (
+            "namespaces: null, bearerTokenFile: t",
+            "namespaces: are missing, so the credentials would go to whatever carries the labels, in any namespace; write namespaces: [monitoring]",
+        ),
+        (
+            "bearerTokenFile: t, basicAuth: {username: u, passwordFile: p}",
+            "basicAuth: stands beside bearerTokenFile; keep one of the two: a request has one Authorization header",
+        ),
+        ("tls: {certFile: c}", "tls.keyFile: is missing beside certFile; write keyFile: …"),
+        ("scheme: http, tls: {caFile: c}", "scheme: is http beside tls; write https, or remove tls"),
+        (
+            "path: prom",
+            "path: \"prom\" is not a path; write the path below which /api/v1/query is, such as /prometheus",
+        ),
+        (
+            "labelsFrom: {a-b: c}",
+            "labelsFrom.a-b: \"a-b\" is not a label's name; write the source's label first: {team: app.kubernetes.io/part-of}",
+        ),
+        (
+            "keepAbsent: 1m",
+            "keepAbsent: \"1m\" may be over before a pod that moves is back; write \"15m\": a source that is forgotten starts anew, and what it missed is not asked for",
+        ),
+        (
+            "tls: {insecureSkipVerify: true}",
+            "tls.insecureSkipVerify: lets anyone answer in the server's place; write caFile, unless this is meant",
+        ),
+    ];
+    for (fields, expected) in rows {
+        let block = match fields.starts_with("namespaces") {
+            true => BLOCK.replace(", namespaces: [mon]", ""),
+            false => BLOCK.to_owned(),
+        };
+        let said = said(&discovering(&format!("{block}, {fields}}}")));
+        let said: Vec<_> = said.iter().map(|line| line.replace("1: ", "").replace("warning: ", "")).collect();
+        assert_eq!(said, [format!("discovery.kubernetes[0].{expected}")], "{fields}");
+    }
+    let twice = discovering(&format!("{BLOCK}}}, {BLOCK}}}"));
+    assert_eq!(
+        said(&twice),
+        [
+            "1: discovery.kubernetes[1].name: \"infra\" is the name of another block; give each block a name of its own: its sources' names begin with it"
+        ]
+    );
+}
+
+#[test]
+fn a_source_that_no_resource_can_pick_is_mentioned() {
+    let text = format!("{LEAST}discovery: {{sourceLabel: team}}\n");
+    assert_eq!(
+        said(&text),
+        [
+            "1: warning: sources[0].labels: lack team, which discovery.sourceLabel names, so no resource is served; write team: …, with the resources' source"
+        ]
     );
 }

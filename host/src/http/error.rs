@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use hyper_util::client::legacy;
@@ -35,6 +36,14 @@ pub enum Error {
     /// The client could not be built.
     #[error("TLS cannot be set up: {0}")]
     Setup(#[source] rustls::Error),
+    /// A file that holds a certificate or a secret cannot be used. Never says what it holds.
+    #[error("cannot use {}: {why}", path.display())]
+    File {
+        /// As the operator named it.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The request's address has no host, or a scheme that is not spoken.
     #[error("the address must begin with http:// or https:// and name a host")]
     Address,
@@ -91,6 +100,8 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Error::Connect { .. } | Error::Tls { .. } | Error::Timeout { .. } | Error::Broken { .. } => true,
+            // Files are read again, and somebody may have mended this one.
+            Error::File { .. } => true,
             Error::Setup(_) | Error::Address | Error::TooLarge { .. } => false,
         }
     }

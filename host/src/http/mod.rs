@@ -1,31 +1,38 @@
 //! Http: the one client with which sources are asked and receivers are written to.
 //!
 //! In: a request with its whole body, and how long each phase may take. Out: the answer's head, and its body
-//! as it arrives. Never: a redirect followed, a credential added, a body read without a bound, a retry of its own
-//! after a byte of the request was written.
+//! as it arrives. Never: a redirect followed, a credential added but by a client that was made for one server, a body
+//! read without a bound, a retry of its own after a byte of the request was written.
 
+mod access;
 mod dial;
 mod error;
 mod response;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 pub use error::{Error, Phase};
 pub use response::Response;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{HeaderValue, USER_AGENT};
 use http::{Request, Uri};
 use http_body_util::Full;
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector};
+use hyper_rustls::{FixedServerNameResolver, HttpsConnector};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::pki_types::ServerName;
 use tokio::time::Instant;
 
+use access::Keys;
 use dial::{Dial, Made};
+
+use crate::model::Access;
 
 /// What we call ourselves, unless a request says otherwise.
 pub const AGENT: &str = concat!("sluice/", env!("CARGO_PKG_VERSION"));
@@ -83,34 +90,44 @@ impl Default for Timeouts {
 /// A client; clones share their connections.
 #[derive(Debug, Clone)]
 pub struct Client {
-    inner: legacy::Client<Dial<HttpsConnector<HttpConnector>>, Full<Bytes>>,
-    age_max: Duration,
+    inner: Inner,
+    config: Config,
+    keys: Option<Arc<Keys>>,
 }
+
+type Inner = legacy::Client<Dial<HttpsConnector<HttpConnector>>, Full<Bytes>>;
 
 impl Client {
     /// Builds a client that trusts the system's roots, or those named by `SSL_CERT_FILE` and `SSL_CERT_DIR`, read
     /// once, now. Must be called inside a Tokio runtime.
     pub fn new(config: &Config) -> Result<Client, Error> {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_keepalive(Some(KEEPALIVE));
-        let connector = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_tls_config(tls()?)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
-        let inner = legacy::Client::builder(TokioExecutor::new())
-            .pool_max_idle_per_host(config.idle_per_host_max)
-            .pool_idle_timeout(config.idle)
-            .pool_timer(TokioTimer::new())
-            .timer(TokioTimer::new())
-            .build(Dial(connector));
-        Ok(Client { inner, age_max: config.age_max })
+        Ok(Client { inner: connections(config, tls::usual()?, None), config: config.clone(), keys: None })
+    }
+
+    /// A client for one server, with the operator's TLS settings and credentials for it. Without any, this one.
+    pub fn for_access(&self, access: &Access) -> Client {
+        let keys = (!access.is_plain()).then(|| Arc::new(Keys::new(access.clone())));
+        Client { keys, ..self.clone() }
     }
 
     /// Sends one request and waits for the answer's head; whatever its status, an answer is an `Ok`.
-    pub async fn send(&self, request: Request<Bytes>, timeouts: &Timeouts) -> Result<Response, Error> {
+    pub async fn send(&self, mut request: Request<Bytes>, timeouts: &Timeouts) -> Result<Response, Error> {
+        match &self.keys {
+            None => self.exchange(&self.inner, request, timeouts).await,
+            Some(keys) => {
+                let opened = keys.open(self).await?;
+                opened.sign(&mut request);
+                self.exchange(opened.connections(), request, timeouts).await
+            }
+        }
+    }
+
+    async fn exchange(
+        &self,
+        inner: &Inner,
+        request: Request<Bytes>,
+        timeouts: &Timeouts,
+    ) -> Result<Response, Error> {
         let start = Instant::now();
         let address = address(request.uri())?;
         let mut request = request.map(Full::new);
@@ -119,7 +136,7 @@ impl Client {
         let timeout = |phase, after| Error::Timeout { address: address.clone(), phase, after };
 
         let deadline = start + timeouts.whole;
-        let mut answer = std::pin::pin!(self.inner.request(request));
+        let mut answer = std::pin::pin!(inner.request(request));
         let answered = tokio::select! {
             biased;
             answer = &mut answer => Some(answer),
@@ -139,7 +156,7 @@ impl Client {
         };
         let answer = answer.map_err(|e| Error::from_client(&address, e))?;
         let made = answer.extensions().get();
-        if made.is_some_and(|Made(at)| at.elapsed() >= self.age_max) {
+        if made.is_some_and(|Made(at)| at.elapsed() >= self.config.age_max) {
             // This exchange is finished on it; the pool takes it for no other.
             connection.connection_metadata().as_ref().inspect(|connected| connected.poison());
         }
@@ -147,20 +164,26 @@ impl Client {
     }
 }
 
-/// Certificates are checked against the system's roots. A machine without any can still speak plain HTTP: the error
-/// then names the certificate, at the first connection that needs one.
-fn tls() -> Result<rustls::ClientConfig, Error> {
-    let provider = rustls::crypto::aws_lc_rs::default_provider();
-    let builder = rustls::ClientConfig::builder_with_provider(provider.into())
-        .with_safe_default_protocol_versions()
-        .map_err(Error::Setup)?;
-    Ok(match builder.clone().with_native_roots() {
-        Ok(builder) => builder.with_no_client_auth(),
-        Err(error) => {
-            tracing::warn!(%error, "no root certificate found, so no https:// address can be trusted; set SSL_CERT_FILE");
-            builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth()
-        }
-    })
+/// A pool of connections that are made with `tls`; `server_name` stands in for the address's host in certificates.
+fn connections(
+    config: &Config,
+    tls: rustls::ClientConfig,
+    server_name: Option<ServerName<'static>>,
+) -> Inner {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_keepalive(Some(KEEPALIVE));
+    let mut connector = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+    if let Some(name) = server_name {
+        connector = connector.with_server_name_resolver(FixedServerNameResolver::new(name));
+    }
+    legacy::Client::builder(TokioExecutor::new())
+        .pool_max_idle_per_host(config.idle_per_host_max)
+        .pool_idle_timeout(config.idle)
+        .pool_timer(TokioTimer::new())
+        .timer(TokioTimer::new())
+        .build(Dial(connector.enable_http1().wrap_connector(tcp)))
 }
 
 /// Scheme, host and port: what errors name. Neither path nor credentials.

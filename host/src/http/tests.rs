@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{Client, Config, Error, Phase, Timeouts};
+use crate::model::{Access, Credentials, Tls};
 
 const SHORT: Timeouts = Timeouts {
     connect: Duration::from_millis(500),
@@ -189,5 +190,60 @@ async fn a_connection_that_breaks_and_one_that_is_not_tls_are_told_apart() {
 async fn an_address_without_host_or_with_another_scheme_is_refused() {
     for url in ["/only/a/path", "ftp://example.com/"] {
         assert!(matches!(client().send(get(url), &SHORT).await, Err(Error::Address)), "{url}");
+    }
+}
+
+#[tokio::test]
+async fn credentials_are_sent_by_the_client_made_for_them_and_follow_their_file() {
+    let url = server(|_, mut stream| async move {
+        while let Some(head) = request(&mut stream).await {
+            let named = |line: &&str| line.to_ascii_lowercase().starts_with("authorization: ");
+            let told = head.lines().find(named).map_or("nobody", |line| &line["authorization: ".len()..]);
+            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{told}", told.len());
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    })
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    let plain = client();
+    let told =
+        async |client: &Client| client.send(get(&url), &SHORT).await.unwrap().read_to(100).await.unwrap();
+    let with = |credentials| plain.for_access(&Access { credentials: Some(credentials), tls: None });
+
+    std::fs::write(&file, "first\n").unwrap();
+    let bearer = with(Credentials::Bearer { token_file: file.clone() });
+    assert_eq!(told(&bearer).await, "Bearer first");
+    assert_eq!(told(&plain).await, "nobody");
+    std::fs::write(&file, "second\n").unwrap();
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    assert_eq!(told(&bearer).await, "Bearer second");
+    let basic = with(Credentials::Basic { username: "Aladdin".into(), password_file: file.clone() });
+    assert_eq!(told(&basic).await, "Basic QWxhZGRpbjpzZWNvbmQ=");
+    assert!(!format!("{bearer:?}{basic:?}").contains("second"), "a secret is in what is shown");
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_used_is_named_and_what_it_holds_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        file
+    };
+    let bearer = |token_file| Access { credentials: Some(Credentials::Bearer { token_file }), tls: None };
+    let ca = |file| Access { tls: Some(Tls { ca_file: Some(file), ..Tls::default() }), credentials: None };
+    for (access, why) in [
+        (bearer(folder.path().join("missing")), "missing: No such file or directory (os error 2)"),
+        (bearer(write("empty", " \n")), "empty: is empty"),
+        (
+            bearer(write("lines", "s3cret\nline")),
+            "lines: holds what no header may: write one line of plain characters",
+        ),
+        (ca(write("ca.pem", "s3cret")), "ca.pem: holds no certificate in PEM form"),
+    ] {
+        let error = client().for_access(&access).send(get("http://127.0.0.1:1/"), &SHORT).await.unwrap_err();
+        assert!(matches!(error, Error::File { .. }) && error.is_transient(), "{error:?}");
+        assert_eq!(error.to_string(), format!("cannot use {}/{why}", folder.path().display()));
     }
 }

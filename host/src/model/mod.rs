@@ -3,20 +3,24 @@
 //! In: nothing of ours but the SDK's `Selector`. Out: types.
 //! Never: IO, async, clocks, or knowledge of where a value came from.
 
+mod access;
 mod endpoint;
 mod labels;
 pub mod pattern;
 mod secret;
 mod source;
 mod stamp;
+mod standing;
 mod tenant;
 mod time;
 
+pub use access::{Access, Credentials, Identity, Tls, Verify};
 pub use endpoint::{BasicAuth, Endpoint, PushgatewayEndpoint, RemoteWriteEndpoint, TargetType};
 pub use labels::{Labels, LabelsError, METRIC_NAME, is_label_name};
 pub use secret::Secret;
-pub use source::{Source, SourceGroup, SourceName};
+pub use source::{Audience, Source, SourceGroup, SourceName};
 pub use stamp::{HonorLabels, Stamped, Stamps, Unstamped};
+pub use standing::{Standing, Standings};
 pub use tenant::{Tenant, TenantId};
 pub use time::{Interval, Tick, Timestamp};
 

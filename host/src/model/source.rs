@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::Labels;
+use super::{Access, Labels, Tenant};
 
 /// The operator's name for a source; unique in a configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -50,6 +50,33 @@ pub struct Source {
     pub series_max: usize,
     /// Sources that declare one group hold the same series.
     pub replica_group: Option<String>,
+    /// Which tenants may have what it holds.
+    pub audience: Audience,
+    /// How it is spoken to.
+    pub access: Access,
+}
+
+/// Which tenants a source is for: `discovery.sourceLabel` lets a resource's `source` pick its sources.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub enum Audience {
+    /// All of them: no `sourceLabel` is configured.
+    #[default]
+    Everyone,
+    /// Those whose resource says `source:` this.
+    Named(String),
+    /// None: a `sourceLabel` is configured, and this source does not carry it.
+    Nobody,
+}
+
+impl Audience {
+    /// Whether a tenant may have what the source holds.
+    pub fn includes(&self, tenant: &Tenant) -> bool {
+        match self {
+            Audience::Everyone => true,
+            Audience::Named(name) => *name == tenant.source,
+            Audience::Nobody => false,
+        }
+    }
 }
 
 /// Sources that are replicas of each other, in rank order: the first that has a series gives it.
@@ -79,6 +106,11 @@ impl SourceGroup {
             }
         }
         groups
+    }
+
+    /// Whether a tenant may have what the group holds. Replicas carry the same labels, so they are for the same.
+    pub fn is_for(&self, tenant: &Tenant) -> bool {
+        self.sources.iter().all(|source| source.audience.includes(tenant))
     }
 
     /// The longest lag among the sources: a tick is asked for only when every one of them has it.

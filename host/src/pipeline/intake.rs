@@ -1,7 +1,11 @@
 //! Intake: one source group's answers to one tick.
 //!
 //! In: a tick. Out: the complete answers, and whether a missing series has ended.
-//! Never: an answer that is partial; a series declared ended because a replica did not answer.
+//! Never: an answer that is partial; a series declared ended because a replica did not answer, or was not asked.
+//!
+//! A replica that does not answer its probes is passed over while others answer, so that a dead one costs no tick its
+//! timeout. To what ended that is the same as if it had been asked and failed. If no other answers, it is asked after
+//! all: a probe may be wrong.
 
 use std::time::Duration;
 
@@ -11,7 +15,7 @@ use super::assemble::Answer;
 use super::claims::GroupIndex;
 use super::outputs::{Conclude, Rank};
 use crate::collect::{self, Collector, Subscription};
-use crate::model::{SourceGroup, Tenant, Tick};
+use crate::model::{SourceGroup, Standing, Tenant, Tick};
 
 /// A replica that has not answered for this long has nothing to say about what ended: readers look back five
 /// minutes (`query.lookback-delta`), so its series are gone for them as well.
@@ -57,33 +61,37 @@ impl Intake {
         Intake { index, members: members.collect() }
     }
 
-    /// Asks every source of the group for `tick`. An error if none has a complete answer.
+    /// Asks the group for `tick`: the sources that answer their probes, and the others if none of these has a complete
+    /// answer. An error if none at all has.
     pub(crate) async fn at(&mut self, tick: Tick) -> Result<Gathered, collect::Error> {
-        let mut asking = Vec::with_capacity(self.members.len());
-        for member in &self.members {
-            asking.push(member.subscription.at(tick));
+        let (mut answers, mut failures) = (Vec::new(), Vec::new());
+        let (first, then) = rounds(self.members.iter().map(|member| member.subscription.standing()));
+        for round in [first, then] {
+            let asked = join_all(round.iter().map(|&at| self.members[at].subscription.at(tick))).await;
+            for (&at, answer) in round.iter().zip(asked) {
+                let rank = self.members[at].rank;
+                match answer {
+                    Ok(collected) => answers.push((at, Answer { group: self.index, rank, collected })),
+                    Err(error) => failures.push(error),
+                }
+            }
+            if !answers.is_empty() {
+                break;
+            }
         }
-        let asked = join_all(asking).await;
-        let mut answers = Vec::new();
-        let mut failures = Vec::new();
-        for (member, answer) in self.members.iter_mut().zip(asked) {
-            match answer {
-                Ok(collected) => {
-                    member.missing_since = None;
-                    answers.push(Answer { group: self.index, rank: member.rank, collected });
-                }
-                Err(error) => {
-                    member.missing_since.get_or_insert(tick);
-                    failures.push(error);
-                }
+        let answered: Vec<usize> = answers.iter().map(|(at, _)| *at).collect();
+        for (at, member) in self.members.iter_mut().enumerate() {
+            match answered.contains(&at) {
+                true => member.missing_since = None,
+                false => _ = member.missing_since.get_or_insert(tick),
             }
         }
         if answers.is_empty() {
             // A group has at least one source, so there is a failure.
             return Err(failures.swap_remove(0));
         }
-        let conclude = self.conclude(tick);
-        Ok(Gathered { answers, conclude, failures })
+        let answers = answers.into_iter().map(|(_, answer)| answer).collect();
+        Ok(Gathered { answers, conclude: self.conclude(tick), failures })
     }
 
     fn conclude(&self, tick: Tick) -> Conclude {
@@ -91,5 +99,30 @@ impl Intake {
             member.missing_since.is_some_and(|since| tick.timestamp().since(since.timestamp()) < ABSENCE_MAX)
         };
         if self.members.iter().any(in_doubt) { Conclude::Nothing } else { Conclude::Ended }
+    }
+}
+
+/// Which members are asked at once, and which only if none of these answers; by position, in rank order.
+fn rounds(standings: impl Iterator<Item = Standing>) -> (Vec<usize>, Vec<usize>) {
+    let (first, then): (Vec<_>, Vec<_>) =
+        standings.enumerate().partition(|(_, standing)| *standing == Standing::Preferred);
+    let positions = |members: Vec<(usize, _)>| members.into_iter().map(|(at, _)| at).collect();
+    (positions(first), positions(then))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replicas_that_do_not_answer_probes_are_asked_last_and_still_asked() {
+        use Standing::{Gone, LastResort, Preferred};
+        for (standings, first, then) in [
+            (vec![Preferred, Preferred], vec![0, 1], vec![]),
+            (vec![LastResort, Preferred, Gone], vec![1], vec![0, 2]),
+            (vec![LastResort], vec![], vec![0]),
+        ] {
+            assert_eq!(rounds(standings.into_iter()), (first, then));
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Targets: `/debug/targets`, every source and how it does.
+//! Targets: `/debug/targets`, every source and how it does, and what keeps others from being found.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -10,6 +10,14 @@ use crate::status::{Snapshot, SourceStatus};
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     targets: Vec<Target>,
+    problems: Vec<Problem>,
+}
+
+/// Something that keeps sources from being found.
+#[derive(Debug, Serialize)]
+struct Problem {
+    place: String,
+    problem: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -28,7 +36,12 @@ struct Target {
 }
 
 pub(super) fn report(snapshot: &Snapshot) -> Report {
-    Report { targets: snapshot.sources.iter().cloned().map(Target::from).collect() }
+    let problem =
+        |(place, problem): (&String, &String)| Problem { place: place.clone(), problem: problem.clone() };
+    Report {
+        targets: snapshot.sources.iter().cloned().map(Target::from).collect(),
+        problems: snapshot.discovery.iter().map(problem).collect(),
+    }
 }
 
 impl From<SourceStatus> for Target {

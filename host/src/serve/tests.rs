@@ -41,6 +41,8 @@ fn source() -> Source {
         timeout: Duration::from_secs(10),
         series_max: 1_000,
         replica_group: Some("infra".into()),
+        audience: Default::default(),
+        access: Default::default(),
     }
 }
 

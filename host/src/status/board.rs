@@ -30,6 +30,7 @@ struct Inner {
     tenants: Mutex<BTreeMap<TenantId, TenantEntry>>,
     sources: Mutex<BTreeMap<SourceName, SourceEntry>>,
     unreadable: Mutex<BTreeMap<String, Vec<String>>>,
+    discovery: Mutex<BTreeMap<String, String>>,
     boot: Mutex<Boot>,
     reports: broadcast::Sender<TickReport>,
 }
@@ -62,6 +63,7 @@ impl Board {
             tenants: Mutex::default(),
             sources: Mutex::default(),
             unreadable: Mutex::default(),
+            discovery: Mutex::default(),
             boot: Mutex::new(Boot::Loading),
             reports: broadcast::Sender::new(REPORTS_MAX),
         }))
@@ -98,6 +100,11 @@ impl Board {
             true => _ = unreadable.remove(origin),
             false => _ = unreadable.insert(origin.to_owned(), bounded(problems)),
         }
+    }
+
+    /// What keeps sources from being found, by where: all of it, in place of what was told before.
+    pub fn discovery(&self, problems: BTreeMap<String, String>) {
+        *lock(&self.0.discovery) = problems;
     }
 
     /// The resources were read once: every pipeline there is now has an entry.
@@ -153,6 +160,7 @@ impl Board {
             tenants: self.entries().iter().map(|entry| lock(&entry.0.status).clone()).collect(),
             sources: sources.iter().map(|entry| lock(&entry.0).clone()).collect(),
             unreadable: lock(&self.0.unreadable).iter().map(|(o, p)| (o.clone(), p.clone())).collect(),
+            discovery: lock(&self.0.discovery).clone(),
         }
     }
 

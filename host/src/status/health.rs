@@ -3,10 +3,10 @@
 //! The rule, as `/health` documents it:
 //! - a remote write is **unhealthy** when one of its lanes has delivered nothing for three intervals, or its last
 //!   three attempts failed; **degraded** when its last attempt failed, it is more than three intervals behind, it
-//!   has warnings, or it is refused;
-//! - a source is **degraded** when its last query failed;
-//! - the whole is as bad as the worst remote write, degraded when a source or a document is, and unhealthy when
-//!   no source answers at all.
+//!   has warnings, no source is there for it, or it is refused;
+//! - a source is **degraded** when its last query failed, or its probes do;
+//! - the whole is as bad as the worst remote write, degraded when a source or a document is or discovery has a problem,
+//!   and unhealthy when no source answers at all.
 
 use std::time::Duration;
 
@@ -100,6 +100,10 @@ impl TenantStatus {
         let interval = self.facts.as_ref().map(|facts| facts.interval.duration());
         let mut reasons = self.warnings.clone();
         let mut worst = if reasons.is_empty() { Health::Ok } else { Health::Degraded };
+        if self.phase == Phase::Running && self.lanes.is_empty() {
+            worst = worst.max(Health::Degraded);
+            reasons.push("no source is there for this resource, so nothing is collected".to_owned());
+        }
         for lane in &self.lanes {
             let (health, reason) = lane.health(interval, now);
             worst = worst.max(health);
@@ -145,8 +149,9 @@ impl Snapshot {
             all if all == self.sources.len() => Health::Unhealthy,
             _ => Health::Degraded,
         };
-        let documents = if self.unreadable.is_empty() { Health::Ok } else { Health::Degraded };
-        tenants.fold(sources.max(documents), Health::max)
+        let written = self.unreadable.is_empty() && self.discovery.is_empty();
+        let written = if written { Health::Ok } else { Health::Degraded };
+        tenants.fold(sources.max(written), Health::max)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Snapshot: the facts themselves, as plain data.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -192,4 +193,6 @@ pub struct Snapshot {
     pub sources: Vec<SourceStatus>,
     /// Documents that are no resource at all: where they are and what is wrong with them.
     pub unreadable: Vec<(String, Vec<String>)>,
+    /// What keeps sources from being found, by where.
+    pub discovery: BTreeMap<String, String>,
 }

@@ -23,6 +23,8 @@ fn source() -> Source {
         timeout: Duration::from_secs(10),
         series_max: 1_000,
         replica_group: None,
+        audience: Default::default(),
+        access: Default::default(),
     }
 }
 
@@ -196,4 +198,18 @@ async fn reports_reach_listeners_and_nobody_waits_for_them() {
         board.report(report.clone());
     }
     assert!(matches!(reports.recv().await, Err(tokio::sync::broadcast::error::RecvError::Lagged(_))));
+}
+
+#[test]
+fn a_resource_without_a_source_and_a_cluster_that_cannot_be_watched_degrade() {
+    let board = Board::new();
+    let entry = board.tenant(&id());
+    entry.starting(&Arc::new(tenant()), vec![]);
+    entry.running();
+    assert_eq!(state_at(&board, 0), ("degraded", Health::Degraded));
+    board.remove(&id());
+    board.discovery([("block infra".to_owned(), "forbidden".to_owned())].into());
+    assert_eq!(board.snapshot(NOW).health(), Health::Degraded);
+    board.discovery(Default::default());
+    assert_eq!(board.snapshot(NOW).health(), Health::Ok);
 }

@@ -13,6 +13,8 @@ fn source(labels: &[(&str, &str)]) -> Source {
         timeout: Duration::from_secs(1),
         series_max: 1,
         replica_group: None,
+        audience: Default::default(),
+        access: Default::default(),
     }
 }
 
