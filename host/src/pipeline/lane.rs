@@ -222,7 +222,6 @@ impl Context {
         self.metrics.delivered(sent.samples as u64);
         self.metrics.stale_markers(emitted.stale as u64);
         self.metrics.tick(if late { Outcome::Late } else { Outcome::Delivered });
-        self.metrics.cursor_lag(age);
         self.status.delivered(tick, sent.samples as u64, now);
         self.board.report(TickReport {
             tenant: self.tenant.id.clone(),

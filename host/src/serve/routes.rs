@@ -71,6 +71,9 @@ async fn metrics(Given(state): Given<State>, headers: HeaderMap) -> Response {
     let snapshot = state.snapshot();
     let count = |name| snapshot.tenants.iter().filter(|t| t.state(snapshot.now) == name).count() as u64;
     state.metrics.tenants_by_state(TenantStatus::STATES.map(|name| (name, count(name))));
+    // Seen from now: a lane that delivers nothing tells nobody.
+    let behind = snapshot.tenants.iter().filter_map(|t| t.behind(snapshot.now).map(|behind| (&t.id, behind)));
+    state.metrics.cursor_lags(behind);
     let accepted: Vec<&str> =
         headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
     let format = Exposition::negotiate(&accepted.join(","));

@@ -112,6 +112,25 @@ async fn metrics_come_in_the_format_that_is_asked_for() {
     assert!(!text.contains("# EOF"));
 }
 
+/// Nothing happens between the two scrapes but time.
+#[tokio::test]
+async fn a_resource_that_delivers_nothing_falls_behind() {
+    let (board, _lane) = running();
+    let metrics = Metrics::new();
+    let _counts = metrics.for_tenant(&tenant().id, TargetType::Prometheus);
+    let lag = async |now: fn() -> Timestamp| {
+        let state = State::new(board.clone(), metrics.clone(), now);
+        let (_, _, text) = get(public(state), "/metrics", "*/*").await;
+        let line =
+            text.lines().find(|line| line.starts_with("sluice_cursor_lag_seconds{")).expect("it is there");
+        line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
+    };
+    let at_first = lag(|| NOW).await;
+    assert!(at_first < tenant().interval.duration().as_secs_f64(), "{at_first}");
+    let later = lag(|| NOW.plus(Duration::from_secs(600))).await;
+    assert!((later - at_first - 600.0).abs() < 1e-6, "{at_first} then {later}");
+}
+
 #[tokio::test]
 async fn health_tells_the_state_of_every_remote_write() {
     let (board, _) = running();

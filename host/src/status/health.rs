@@ -112,6 +112,12 @@ impl TenantStatus {
         (worst, reasons)
     }
 
+    /// How far its slowest lane is behind: the age of the newest tick there, or of the lane where none was delivered
+    /// yet. It grows while nothing is delivered. `None` without lanes.
+    pub fn behind(&self, now: Timestamp) -> Option<Duration> {
+        self.lanes.iter().map(|lane| lane.behind(now).unwrap_or_else(|| now.since(lane.since))).max()
+    }
+
     /// One word: `starting`, `running`, `degraded`, `unhealthy`, `refused` or `disabled`.
     pub fn state(&self, now: Timestamp) -> &'static str {
         match (&self.phase, self.health(now).0) {

@@ -108,7 +108,6 @@ pub struct TenantMetrics {
     stale_markers: Counter,
     collisions: Counter,
     ticks: [Counter; Outcome::ALL.len()],
-    cursor_lag: Seconds,
     series_kept: Gauge,
     series_dropped: Gauge,
 }
@@ -144,7 +143,6 @@ impl TenantMetrics {
             stale_markers: families.stale_markers.get_or_create_owned(&target),
             collisions: families.collisions.get_or_create_owned(&target),
             ticks,
-            cursor_lag: families.cursor_lag.get_or_create_owned(&resource),
             series_kept: families.series_kept.get_or_create_owned(&resource),
             series_dropped: families.series_dropped.get_or_create_owned(&resource),
         }
@@ -199,11 +197,6 @@ impl TenantMetrics {
     /// So many ticks ended at one endpoint.
     pub fn ticks(&self, outcome: Outcome, count: u64) {
         self.ticks[outcome as usize].inc_by(count);
-    }
-
-    /// How old the newest tick is that every endpoint acknowledged.
-    pub fn cursor_lag(&self, age: Duration) {
-        self.cursor_lag.set(age.as_secs_f64());
     }
 }
 

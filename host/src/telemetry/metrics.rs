@@ -120,6 +120,15 @@ impl Metrics {
         Usage::new(self.0.parts.limit_used.get_or_create_owned(&labels))
     }
 
+    /// How far each resource is behind. One that nobody counts for, because it just ended, is left out.
+    pub fn cursor_lags<'a>(&self, lags: impl IntoIterator<Item = (&'a TenantId, Duration)>) {
+        let tenants = lock(&self.0.tenants);
+        for (id, lag) in lags.into_iter().filter(|(id, _)| tenants.contains_key(*id)) {
+            let gauge = self.0.targets.cursor_lag.get_or_create_owned(&labels::Resource::of(id));
+            gauge.set(lag.as_secs_f64());
+        }
+    }
+
     /// How many resources are in each state.
     pub fn tenants_by_state(&self, counts: impl IntoIterator<Item = (&'static str, u64)>) {
         for (state, count) in counts {

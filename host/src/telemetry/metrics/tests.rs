@@ -20,7 +20,7 @@ fn busy() -> Metrics {
     tenant.stale_markers(2);
     tenant.collided(1);
     tenant.tick(Outcome::Late);
-    tenant.cursor_lag(Duration::from_millis(1500));
+    metrics.cursor_lags([(&id("web", "a"), Duration::from_millis(1500)), (&id("gone", "b"), Duration::ZERO)]);
     tenant.filtered(1200, 50);
     let source = metrics.for_source(&SourceName::new("a \"quoted\" one"));
     source.query(QueryResult::Success, Duration::from_millis(3));
@@ -53,7 +53,7 @@ fn the_seeds_metrics_have_their_documented_names_and_labels() {
     ] {
         assert!(text.lines().any(|l| l == line), "missing {line} in\n{text}");
     }
-    assert!(text.ends_with("# EOF\n"));
+    assert!(text.ends_with("# EOF\n") && !text.contains("gone"), "{text}");
 }
 
 #[test]
