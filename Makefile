@@ -1,15 +1,16 @@
 # Sluice. `make demo` shows it, `make test` proves it, `make help` lists the rest.
 
 CARGO ?= cargo
+ENGINE ?= docker
 GET_SERVERS := tests/get-servers.sh $(CURDIR)/.test/servers
 WASM := wasm32-unknown-unknown
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test servers target fmt lint bench release
+.PHONY: help demo test servers target fmt lint bench release image image-check
 
 help: ## This list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1 \2/p' $(MAKEFILE_LIST) | \
-		while read -r name what; do printf '  make %-8s %s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1 \2/p' $(MAKEFILE_LIST) | \
+		while read -r name what; do printf '  make %-12s %s\n' "$$name" "$$what"; done
 
 demo: target $(if $(REAL),servers) ## Build and run the main job; REAL=1: on a real Prometheus and Pushgateway
 	$(if $(REAL),SLUICE_SERVERS="$$($(GET_SERVERS) | sed -n 's/^servers: //p')" )$(CARGO) run -p sluice -- \
@@ -41,3 +42,10 @@ bench: target ## Benchmarks, each with its floor
 
 release: target ## The binary to ship: target/release/sluice
 	$(CARGO) build -p sluice --release
+
+image: ## The container image, for this machine (ENGINE=podman: with another engine)
+	$(ENGINE) build --file deploy/image/Containerfile --tag sluice:$$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1) .
+
+image-check: ## Without an engine: the image's program is static and runs in an empty, read-only root as any user
+	CARGO=$(CARGO) deploy/image/build.sh "$$(uname -m)"
+	deploy/image/check.sh target/$$(uname -m)-unknown-linux-musl/debug/sluice

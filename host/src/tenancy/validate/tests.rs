@@ -63,6 +63,10 @@ fn every_example_is_accepted_as_it_stands() {
     let mut seen = 0;
     for entry in std::fs::read_dir(examples).unwrap() {
         let path = entry.unwrap().path();
+        // Folders hold installations, which are the manifest tests' business.
+        if path.is_dir() {
+            continue;
+        }
         let text = std::fs::read_to_string(&path).unwrap();
         if !text.contains("kind: MetricAccess") {
             continue;
@@ -75,7 +79,7 @@ fn every_example_is_accepted_as_it_stands() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 4);
+    assert_eq!(seen, 5);
 }
 
 #[test]
