@@ -479,3 +479,77 @@ fn a_selector_that_takes_too_much_is_bounded_and_named() {
         "finds more than 500 servers: narrow its selector"
     );
 }
+
+/// An API server that says what it is told to: lists, and watches that never end.
+type Script = Arc<dyn Fn(&str) -> (u16, Value) + Send + Sync>;
+
+fn client(script: Script) -> kube::Client {
+    use kube::client::Body;
+    let service = tower::service_fn(move |request: http::Request<Body>| {
+        let script = script.clone();
+        async move {
+            let uri = request.uri().to_string();
+            if uri.contains("watch=true") {
+                std::future::pending::<()>().await;
+            }
+            let (status, body) = script(&uri);
+            let answer =
+                http::Response::builder().status(status).body(Body::from(body.to_string().into_bytes()));
+            Ok::<_, std::convert::Infallible>(answer.unwrap())
+        }
+    });
+    kube::Client::new(service, "default")
+}
+
+async fn first_found(blocks: Vec<Block>, script: Script) -> Found {
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(10);
+    let stop = CancellationToken::new();
+    let publish = move |found| _ = sender.try_send(found);
+    let running = tokio::spawn(run(client(script), blocks, publish, stop.clone()));
+    let found = receiver.recv().await.unwrap();
+    stop.cancel();
+    running.await.unwrap();
+    found
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_api_server_lists_is_published_when_every_list_has_ended() {
+    let namespaces = Some(["mon", "edge"].map(str::to_owned).into());
+    let selector = Selector::parse("app=prom").unwrap();
+    let annotations = Selector::parse("scrape=true").unwrap();
+    let block = Block { namespaces, labels: selector, annotations, ..block(Kind::Pod) };
+    let chosen = json!({ "metadata": { "annotations": { "scrape": "true" } } });
+    let script = Arc::new(move |uri: &str| {
+        assert!(uri.contains("labelSelector=app%3Dprom"), "{uri}");
+        let items = match uri.starts_with("/api/v1/namespaces/mon/pods?") {
+            true => vec![pod("p-0", chosen.clone()), pod("p-1", json!({}))],
+            false => vec![],
+        };
+        (
+            200,
+            json!({ "kind": "PodList", "apiVersion": "v1", "metadata": { "resourceVersion": "5" }, "items": items }),
+        )
+    });
+    let Found { sources, problems } = first_found(vec![block], script).await;
+    let names: Vec<_> = sources.iter().map(|(source, _)| source.name.as_str()).collect();
+    assert_eq!((names, problems), (vec!["infra/mon/p-0"], BTreeMap::new()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_forbids_holds_up_the_others_for_a_while_and_is_named() {
+    let script = Arc::new(|_: &str| {
+        let status = json!({
+            "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden", "code": 403,
+            "message": "pods is forbidden: User \"sluice\" cannot list resource \"pods\"",
+        });
+        (403, status)
+    });
+    let began = Instant::now();
+    let Found { sources, problems } = first_found(vec![block(Kind::Pod)], script).await;
+    assert_eq!(began.elapsed().as_secs(), FIRST_LIST_PATIENCE.as_secs());
+    assert_eq!(sources, []);
+    assert_eq!(
+        problems["discovery block infra in all namespaces"],
+        "pods is forbidden: User \"sluice\" cannot list resource \"pods\"; allow our ServiceAccount to list and watch pods there"
+    );
+}
