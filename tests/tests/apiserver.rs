@@ -37,6 +37,11 @@ async fn watches() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn bookmarks() {
+    Recording::named("03b-watch-bookmarks", 200).replay(&[]).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn versions_that_are_gone() {
     Recording::named("04-gone", 200).compacted_before(14).replay(&[]).await;
 }

@@ -136,7 +136,7 @@ pub(super) fn shown(path: &[Step]) -> String {
 pub(super) fn stated(config: &Value, schema: &Schema) -> FieldSet {
     let mut set = FieldSet::default();
     state(config, schema, &mut Path::new(), &mut set);
-    FieldSet(set.0.into_iter().filter(|path| is_owned(path)).collect())
+    FieldSet(set.0.into_iter().filter(is_owned).collect())
 }
 
 fn state(value: &Value, schema: &Schema, at: &mut Path, into: &mut FieldSet) {
@@ -173,7 +173,7 @@ pub(super) fn change(old: &Value, new: &Value, schema: &Schema) -> Change {
     let mut change = Change::default();
     compare(Some(old), Some(new), schema, &mut Path::new(), &mut change);
     for set in [&mut change.added, &mut change.modified, &mut change.removed] {
-        set.0.retain(|path| is_owned(path));
+        set.0.retain(is_owned);
     }
     change
 }

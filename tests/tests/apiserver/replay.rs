@@ -59,6 +59,7 @@ impl Recording {
     }
 
     /// Drives every exchange through a fake; panics with every difference.
+    #[expect(clippy::print_stdout, reason = "a test says what it did and what it left out")]
     pub(crate) async fn replay(self, skips: &[Skip]) {
         let api = server();
         let start = Instant::now();
