@@ -25,7 +25,7 @@ use crate::deliver::retry::Policy;
 use crate::discover::{self, Discovery};
 use crate::filter::{self, Runtime};
 use crate::http;
-use crate::model::Timestamp;
+use crate::model::{Guard, Timestamp};
 use crate::pipeline::{self, Batches, Deps};
 use crate::serve;
 use crate::status::Board;
@@ -84,7 +84,8 @@ impl App {
             Some(file) => cursor::Store::open(file)?,
             None => cursor::Store::in_memory(),
         };
-        let http = http::Client::new(&http::Config::default())?;
+        let guard = Guard::new(&config.receivers);
+        let http = http::Client::new(&http::Config { guard, ..http::Config::default() })?;
         let tenancy = match config.tenants {
             config::Tenants::Folder(tenants) => {
                 let (watcher, published) = files::open(tenants, SystemTime::now())?;
@@ -107,6 +108,7 @@ impl App {
             cursors,
             board,
             metrics,
+            claims: pipeline::Registry::default(),
             batches: Arc::new(Batches::new(request_limits(&config.delivery))),
             config: pipeline_config(&config.delivery),
             now,

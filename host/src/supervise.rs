@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use crate::model::{SourceGroup, Tenant, TenantId};
+use crate::model::{SourceGroup, Tenant, TenantId, conflicts};
 use crate::pipeline::{self, Lane, Pipeline};
 
 /// How long a request under way may hold up a change of its own resource.
@@ -88,9 +88,16 @@ pub async fn run(
 ) {
     let mut keepers = Keepers::new();
     let mut tasks = JoinSet::new();
+    // The tenants of which it is known who may collide with whom.
+    let mut judged = Arc::default();
     loop {
         let assigned = assignment.borrow_and_update().clone();
         let groups = sources.borrow_and_update().clone();
+        if !Arc::ptr_eq(&assigned.running, &judged) {
+            judged = assigned.running.clone();
+            let sets = conflicts::conflict_sets(judged.values().map(|tenant| &**tenant));
+            deps.claims.contend(conflicts::contended(&sets));
+        }
         for (id, keeper) in &keepers {
             if !assigned.running.contains_key(id) {
                 tell(keeper, assigned.end_of(id));

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::document::{Blame, Path, Problem};
 use crate::model::{Tenant, TenantId};
 use crate::status::{self as board, Phase, Snapshot, TenantStatus};
 use crate::tenancy::Tenants;
@@ -44,15 +45,25 @@ fn facts(
         return None;
     };
     let problems = tenants.refused.get(id).or_else(|| tenants.remarks.get(id));
+    let mut problems = problems.cloned().unwrap_or_default();
+    problems.extend(running.and(shown).and_then(conflict));
     Some(Facts {
         subject: Arc::clone(subject),
         decision,
-        problems: problems.map(Vec::as_slice).unwrap_or_default().into(),
+        problems: problems.into(),
         target: running.map(|tenant| tenant.target_type),
         interval: running.map(|tenant| tenant.interval),
         flow: running.zip(shown).map(|(tenant, shown)| flow(tenant, shown)).unwrap_or_default(),
         owner: Arc::clone(owner),
     })
+}
+
+/// The rest of the resource runs, so it is a warning.
+fn conflict(shown: &TenantStatus) -> Option<Problem> {
+    let said = shown.lanes.iter().find_map(|lane| lane.conflict.clone())?;
+    let cure = "give one of the two a label of its own in extraLabels, or select other series";
+    let problem = Problem::warning(Path::root().keys("spec.metrics"), said, cure);
+    Some(problem.blamed_on(Blame::Rival))
 }
 
 fn flow(tenant: &Arc<Tenant>, shown: &TenantStatus) -> Flow {
@@ -80,6 +91,7 @@ fn lane(lane: &board::Lane) -> Lane {
         delivered_total: _,
         last_error,
         consecutive_failures,
+        conflict: _,
     } = lane;
     Lane {
         group: group.clone(),

@@ -12,8 +12,9 @@ use crate::config::{self, Config, Invalid};
 use crate::document::{self, GoDuration, Path, Problem};
 use crate::model::{Endpoint, Tenant};
 use crate::tenancy::files::{list, text};
+use crate::tenancy::policy::NamespaceLabels;
 use crate::tenancy::secrets::{Folder, Secrets, Unchecked};
-use crate::tenancy::{self, Policy, Review, Tenants};
+use crate::tenancy::{self, Policy, Resource, Review, Tenants};
 
 /// Selectors shown of one resource; the rest are counted.
 const SELECTORS_SHOWN_MAX: usize = 10;
@@ -134,7 +135,11 @@ impl Findings {
                 self.problems.push(Problem::warning(Path::root(), "the file is empty", "").in_file(&name));
             }
             Ok(resources) => {
-                let review = |resource| Review::of(resource, &site.policy, &*site.secrets);
+                let review = |resource: &Resource| {
+                    // What labels the namespaces of a cluster have is not known here.
+                    let policy = site.policy.for_namespace(resource.namespace(), &NamespaceLabels::new());
+                    Review::of(resource, &policy, &*site.secrets)
+                };
                 self.reviews.extend(resources.iter().map(review));
             }
             Err(problem) => self.problems.push(problem),

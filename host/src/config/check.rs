@@ -8,14 +8,15 @@ use std::time::Duration;
 use url::Url;
 
 use super::discovery::discovery;
-use super::sources::{base_url, label_set, sources};
+use super::policy;
+use super::sources::{base_url, sources};
 use super::{Config, Delivery, Filters, Listen, Log, State, Tenants, file};
 use crate::deliver::encode::{REQUEST_BYTES_HARD_MAX, REQUEST_BYTES_MAX, REQUEST_SAMPLES_MAX};
 use crate::discover;
 use crate::document::{ByteSize, GoDuration, Path, Problem, nearest};
-use crate::model::is_label_name;
-use crate::tenancy;
-use crate::tenancy::policy::{self, Isolation, IsolationMode, Policy, Services};
+use crate::model::guard::Place;
+use crate::model::{Guard, is_label_name};
+use crate::tenancy::{self, Policy};
 
 /// Requests of one tick to one endpoint at once. Two keep the line busy while one is being answered; more only
 /// press on a receiver that is slow.
@@ -65,6 +66,9 @@ pub(super) fn config(file: file::File, folder: &FilePath, found: &mut Vec<Proble
         limits,
         labels,
         isolation,
+        targets,
+        receivers,
+        tenancy,
         ..
     } = file;
     let mut kubeconfig = looked_for.kubeconfig.as_ref().map(|file| folder.join(file));
@@ -73,7 +77,11 @@ pub(super) fn config(file: file::File, folder: &FilePath, found: &mut Vec<Proble
     let (blocks, health) = discovery(looked_for, folder, found);
     let sources = sources(given, audience_label.as_deref(), are_looked_for, folder, found);
     let endpoints = endpoint_map(endpoints, found);
-    let policy = policy(source_label, limits, labels, isolation, endpoints, found);
+    let place = if kubernetes.is_some() { Place::Cluster } else { Place::Machine };
+    let receivers = policy::receivers(&receivers, place, found);
+    let site = policy::Site { place, source_label, endpoints, guard: Guard::new(&receivers) };
+    let policy =
+        policy::policy(site, policy::Blocks { limits, labels, isolation, targets }, tenancy.rules, found);
     let tenants = tenants_of(tenants, secrets, kubernetes, policy, folder, found);
     let delivery = delivery(&file.delivery, found);
     let state = state(file.state, tenants.as_ref(), folder, found);
@@ -84,7 +92,17 @@ pub(super) fn config(file: file::File, folder: &FilePath, found: &mut Vec<Proble
         kubeconfig = kubeconfig.or_else(|| cluster.kubeconfig.clone());
     }
     let discovery = discover::Config { sources, blocks, health };
-    Some(Config { discovery, kubeconfig, tenants: tenants?, delivery, state, listen: listen?, filters, log })
+    Some(Config {
+        discovery,
+        kubeconfig,
+        tenants: tenants?,
+        receivers,
+        delivery,
+        state,
+        listen: listen?,
+        filters,
+        log,
+    })
 }
 
 /// The resources are in a folder, or in a cluster.
@@ -120,50 +138,6 @@ fn tenants_of(
             found.push(Problem::error(root.key("tenants"), "is missing", cure));
             None
         }
-    }
-}
-
-fn policy(
-    source_label: Option<String>,
-    limits: file::Limits,
-    labels: file::Labels,
-    isolation: file::Isolation,
-    endpoints: BTreeMap<String, Url>,
-    found: &mut Vec<Problem>,
-) -> Policy {
-    let default = Policy::default();
-    let root = Path::root();
-    let file::Limits { min_interval, max_patterns, target_namespaces } = limits;
-    let interval_min = positive(min_interval, policy::INTERVAL_MIN, &root.keys("limits.minInterval"), found);
-    let patterns_max =
-        at_least_one(max_patterns, policy::PATTERNS_MAX, &root.keys("limits.maxPatterns"), found);
-    let management = labels.management.unwrap_or(default.management);
-    label_set(&management, &root.keys("labels.management"), found);
-    let protected = labels.protected.map_or(default.protected, |names| names.into_iter().collect());
-    for name in &protected {
-        label_name(name, &root.keys("labels.protected"), found);
-    }
-    let file::Isolation { mode, label } = isolation;
-    let label = label.unwrap_or(default.isolation.label);
-    label_name(&label, &root.keys("isolation.label"), found);
-    if let Some(label) = &source_label {
-        label_name(label, &root.key("sourceLabel"), found);
-    }
-    let mode = match mode {
-        file::IsolationMode::Optional => IsolationMode::Optional,
-        file::IsolationMode::Enforced => IsolationMode::Enforced,
-    };
-    let isolation = Isolation { mode, label };
-    let services = Services::Map(endpoints);
-    Policy {
-        interval_min,
-        patterns_max,
-        management,
-        protected,
-        source_label,
-        isolation,
-        target_namespaces,
-        services,
     }
 }
 
@@ -337,7 +311,12 @@ pub(super) fn positive(
     duration
 }
 
-fn at_least_one(given: Option<usize>, default: usize, place: &Path, found: &mut Vec<Problem>) -> usize {
+pub(super) fn at_least_one(
+    given: Option<usize>,
+    default: usize,
+    place: &Path,
+    found: &mut Vec<Problem>,
+) -> usize {
     if given == Some(0) {
         found.push(Problem::error(place.clone(), "0 would allow nothing", format!("write {default}")));
     }

@@ -30,6 +30,12 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) isolation: Isolation,
     #[serde(default)]
+    pub(super) targets: Targets,
+    #[serde(default)]
+    pub(super) receivers: Receivers,
+    #[serde(default)]
+    pub(super) tenancy: Tenancy,
+    #[serde(default)]
     pub(super) delivery: Delivery,
     #[serde(default)]
     pub(super) state: State,
@@ -87,6 +93,9 @@ pub(super) struct Secrets {
 pub(super) struct Limits {
     pub(super) min_interval: Option<GoDuration>,
     pub(super) max_patterns: Option<usize>,
+    pub(super) max_series: Option<usize>,
+    pub(super) max_bytes_per_tick: Option<ByteSize>,
+    pub(super) max_endpoints: Option<usize>,
     pub(super) target_namespaces: Option<BTreeSet<String>>,
 }
 
@@ -100,17 +109,101 @@ pub(super) struct Labels {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Isolation {
-    #[serde(default)]
-    pub(super) mode: IsolationMode,
+    pub(super) mode: Option<IsolationMode>,
     pub(super) label: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum IsolationMode {
-    #[default]
     Optional,
     Enforced,
+}
+
+/// What may be written as a target.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Targets {
+    pub(super) types: Option<Vec<TargetKind>>,
+    #[serde(default)]
+    pub(super) urls: Urls,
+    pub(super) require_https: Option<bool>,
+    pub(super) headers: Option<Vec<String>>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum TargetKind {
+    Prometheus,
+    Pushgateway,
+    RemoteWrite,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Urls {
+    pub(super) allow: Option<Vec<String>>,
+    pub(super) deny: Option<Vec<String>>,
+}
+
+/// Where the addresses that tenants write may lead.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Receivers {
+    #[serde(default)]
+    pub(super) allow: Vec<String>,
+    #[serde(default)]
+    pub(super) deny: Vec<String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Tenancy {
+    #[serde(default)]
+    pub(super) rules: Vec<Rule>,
+}
+
+/// What is different for some namespaces.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Rule {
+    pub(super) namespaces: Option<Vec<String>>,
+    pub(super) namespace_selector: Option<NamespaceSelector>,
+    #[serde(default)]
+    pub(super) limits: Limits,
+    #[serde(default)]
+    pub(super) labels: Labels,
+    #[serde(default)]
+    pub(super) isolation: Isolation,
+    #[serde(default)]
+    pub(super) targets: Targets,
+}
+
+/// As Kubernetes writes it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct NamespaceSelector {
+    #[serde(default)]
+    pub(super) match_labels: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) match_expressions: Vec<Expression>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Expression {
+    pub(super) key: String,
+    pub(super) operator: Operator,
+    #[serde(default)]
+    pub(super) values: BTreeSet<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub(super) enum Operator {
+    In,
+    NotIn,
+    Exists,
+    DoesNotExist,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -8,6 +8,7 @@ mod check;
 mod discovery;
 mod file;
 mod kubernetes;
+mod policy;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use crate::discover;
 use crate::document::{self, Document, Path, Problem};
+use crate::model::guard::Receivers;
 use crate::tenancy::{self, Policy};
 
 pub use file::LogFormat;
@@ -33,6 +35,8 @@ pub struct Config {
     pub kubeconfig: Option<PathBuf>,
     /// Where the resources and Secrets are, and what tenants may do.
     pub tenants: Tenants,
+    /// Where the addresses that tenants write may lead.
+    pub receivers: Receivers,
     /// How requests to receivers are made.
     pub delivery: Delivery,
     /// Where cursors are kept.

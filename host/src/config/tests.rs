@@ -29,8 +29,8 @@ fn the_shortest_configuration_gets_every_default() {
     assert_eq!(config.listen.address.to_string(), "127.0.0.1:8080");
     assert_eq!(config.listen.debug.to_string(), "127.0.0.1:8081");
     assert_eq!(config.delivery.backfill_max, Duration::from_secs(3000));
-    assert_eq!(config.tenants.policy().interval_min, Duration::from_secs(5));
-    assert_eq!(config.tenants.policy().isolation.mode, IsolationMode::Optional);
+    assert_eq!(config.tenants.policy().default.interval_min, Duration::from_secs(5));
+    assert_eq!(config.tenants.policy().default.isolation.mode, IsolationMode::Optional);
     assert_eq!(config.log.level, "info");
 }
 
@@ -41,7 +41,7 @@ fn every_field_is_read() {
     )
     .unwrap();
     assert_eq!(warnings, []);
-    let policy = config.tenants.policy();
+    let policy = &config.tenants.policy().default;
     assert_eq!((policy.patterns_max, policy.source_label.as_deref()), (3, Some("team")));
     let Services::Map(map) = &policy.services else { panic!() };
     assert_eq!(map["s-0.p.ns:9090"].as_str(), "http://h:2/");
@@ -110,6 +110,30 @@ fn mistakes_are_named_with_a_cure() {
         (
             "log: {level: warning}\n",
             r#"4: log.level: "warning" is not a level; write one of error, warn, info, debug, trace, off"#,
+        ),
+        (
+            "tenancy: {rules: [{limits: {maxPatterns: 3}}]}\n",
+            r#"4: tenancy.rules[0]: names no namespace; write namespaces: ["*"] for all, or a namespaceSelector"#,
+        ),
+        (
+            "tenancy: {rules: [{namespaceSelector: {matchLabels: {a: b}}}]}\n",
+            "4: tenancy.rules[0].namespaceSelector: namespaces have labels only in a cluster, so the rule would never count; write namespaces: [names]",
+        ),
+        (
+            "tenancy: {rules: [{namespaces: [a], limits: {maxSeries: 0}}]}\n",
+            "4: tenancy.rules[0].limits.maxSeries: 0 would allow nothing; write 1000000",
+        ),
+        (
+            "targets: {urls: {allow: [example.com]}}\n",
+            r#"4: targets.urls.allow[0]: "example.com" is not a pattern of addresses; write it as https://*.example.com/api/*, with * for any run of characters"#,
+        ),
+        (
+            "targets: {headers: ['a b']}\n",
+            r#"4: targets.headers: "a b" is not a header's name; use letters, digits and -"#,
+        ),
+        (
+            "receivers: {deny: [10.0.0.1/8]}\n",
+            r#"4: receivers.deny[0]: "10.0.0.1/8" has bits set after its prefix; write it as 10.0.0.0/8 or fd00::/8, or one address"#,
         ),
         ("log: {format: jsn}\n", r#"4: log.format: "jsn" is not known here; did you mean "json"?"#),
     ];
@@ -330,4 +354,46 @@ fn a_source_that_no_resource_can_pick_is_mentioned() {
             "1: warning: sources[0].labels: lack team, which discovery.sourceLabel names, so no resource is served; write team: …, with the resources' source"
         ]
     );
+}
+
+#[test]
+fn a_rule_replaces_the_fields_it_has() {
+    let (config, _) = read(&format!(
+        "{LEAST}limits: {{minInterval: 1s, maxPatterns: 7}}\nisolation: {{mode: enforced}}\ntargets: {{headers: [X-A]}}\ntenancy:\n  rules:\n  - namespaces: [infra-*]\n    limits: {{maxPatterns: 9, maxSeries: 5, maxBytesPerTick: 1Mi, maxEndpoints: 2}}\n    isolation: {{mode: optional}}\n    labels: {{protected: [a]}}\n    targets: {{types: [remote_write], requireHttps: true, headers: [X-Scope-OrgID]}}\n"
+    ))
+    .unwrap();
+    let policy = config.tenants.policy();
+    let (default, rule) = (&policy.default, policy.for_namespace("infra-1", &Default::default()));
+    assert_eq!((default.patterns_max, rule.patterns_max), (7, 9));
+    assert_eq!((default.interval_min, rule.interval_min), (Duration::from_secs(1), Duration::from_secs(1)));
+    assert_eq!((rule.series_max, rule.tick_bytes_max, rule.endpoints_max), (5, 1 << 20, 2));
+    assert_eq!(default.isolation.mode, IsolationMode::Enforced);
+    assert_eq!((rule.isolation.mode, rule.isolation.label.as_str()), (IsolationMode::Optional, "namespace"));
+    assert_eq!((default.headers.contains("x-a"), rule.headers.contains("x-scope-orgid")), (true, true));
+    assert!(!rule.headers.contains("x-a"), "a list replaces a list");
+    assert_eq!(rule.protected, ["a".to_owned()].into());
+    assert_eq!((default.targets.len(), rule.targets.len()), (3, 1));
+}
+
+#[test]
+fn in_a_cluster_tenants_are_strangers_by_default() {
+    let cluster =
+        "sources: [{name: a, url: 'http://127.0.0.1:9090'}]\nkubernetes: {namespace: sluice, pod: p}\n";
+    let (config, _) = read(cluster).unwrap();
+    let default = &config.tenants.policy().default;
+    assert_eq!(
+        (default.isolation.mode, default.isolation.label.as_str()),
+        (IsolationMode::Enforced, "namespace")
+    );
+    assert!(!default.may_send_to("b", "a"));
+    let guard = crate::model::Guard::new(&config.receivers);
+    assert!(guard.check("127.0.0.1".parse().unwrap()).is_err());
+    assert_eq!(*default.receivers, guard);
+    let chosen = format!("{cluster}isolation: {{mode: optional}}\nlimits: {{targetNamespaces: ['*']}}\n");
+    let (config, _) = read(&chosen).unwrap();
+    let default = &config.tenants.policy().default;
+    assert_eq!(default.isolation.mode, IsolationMode::Optional);
+    assert!(default.may_send_to("b", "a"));
+    let (config, _) = read(LEAST).unwrap();
+    assert!(crate::model::Guard::new(&config.receivers).check("127.0.0.1".parse().unwrap()).is_ok());
 }

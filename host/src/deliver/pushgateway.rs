@@ -28,7 +28,7 @@ use url::Url;
 use super::exposition::{self, Families, Group};
 use super::remote_write::Acknowledged;
 use super::{Error, answer, encode};
-use crate::http::{Client, Timeouts};
+use crate::http::{Client, Route, Timeouts};
 use crate::model::{Labels, PushgatewayEndpoint, Stamped};
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -90,28 +90,33 @@ pub struct Pushgateway {
     client: Client,
     group: Uri,
     exposition: Uri,
+    group_bytes_max: usize,
     timeouts: Timeouts,
     families: Mutex<Arc<Families>>,
 }
 
 impl Pushgateway {
-    /// Checks the endpoint and builds the group's address, `…/metrics/job/<job>`.
+    /// Checks the endpoint and builds the group's address, `…/metrics/job/<job>`. A group of more than `bytes_max` bytes
+    /// is not sent, nor one beyond [`exposition::GROUP_BYTES_MAX`].
     pub fn new(
         client: Client,
         endpoint: &PushgatewayEndpoint,
+        bytes_max: usize,
         timeouts: Timeouts,
     ) -> Result<Pushgateway, Error> {
-        let PushgatewayEndpoint { url, job } = endpoint;
+        let PushgatewayEndpoint { url, author, dial, job } = endpoint;
+        let client = client.via(Route { author: *author, dial: *dial });
         let exposition = super::uri(&under(url, &["metrics"]))?;
         let group = super::uri(&group_url(url, job))?;
-        Ok(Pushgateway { client, group, exposition, timeouts, families: Mutex::default() })
+        let group_bytes_max = bytes_max.min(exposition::GROUP_BYTES_MAX);
+        Ok(Pushgateway { client, group, exposition, group_bytes_max, timeouts, families: Mutex::default() })
     }
 
     /// Replaces the group with `rows`, once. If the server refuses it, its declarations may have changed: they are
     /// read, and if they say anything new, the group is written again accordingly.
     pub async fn replace(&self, rows: &[(&Grouped, f64)]) -> Result<Replaced, Error> {
         let families = self.known();
-        let group = exposition::write(rows, &families, exposition::GROUP_BYTES_MAX)?;
+        let group = exposition::write(rows, &families, self.group_bytes_max)?;
         let refusal = match self.put(group.body.clone()).await {
             Ok(Acknowledged { status }) => return Ok(Replaced { status, group }),
             Err(refusal @ Error::Refused { .. }) => refusal,
@@ -123,7 +128,7 @@ impl Pushgateway {
             }
             Ok(_) | Err(_) => return Err(refusal),
         }
-        let group = exposition::write(rows, &self.known(), exposition::GROUP_BYTES_MAX)?;
+        let group = exposition::write(rows, &self.known(), self.group_bytes_max)?;
         let Acknowledged { status } = self.put(group.body.clone()).await?;
         Ok(Replaced { status, group })
     }

@@ -17,7 +17,7 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 
 use super::encode::Request;
 use super::{Error, answer};
-use crate::http::{AGENT, Client, Timeouts};
+use crate::http::{AGENT, Client, Route, Timeouts};
 use crate::model::{BasicAuth, RemoteWriteEndpoint};
 
 const VERSION: HeaderName = HeaderName::from_static("x-prometheus-remote-write-version");
@@ -68,8 +68,9 @@ impl RemoteWrite {
         endpoint: &RemoteWriteEndpoint,
         timeouts: Timeouts,
     ) -> Result<RemoteWrite, Error> {
-        let RemoteWriteEndpoint { url, basic_auth, headers } = endpoint;
+        let RemoteWriteEndpoint { url, author, dial, basic_auth, headers } = endpoint;
         let uri = super::uri(url)?;
+        let client = client.via(Route { author: *author, dial: *dial });
         let headers = all_headers(headers, basic_auth.as_ref())?;
         Ok(RemoteWrite { client, uri, headers, timeouts })
     }

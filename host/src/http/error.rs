@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use hyper_util::client::legacy;
 
+use super::route;
+use crate::model::guard::Forbidden;
+
 type Cause = Box<dyn StdError + Send + Sync>;
 
 /// The part of an exchange that took too long.
@@ -47,6 +50,18 @@ pub enum Error {
     /// The request's address has no host, or a scheme that is not spoken.
     #[error("the address must begin with http:// or https:// and name a host")]
     Address,
+    /// A tenant's address leads to where no receiver may be. A name can lead elsewhere later; until somebody mends it
+    /// there is no point in asking often.
+    #[error(
+        "{address} is not dialled: {source}; write another address, or ask the operator to allow it in receivers.allow"
+    )]
+    Forbidden {
+        /// Scheme, host and port.
+        address: String,
+        /// The address it leads to, and the range that forbids it.
+        #[source]
+        source: Forbidden,
+    },
     /// Nobody listens there, the name is unknown, or the network is down.
     #[error("cannot connect to {address}: {}", innermost(&**source))]
     Connect {
@@ -102,12 +117,15 @@ impl Error {
             Error::Connect { .. } | Error::Tls { .. } | Error::Timeout { .. } | Error::Broken { .. } => true,
             // Files are read again, and somebody may have mended this one.
             Error::File { .. } => true,
-            Error::Setup(_) | Error::Address | Error::TooLarge { .. } => false,
+            Error::Setup(_) | Error::Address | Error::Forbidden { .. } | Error::TooLarge { .. } => false,
         }
     }
 
     pub(super) fn from_client(address: &str, error: legacy::Error) -> Error {
         let address = address.to_owned();
+        if let Some(source) = route::forbidden(causes(&error)) {
+            return Error::Forbidden { address, source };
+        }
         match error.is_connect() {
             true if causes(&error).any(|e| e.is::<rustls::Error>()) => {
                 Error::Tls { address, source: error.into() }

@@ -1,19 +1,22 @@
 //! Http: the one client with which sources are asked and receivers are written to.
 //!
 //! In: a request with its whole body, and how long each phase may take. Out: the answer's head, and its body
-//! as it arrives. Never: a redirect followed, a credential added but by a client that was made for one server, a body
-//! read without a bound, a retry of its own after a byte of the request was written.
+//! as it arrives. Never: a redirect followed, a proxy taken from the environment, a credential added but by a client that
+//! was made for one server, a body read without a bound, a retry of its own after a byte of the request was written, an
+//! address dialled for a tenant that the guard did not see.
 
 mod access;
 mod dial;
 mod error;
 mod response;
+mod route;
 #[cfg(test)]
 mod tests;
 mod tls;
 
 pub use error::{Error, Phase};
 pub use response::Response;
+pub use route::Route;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,15 +27,16 @@ use http::{Request, Uri};
 use http_body_util::Full;
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector};
 use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
+use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::ServerName;
 use tokio::time::Instant;
 
 use access::Keys;
 use dial::{Dial, Made};
+use route::Connector;
 
-use crate::model::Access;
+use crate::model::{Access, Guard};
 
 /// What we call ourselves, unless a request says otherwise.
 pub const AGENT: &str = concat!("sluice/", env!("CARGO_PKG_VERSION"));
@@ -48,9 +52,6 @@ const IDLE: Duration = Duration::from_secs(30);
 /// while its old server still answers, and new replicas behind a name get their share.
 const AGE_MAX: Duration = Duration::from_secs(300);
 
-/// When a connection is found dead although nobody closed it (a node that lost its power).
-const KEEPALIVE: Duration = Duration::from_secs(15);
-
 /// How the client keeps its connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -60,11 +61,14 @@ pub struct Config {
     pub idle: Duration,
     /// How long a connection is used at all.
     pub age_max: Duration,
+    /// What may be dialled because a tenant said so.
+    pub guard: Guard,
 }
 
 impl Default for Config {
     fn default() -> Config {
-        Config { idle_per_host_max: IDLE_PER_HOST_MAX, idle: IDLE, age_max: AGE_MAX }
+        let guard = Guard::default();
+        Config { idle_per_host_max: IDLE_PER_HOST_MAX, idle: IDLE, age_max: AGE_MAX, guard }
     }
 }
 
@@ -93,21 +97,29 @@ pub struct Client {
     inner: Inner,
     config: Config,
     keys: Option<Arc<Keys>>,
+    route: Route,
 }
 
-type Inner = legacy::Client<Dial<HttpsConnector<HttpConnector>>, Full<Bytes>>;
+type Inner = legacy::Client<Dial<HttpsConnector<Connector>>, Full<Bytes>>;
 
 impl Client {
     /// Builds a client that trusts the system's roots, or those named by `SSL_CERT_FILE` and `SSL_CERT_DIR`, read
     /// once, now. Must be called inside a Tokio runtime.
     pub fn new(config: &Config) -> Result<Client, Error> {
-        Ok(Client { inner: connections(config, tls::usual()?, None), config: config.clone(), keys: None })
+        let inner = connections(config, tls::usual()?, None);
+        Ok(Client { inner, config: config.clone(), keys: None, route: Route::default() })
     }
 
     /// A client for one server, with the operator's TLS settings and credentials for it. Without any, this one.
     pub fn for_access(&self, access: &Access) -> Client {
         let keys = (!access.is_plain()).then(|| Arc::new(Keys::new(access.clone())));
         Client { keys, ..self.clone() }
+    }
+
+    /// The same client for addresses of this route. Without it, addresses are the operator's, and dialled as they
+    /// resolve.
+    pub fn via(&self, route: Route) -> Client {
+        Client { route, ..self.clone() }
     }
 
     /// Sends one request and waits for the answer's head; whatever its status, an answer is an `Ok`.
@@ -131,6 +143,7 @@ impl Client {
         let start = Instant::now();
         let address = address(request.uri())?;
         let mut request = request.map(Full::new);
+        *request.uri_mut() = self.route.mark(std::mem::take(request.uri_mut()))?;
         request.headers_mut().entry(USER_AGENT).or_insert(HeaderValue::from_static(AGENT));
         let mut connection = capture_connection(&mut request);
         let timeout = |phase, after| Error::Timeout { address: address.clone(), phase, after };
@@ -170,10 +183,6 @@ fn connections(
     tls: rustls::ClientConfig,
     server_name: Option<ServerName<'static>>,
 ) -> Inner {
-    let mut tcp = HttpConnector::new();
-    tcp.enforce_http(false);
-    tcp.set_nodelay(true);
-    tcp.set_keepalive(Some(KEEPALIVE));
     let mut connector = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
     if let Some(name) = server_name {
         connector = connector.with_server_name_resolver(FixedServerNameResolver::new(name));
@@ -183,7 +192,7 @@ fn connections(
         .pool_idle_timeout(config.idle)
         .pool_timer(TokioTimer::new())
         .timer(TokioTimer::new())
-        .build(Dial(connector.enable_http1().wrap_connector(tcp)))
+        .build(Dial(connector.enable_http1().wrap_connector(Connector::new(config.guard.clone()))))
 }
 
 /// Scheme, host and port: what errors name. Neither path nor credentials.

@@ -7,8 +7,9 @@ use http::Request;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Client, Config, Error, Phase, Timeouts};
-use crate::model::{Access, Credentials, Tls};
+use super::{Client, Config, Error, Phase, Route, Timeouts};
+use crate::model::guard::{Place, Receivers};
+use crate::model::{Access, Author, Credentials, Guard, Tls};
 
 const SHORT: Timeouts = Timeouts {
     connect: Duration::from_millis(500),
@@ -245,5 +246,101 @@ async fn a_file_that_cannot_be_used_is_named_and_what_it_holds_is_not() {
         let error = client().for_access(&access).send(get("http://127.0.0.1:1/"), &SHORT).await.unwrap_err();
         assert!(matches!(error, Error::File { .. }) && error.is_transient(), "{error:?}");
         assert_eq!(error.to_string(), format!("cannot use {}/{why}", folder.path().display()));
+    }
+}
+
+/// Answers every request with the `Host` it was sent with.
+async fn echo(_: usize, mut stream: TcpStream) {
+    while let Some(head) = request(&mut stream).await {
+        let host = head.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or_default();
+        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{host}", host.len());
+        stream.write_all(answer.as_bytes()).await.unwrap();
+    }
+}
+
+fn in_a_cluster(allow: &[&str]) -> Client {
+    let allow = allow.iter().map(|range| range.parse().unwrap()).collect();
+    let guard = Guard::new(&Receivers { allow, place: Place::Cluster, ..Receivers::default() });
+    Client::new(&Config { guard, ..Config::default() }).unwrap()
+}
+
+const TENANTS: Route = Route { author: Author::Tenant, dial: None };
+
+#[tokio::test]
+async fn what_a_tenant_wrote_is_checked_in_every_form_and_never_dialled() {
+    let url = server(|n, _| async move { panic!("connection {n} was made") }).await;
+    let port = url.rsplit_once(':').unwrap().1.to_owned();
+    let client = in_a_cluster(&[]).via(TENANTS);
+    for host in [
+        "127.0.0.1",
+        "localhost",
+        "LOCALHOST.",
+        "x.localhost",
+        "[::ffff:127.0.0.1]",
+        "127.1",
+        "operator@127.0.0.1",
+    ] {
+        let error = client.send(get(&format!("http://{host}:{port}/")), &SHORT).await.unwrap_err();
+        if host == "x.localhost" || host == "127.1" {
+            // Whether a resolver knows these is its own affair; where they lead is not.
+            assert!(matches!(error, Error::Forbidden { .. } | Error::Connect { .. }), "{host}: {error:?}");
+            continue;
+        }
+        assert!(matches!(&error, Error::Forbidden { .. }) && !error.is_transient(), "{host}: {error:?}");
+        assert!(
+            error.to_string().contains("127.0.0.1 is in 127.0.0.0/8 (loopback)")
+                || error.to_string().contains("::1 is in"),
+            "{error}"
+        );
+    }
+    let pinned = Route { dial: Some("169.254.169.254".parse().unwrap()), ..TENANTS };
+    let error = client.via(pinned).send(get("https://example.com/"), &SHORT).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "https://example.com:443 is not dialled: 169.254.169.254 is in 169.254.169.254/32 (a cloud's metadata), where no receiver may be; write another address, or ask the operator to allow it in receivers.allow"
+    );
+}
+
+#[tokio::test]
+async fn what_the_operator_wrote_or_allows_is_dialled() {
+    let url = server(echo).await;
+    let host = url.trim_start_matches("http://").to_owned();
+    for client in [in_a_cluster(&[]), in_a_cluster(&["127.0.0.0/8"]).via(TENANTS), client().via(TENANTS)] {
+        assert_eq!(client.send(get(&url), &SHORT).await.unwrap().read_to(100).await.unwrap(), host);
+    }
+    // The same address by the same client: a connection of the operator's serves no tenant.
+    let client = in_a_cluster(&[]);
+    client.send(get(&url), &SHORT).await.unwrap().drain(100).await;
+    let error = client.via(TENANTS).send(get(&url), &SHORT).await.unwrap_err();
+    assert!(matches!(error, Error::Forbidden { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_pinned_address_is_dialled_under_the_urls_name_and_shared_with_no_other() {
+    async fn says(word: &'static str, listener: TcpListener) {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                while let Some(head) = request(&mut stream).await {
+                    assert!(head.contains("host: prometheus.web.svc.cluster.local:"), "{head}");
+                    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n{word}");
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                }
+            });
+        }
+    }
+    let one = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = one.local_addr().unwrap().port();
+    let two = TcpListener::bind(("127.0.0.2", port)).await.unwrap();
+    tokio::spawn(says("1", one));
+    tokio::spawn(says("2", two));
+    let url = format!("http://prometheus.web.svc.cluster.local:{port}/api/v1/write");
+    let client = in_a_cluster(&["127.0.0.0/8"]);
+    for _ in 0..2 {
+        for (ip, word) in [("127.0.0.1", "1"), ("127.0.0.2", "2")] {
+            let route = Route { dial: Some(ip.parse().unwrap()), ..TENANTS };
+            let body = client.via(route).send(get(&url), &SHORT).await.unwrap().read_to(9).await.unwrap();
+            assert_eq!(body, word);
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Endpoints: where a tenant's series are delivered.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use url::Url;
 
@@ -43,11 +44,26 @@ pub struct BasicAuth {
     pub password: Secret,
 }
 
+/// Who wrote an address, and so who answers for where it leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub enum Author {
+    /// The operator, in our configuration: it is dialled as it resolves.
+    #[default]
+    Operator,
+    /// A tenant, in a resource: what it leads to is checked by the [`super::Guard`] before it is dialled.
+    Tenant,
+}
+
 /// A receiver of remote write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteWriteEndpoint {
     /// The full address, path included.
     pub url: Url,
+    /// Who wrote the address.
+    pub author: Author,
+    /// The address that is dialled, if it is known (a Service's cluster IP); else what the URL's host resolves to. The
+    /// `Host` header and TLS' server name are the URL's either way.
+    pub dial: Option<IpAddr>,
     /// Credentials, if the resource names any.
     pub basic_auth: Option<BasicAuth>,
     /// Further headers, checked: none that the protocol reserves. Sorted by name.
@@ -59,6 +75,10 @@ pub struct RemoteWriteEndpoint {
 pub struct PushgatewayEndpoint {
     /// The server's base address.
     pub url: Url,
+    /// Who wrote the address.
+    pub author: Author,
+    /// The address that is dialled, if it is known; as [`RemoteWriteEndpoint::dial`].
+    pub dial: Option<IpAddr>,
     /// The group's job; never empty.
     pub job: String,
 }
@@ -81,6 +101,53 @@ impl Endpoint {
             Endpoint::Pushgateway(e) => format!("{}#job={}", without_credentials(&e.url), e.job),
         }
     }
+
+    /// What tells the store behind this endpoint from every other one: two endpoints with one receiver write into one
+    /// set of series. A user, or a header, can select a tenant of the receiver's own.
+    pub fn receiver(&self) -> Receiver {
+        let address = |url: &Url, suffix: String| {
+            let mut url = url.clone();
+            let host = url.host_str().map(one_name_of);
+            // Both forms are hosts, so neither fails.
+            let _ = url.set_host(host.as_deref());
+            without_credentials(&url) + &suffix
+        };
+        match self {
+            Endpoint::RemoteWrite(e) => Receiver {
+                address: address(&e.url, String::new()),
+                user: e.basic_auth.as_ref().map(|auth| auth.username.clone()),
+                headers: e.headers.clone(),
+            },
+            Endpoint::Pushgateway(e) => {
+                let address = address(&e.url, format!("#job={}", e.job));
+                Receiver { address, user: None, headers: Vec::new() }
+            }
+        }
+    }
+}
+
+/// A Service of the cluster has several names, and every name may end in a dot.
+fn one_name_of(host: &str) -> String {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    match host.strip_suffix(".cluster.local") {
+        Some(service) if service.ends_with(".svc") => service.to_owned(),
+        _ => host.to_owned(),
+    }
+}
+
+/// One store of series; see [`Endpoint::receiver`].
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Receiver {
+    address: String,
+    user: Option<String>,
+    headers: Vec<(String, String)>,
+}
+
+/// Headers may carry a token.
+impl fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").field("address", &self.address).finish_non_exhaustive()
+    }
 }
 
 fn without_credentials(url: &Url) -> String {
@@ -88,4 +155,47 @@ fn without_credentials(url: &Url) -> String {
     let _ = url.set_username("");
     let _ = url.set_password(None);
     url.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn remote(url: &str, user: Option<&str>, headers: &[(&str, &str)]) -> Receiver {
+        let basic_auth =
+            user.map(|user| BasicAuth { username: user.to_owned(), password: Secret::new("hush") });
+        let headers = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        let url = url.parse().unwrap();
+        let (author, dial) = (Author::Tenant, None);
+        Endpoint::RemoteWrite(RemoteWriteEndpoint { url, author, dial, basic_auth, headers }).receiver()
+    }
+
+    #[test]
+    fn one_store_is_one_receiver_whatever_it_is_called() {
+        let one = remote("http://p.ns.svc.cluster.local:9090/api/v1/write", None, &[]);
+        for same in ["http://p.ns.svc:9090/api/v1/write", "http://P.ns.svc.cluster.local.:9090/api/v1/write"]
+        {
+            assert_eq!(remote(same, None, &[]), one, "{same}");
+        }
+        for other in
+            ["http://p.ns.svc:9091/api/v1/write", "https://p.ns.svc:9090/api/v1/write", "http://p.ns/x"]
+        {
+            assert_ne!(remote(other, None, &[]), one, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_user_or_a_header_can_name_another_store() {
+        let url = "https://metrics.example.com/write";
+        let all = [
+            remote(url, None, &[]),
+            remote(url, Some("a"), &[]),
+            remote(url, Some("b"), &[]),
+            remote(url, None, &[("x-tenant", "a")]),
+            remote(url, None, &[("x-tenant", "b")]),
+        ];
+        let distinct: std::collections::BTreeSet<_> = all.iter().collect();
+        assert_eq!(distinct.len(), all.len());
+        assert!(!format!("{:?}", remote(url, None, &[("authorization", "Bearer hush")])).contains("hush"));
+    }
 }

@@ -4,7 +4,10 @@
 //! Never: IO, async, clocks, or knowledge of where a value came from.
 
 mod access;
+mod cidr;
+pub mod conflicts;
 mod endpoint;
+pub mod guard;
 mod labels;
 pub mod pattern;
 mod secret;
@@ -15,13 +18,17 @@ mod tenant;
 mod time;
 
 pub use access::{Access, Credentials, Identity, Tls, Verify};
-pub use endpoint::{BasicAuth, Endpoint, PushgatewayEndpoint, RemoteWriteEndpoint, TargetType};
+pub use cidr::{Cidr, CidrError};
+pub use endpoint::{
+    Author, BasicAuth, Endpoint, PushgatewayEndpoint, Receiver, RemoteWriteEndpoint, TargetType,
+};
+pub use guard::Guard;
 pub use labels::{Labels, LabelsError, METRIC_NAME, is_label_name};
 pub use secret::Secret;
 pub use source::{Audience, Source, SourceGroup, SourceName};
 pub use stamp::{HonorLabels, Stamped, Stamps, Unstamped};
 pub use standing::{Standing, Standings};
-pub use tenant::{Tenant, TenantId};
+pub use tenant::{Tenant, TenantId, TickLimits};
 pub use time::{Interval, Tick, Timestamp};
 
 /// The bits of the NaN by which Prometheus marks the end of a series

@@ -25,6 +25,17 @@ pub struct Stamps {
     pub protected: Vec<String>,
 }
 
+impl Stamps {
+    /// The stamps that every delivered series carries with exactly this value, sorted by name.
+    pub fn winning(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
+        self.labels.iter().filter(|(name, _)| self.wins(name))
+    }
+
+    fn wins(&self, name: &str) -> bool {
+        self.honor == HonorLabels::Stamp || self.protected.iter().any(|protected| protected == name)
+    }
+}
+
 /// A series came out of the filter chain without the stamps it owes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unstamped {
@@ -54,9 +65,9 @@ impl Stamped {
             return Err(Unstamped::Nameless(labels.to_string()));
         }
         for (name, value) in stamps.labels.iter() {
-            let held = match (labels.get(name), stamps.honor) {
-                (Some(_), HonorLabels::Source) if !stamps.protected.iter().any(|p| p == name) => true,
-                (found, _) => found == Some(value),
+            let held = match labels.get(name) {
+                Some(_) if !stamps.wins(name) => true,
+                found => found == Some(value),
             };
             if !held {
                 let (name, value) = (name.to_owned(), value.to_owned());

@@ -4,7 +4,7 @@ use std::fmt;
 
 use sluice_filter::selector::Selector;
 
-use super::{Endpoint, Interval, Stamps, TargetType};
+use super::{Endpoint, Interval, Stamps, TargetType, Timestamp};
 
 /// Namespace and name of a `MetricAccess`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,4 +40,22 @@ pub struct Tenant {
     pub relabelings: Vec<serde_json::Value>,
     /// Labels to stamp on every series.
     pub stamps: Stamps,
+    /// When the resource was created, or else first seen: of two resources in each other's way the older one wins.
+    pub since: Timestamp,
+    /// What one tick may come to.
+    pub limits: TickLimits,
+}
+
+/// What one tick of one resource may come to, by the operator's word. A tick beyond it is not delivered at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TickLimits {
+    /// Series that the sources answer with, before the resource's filters; of replicas, the one with the most counts.
+    pub series_max: usize,
+    /// Bytes sent to one endpoint, as they are on the wire.
+    pub bytes_max: usize,
+}
+
+impl TickLimits {
+    /// No bound but those of the sources and receivers themselves.
+    pub const NONE: TickLimits = TickLimits { series_max: usize::MAX, bytes_max: usize::MAX };
 }

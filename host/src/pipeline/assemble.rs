@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use foldhash::fast::FixedState;
 
-use super::claims::{Claims, GroupIndex};
+use super::claims::{Denied, GroupIndex, Seat};
 use super::encoding::Encoding;
 use super::outputs::{Admission, Conclude, Emitted, Fingerprint, OutputId, Outputs, Rank};
 use super::verdicts::{NO_STEP, Verdict, Verdicts};
@@ -49,6 +49,8 @@ pub struct Counts {
     pub outsized: usize,
     /// One collision, in words.
     pub collision: Option<String>,
+    /// As long as an older resource has identities of this one: one of them, in words.
+    pub conflict: Option<Arc<str>>,
 }
 
 impl Counts {
@@ -79,8 +81,8 @@ pub struct Assembler {
     chain: Chain,
     stamps: Stamps,
     encoding: Encoding,
-    claims: Option<(Arc<Claims>, GroupIndex)>,
-    claims_epoch: u64,
+    seat: Option<Seat>,
+    conflict: Option<Arc<str>>,
     verdicts: HashMap<StreamId, Verdicts>,
     outputs: Arc<Mutex<Outputs>>,
     scratch: Vec<u8>,
@@ -113,22 +115,22 @@ impl<'a> Unknown<'a> {
 type Input<'a> = (GroupIndex, &'a Labels);
 
 impl Assembler {
-    /// A lane's tables and its filters; `claims` if several groups deliver to its endpoint.
+    /// A lane's tables and its filters, and its seat where others may write the same identities.
     pub fn new(
         chain: Chain,
         stamps: Stamps,
         encoding: Encoding,
-        claims: Option<(Arc<Claims>, GroupIndex)>,
+        seat: Option<Seat>,
         outputs: Arc<Mutex<Outputs>>,
     ) -> Assembler {
-        let claims_epoch = claims.as_ref().map_or(0, |(claims, _)| claims.epoch());
-        let (verdicts, scratch) = (HashMap::new(), Vec::new());
-        Assembler { chain, stamps, encoding, claims, claims_epoch, verdicts, outputs, scratch }
+        let (conflict, verdicts, scratch) = (None, HashMap::new(), Vec::new());
+        Assembler { chain, stamps, encoding, seat, conflict, verdicts, outputs, scratch }
     }
 
     /// Takes a tick's answers and shows what they came to.
     ///
-    /// `emit` is called once, with the outputs in which every value of the tick stands.
+    /// `emit` is called once, with the outputs in which every value of the tick stands. When the tick is over,
+    /// [`Assembler::end`] has to be called, whatever became of it.
     pub fn tick(
         &mut self,
         tick: Tick,
@@ -138,6 +140,7 @@ impl Assembler {
     ) -> Result<(Counts, Emitted), Error> {
         let outputs = self.outputs.clone();
         let mut outputs = outputs.lock().unwrap_or_else(PoisonError::into_inner);
+        self.begin(tick, &mut outputs);
         let counts = self.take(tick, answers, &mut outputs)?;
         let emitted = emit(&outputs);
         if emitted.idle > 0 {
@@ -145,6 +148,27 @@ impl Assembler {
         }
         self.rest(answers);
         Ok((counts, emitted))
+    }
+
+    /// The tick is over: what older resources wait for is theirs.
+    pub fn end(&self) {
+        if let Some(seat) = &self.seat {
+            seat.end();
+        }
+    }
+
+    /// Takes leave of identities that an older resource has taken, and asks again for those that may be free.
+    fn begin(&mut self, tick: Tick, outputs: &mut Outputs) {
+        let Some(seat) = &self.seat else { return };
+        let news = seat.begin(tick);
+        if !news.is_to_ask_again() {
+            return;
+        }
+        let swept = outputs.evict(|encoded| seat.lost(&news, encoded));
+        for verdicts in self.verdicts.values_mut() {
+            verdicts.release(&swept);
+            verdicts.forget_collided();
+        }
     }
 
     /// What each of the lane's filters has done so far.
@@ -162,9 +186,13 @@ impl Assembler {
         &self.outputs
     }
 
+    /// What the lane that replaces this one goes on with.
+    pub(crate) fn into_heritage(self) -> (Arc<Mutex<Outputs>>, Option<Seat>) {
+        (self.outputs, self.seat)
+    }
+
     /// Takes every row of `answers` into `outputs`.
     fn take(&mut self, tick: Tick, answers: &[Answer], outputs: &mut Outputs) -> Result<Counts, Error> {
-        self.ask_again_who_collided();
         let dropped_by = self.chain.usage().map(|step| (step.name.clone(), 0)).collect();
         let mut counts = Counts { dropped_by, ..Counts::default() };
         let mut unknown = Vec::new();
@@ -185,6 +213,10 @@ impl Assembler {
         if !unknown.is_empty() {
             self.decide(tick, &unknown, outputs, &mut counts)?;
         }
+        if counts.collided == 0 {
+            self.conflict = None;
+        }
+        counts.conflict.clone_from(&self.conflict);
         Ok(counts)
     }
 
@@ -213,7 +245,7 @@ impl Assembler {
                 None => Verdict::Drop(self.chain.passed()[at]),
                 Some(labels) => {
                     let stamped = Stamped::vouch(labels, &self.stamps)?;
-                    self.admit(&stamped, at, &inputs, &mut verdicts, &mut created, outputs, counts)?
+                    self.admit(tick, &stamped, at, &inputs, &mut verdicts, &mut created, outputs, counts)?
                 }
             };
             verdicts.push(verdict);
@@ -235,6 +267,7 @@ impl Assembler {
     #[allow(clippy::too_many_arguments)]
     fn admit(
         &mut self,
+        tick: Tick,
         stamped: &Stamped,
         at: usize,
         inputs: &[Input<'_>],
@@ -248,10 +281,10 @@ impl Assembler {
         let claimant = fingerprint(inputs[at]);
         match outputs.admit(&self.scratch, claimant) {
             Admission::Full => Err(Error::Full),
-            Admission::Joined(id) => Ok(self.claim_across_groups(id, stamped, counts)),
+            Admission::Joined(id) => Ok(self.claim(id, tick, stamped, counts)),
             Admission::Created(id) => {
                 created.insert(id, at);
-                Ok(self.claim_across_groups(id, stamped, counts))
+                Ok(self.claim(id, tick, stamped, counts))
             }
             Admission::Contested(id) => {
                 counts.collision.get_or_insert_with(|| {
@@ -272,45 +305,45 @@ impl Assembler {
         }
     }
 
-    fn claim_across_groups(&self, id: OutputId, stamped: &Stamped, counts: &mut Counts) -> Verdict {
-        let Some((claims, group)) = &self.claims else { return Verdict::Keep(id) };
-        match claims.claim(&self.scratch, *group) {
-            Ok(()) => Verdict::Keep(id),
-            Err(_) => {
-                counts.collision.get_or_insert_with(|| {
-                    format!("{} is delivered from another source; give the sources labels", stamped.labels())
-                });
-                Verdict::Collided
+    /// Claims an identity where others may write it too.
+    fn claim(&mut self, id: OutputId, tick: Tick, stamped: &Stamped, counts: &mut Counts) -> Verdict {
+        let Some(seat) = self.seat.as_ref().filter(|seat| seat.is_contended()) else {
+            return Verdict::Keep(id);
+        };
+        let Err(denied) = seat.claim(&self.scratch, tick) else { return Verdict::Keep(id) };
+        let said = match denied {
+            Denied::Group => {
+                format!("{} is delivered from another source; give the sources labels", stamped.labels())
             }
-        }
+            Denied::Older(tenant) => {
+                let said = format!("{} is delivered by {tenant}, which is older", stamped.labels());
+                self.conflict = Some(said.as_str().into());
+                said
+            }
+            // It is this one's from the next tick on, or soon after.
+            Denied::Waiting => return Verdict::Collided,
+        };
+        counts.collision.get_or_insert(said);
+        Verdict::Collided
     }
 
     fn remember(&mut self, stream: StreamId, series: SeriesRef, verdict: Verdict) {
         self.verdicts.entry(stream).or_default().set(series, verdict);
     }
 
-    /// An identity that another group gave up may be free now.
-    fn ask_again_who_collided(&mut self) {
-        let Some((claims, _)) = &self.claims else { return };
-        if claims.epoch() != self.claims_epoch {
-            self.claims_epoch = claims.epoch();
-            self.verdicts.values_mut().for_each(Verdicts::forget_collided);
-        }
-    }
-
     /// Frees what has been idle since `before`, and every verdict that names it.
     fn sweep(&mut self, before: Timestamp, outputs: &mut Outputs) -> usize {
         let mut freed = Vec::new();
-        let keep_bytes = self.claims.is_some();
+        let seat = self.seat.as_ref().filter(|seat| seat.is_contended());
         let swept = outputs.sweep(before, |labels| {
-            if keep_bytes {
+            if seat.is_some() {
                 freed.push(labels.to_vec());
             }
         });
         if swept.count > 0 {
             self.verdicts.values_mut().for_each(|verdicts| verdicts.release(&swept));
-            if let Some((claims, group)) = &self.claims {
-                claims.release(freed.iter().map(Vec::as_slice), *group);
+            if let Some(seat) = seat {
+                seat.release(freed.iter().map(Vec::as_slice));
             }
         }
         swept.count

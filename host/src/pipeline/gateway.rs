@@ -12,14 +12,17 @@ use tracing::warn;
 
 use super::Deps;
 use super::assemble::{Assembler, Counts};
+use super::claims::Seat;
 use super::intake::{Gathered, Intake};
 use super::lane::{Context, Failure, Progress, Sent, compute};
 use super::outputs::{Conclude, Emitted, Outputs};
+use super::quota::{Breach, Quota};
 use super::schedule::pause;
 use crate::deliver::exposition::{self, LeftOut};
 use crate::deliver::pushgateway::{Grouped, Pushgateway, Replaced};
 use crate::deliver::{self, retry};
 use crate::model::{Endpoint, Tenant, Tick};
+use crate::status::Stage;
 use crate::telemetry::Refusal;
 
 /// Delivering for one Pushgateway group.
@@ -27,6 +30,7 @@ pub(crate) struct GatewayLane {
     context: Context,
     intakes: Vec<Intake>,
     assembler: Assembler,
+    quota: Quota,
     sink: Pushgateway,
 }
 
@@ -42,9 +46,10 @@ impl GatewayLane {
         context: Context,
         intakes: Vec<Intake>,
         assembler: Assembler,
+        quota: Quota,
         sink: Pushgateway,
     ) -> GatewayLane {
-        GatewayLane { context, intakes, assembler, sink }
+        GatewayLane { context, intakes, assembler, quota, sink }
     }
 
     /// Puts the newest tick, again and again, until told to halt.
@@ -69,10 +74,15 @@ impl GatewayLane {
             gathered = self.gather(tick) => gathered?,
             () = halt.cancelled() => return Ok(Progress::Halted),
         };
+        let (series, targets) = (asked.series(), asked.answers.len());
+        if let Err(breach) = self.quota.series(series) {
+            self.context.breached(tick, Stage::Collect, &breach, series, targets);
+            return Ok(Progress::Settled);
+        }
         let prepared = compute(|| self.prepare(tick, &asked));
         self.context.filtered(self.assembler.usage());
         let prepared = prepared?;
-        self.context.collected(tick, asked.answers.len(), &prepared.counts, prepared.emitted);
+        self.context.collected(tick, targets, &prepared.counts, prepared.emitted);
         let Prepared { rows, counts, emitted } = prepared;
         let rows: Vec<(&Grouped, f64)> = rows.iter().map(|(series, value)| (series, *value)).collect();
         let attempt = || self.sink.replace(&rows);
@@ -87,6 +97,10 @@ impl GatewayLane {
                 self.context.delivered(tick, began, &counts, emitted, sent);
             }
             Err(deliver::Error::Stopped(_)) => return Ok(Progress::Halted),
+            Err(deliver::Error::GroupTooLarge { bytes_max: max }) if max == self.quota.bytes_max() => {
+                let breach = Breach::Group { max };
+                self.context.breached(tick, Stage::Deliver, &breach, series, targets);
+            }
             Err(error) => {
                 let id = &self.context.tenant.id;
                 warn!(namespace = %id.namespace, name = %id.name, %tick, %error, "Group not delivered");
@@ -159,8 +173,8 @@ impl GatewayLane {
     }
 
     /// What the group holds, for the lane that replaces this one.
-    pub(crate) fn outputs(&self) -> &Arc<Mutex<Outputs>> {
-        self.assembler.outputs()
+    pub(crate) fn into_heritage(self) -> (Arc<Mutex<Outputs>>, Option<Seat>) {
+        self.assembler.into_heritage()
     }
 
     pub(crate) fn context(&self) -> &Context {
@@ -174,7 +188,7 @@ pub async fn remove_groups(deps: &Deps, tenant: &Tenant) -> Result<(), deliver::
     let mut failed = None;
     for endpoint in &tenant.endpoints {
         let Endpoint::Pushgateway(endpoint) = endpoint else { continue };
-        let sink = Pushgateway::new(deps.http.clone(), endpoint, deps.config.timeouts)?;
+        let sink = Pushgateway::new(deps.http.clone(), endpoint, usize::MAX, deps.config.timeouts)?;
         failed = sink.delete().await.err().or(failed);
     }
     failed.map_or(Ok(()), Err)

@@ -7,6 +7,7 @@
 //! timeout. To what ended that is the same as if it had been asked and failed. If no other answers, it is asked after
 //! all: a probe may be wrong.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -29,6 +30,18 @@ pub(crate) struct Gathered {
     pub(crate) conclude: Conclude,
     /// What the other sources of the group failed with.
     pub(crate) failures: Vec<collect::Error>,
+}
+
+impl Gathered {
+    /// The series the groups answered with. Replicas have the same, so of each group the fullest answer counts.
+    pub(crate) fn series(&self) -> usize {
+        let mut groups: BTreeMap<GroupIndex, usize> = BTreeMap::new();
+        for Answer { group, collected, .. } in &self.answers {
+            let series = groups.entry(*group).or_default();
+            *series = collected.series.max(*series);
+        }
+        groups.values().sum()
+    }
 }
 
 /// One tenant's view of one source group.

@@ -13,6 +13,7 @@ use super::Config;
 use super::assemble::{self, Counts};
 use super::intake::Gathered;
 use super::outputs::{Emitted, Outputs};
+use super::quota::Breach;
 use super::schedule::{Due, Schedule};
 use crate::collect::{self, Collected};
 use crate::deliver::{self, cursor, retry};
@@ -87,6 +88,8 @@ pub(crate) struct Context {
     pub(crate) attempted_tick: Option<Tick>,
     /// What of the filters' work is counted already, step by step.
     pub(crate) counted: Vec<Counted>,
+    /// Which identity an older resource has, as far as it was told.
+    pub(crate) conflict: Option<Arc<str>>,
 }
 
 /// One filter's work as far as it is counted.
@@ -145,7 +148,7 @@ impl Context {
         }
     }
 
-    pub(crate) fn collected(&self, tick: Tick, targets_used: usize, counts: &Counts, emitted: Emitted) {
+    pub(crate) fn collected(&mut self, tick: Tick, targets_used: usize, counts: &Counts, emitted: Emitted) {
         let (id, count) = (&self.tenant.id, counts.selected);
         info!(
             namespace = id.namespace,
@@ -167,6 +170,10 @@ impl Context {
         });
         self.status
             .dropped(counts.dropped_by.iter().map(|(name, rows)| (name.clone(), *rows as u64)).collect());
+        if counts.conflict != self.conflict {
+            self.conflict.clone_from(&counts.conflict);
+            self.status.conflict(counts.conflict.as_deref());
+        }
         if counts.outsized > 0 {
             let series = counts.outsized;
             warn!(namespace = %id.namespace, name = %id.name, series, "Series with too many or too long labels left out");
@@ -176,6 +183,26 @@ impl Context {
             let series = counts.collided;
             warn!(namespace = %id.namespace, name = %id.name, series, collision, "Series collide and are not sent");
         }
+    }
+
+    /// A tick of `series` series is over a limit: it is not delivered, and not asked for again.
+    pub(crate) fn breached(
+        &self,
+        tick: Tick,
+        stage: Stage,
+        breach: &Breach,
+        series: usize,
+        targets_used: usize,
+    ) {
+        let id = &self.tenant.id;
+        warn!(namespace = %id.namespace, name = %id.name, %tick, error = %breach, "Tick not delivered");
+        let selected = series as u64;
+        self.metrics.collected(selected);
+        let (kept, dropped, collided) = (0, 0, 0);
+        self.status.collected(status::Collected { tick, selected, kept, dropped, collided, targets_used });
+        self.status.failed(stage, breach, self.now());
+        self.metrics.tick(Outcome::Failed);
+        self.refused(Refusal::Limit, series);
     }
 
     /// Counts what the lane's filters did since the last call. In the steady state they did nothing.

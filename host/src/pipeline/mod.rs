@@ -13,6 +13,7 @@ mod intake;
 mod lane;
 mod latest;
 mod outputs;
+mod quota;
 mod remote;
 mod schedule;
 mod verdicts;
@@ -37,7 +38,8 @@ use crate::telemetry::Metrics;
 
 pub use assemble::{Answer, Assembler, Counts};
 pub use batches::{Batches, Encoded, Requests};
-pub use claims::{Claims, GroupIndex};
+use claims::{Beside, Claimant};
+pub use claims::{GroupIndex, Registry, Seat};
 pub use encoding::Encoding;
 use gateway::GatewayLane;
 pub use gateway::remove_groups;
@@ -45,6 +47,7 @@ use intake::Intake;
 use lane::{Context, lock};
 use latest::Shown;
 pub use outputs::{Conclude, Emitted, Outputs, Rank};
+use quota::Quota;
 use remote::RemoteLane;
 use schedule::Schedule;
 
@@ -75,6 +78,8 @@ pub struct Deps {
     pub board: Board,
     /// Counts.
     pub metrics: Metrics,
+    /// Who writes which identity where several could.
+    pub claims: Registry,
     /// Request buffers.
     pub batches: Arc<Batches>,
     /// Bounds.
@@ -127,10 +132,11 @@ impl Lane {
         }
     }
 
-    fn outputs(&self) -> &Arc<Mutex<Outputs>> {
-        match &self.0 {
-            Kind::Remote(lane) => lane.outputs(),
-            Kind::Gateway(lane) => lane.outputs(),
+    /// What its receiver holds, and its seat there.
+    fn into_heritage(self) -> (Arc<Mutex<Outputs>>, Option<Seat>) {
+        match self.0 {
+            Kind::Remote(lane) => lane.into_heritage(),
+            Kind::Gateway(lane) => lane.into_heritage(),
         }
     }
 }
@@ -250,21 +256,30 @@ impl Builder<'_> {
                     sources: self.groups.iter().flat_map(|group| group.sources.clone()).collect(),
                 };
                 let context = self.context(&all, endpoint);
+                // Another resource with this group was refused, so nobody else writes to it.
                 let (assembler, intakes) = (self.assembler(&context, endpoint, None)?, self.intakes());
-                let sink = Pushgateway::new(self.deps.http.clone(), gateway, self.deps.config.timeouts)?;
-                Ok(vec![Lane(Kind::Gateway(Box::new(GatewayLane::new(context, intakes, assembler, sink))))])
+                let quota = Quota::shared(self.tenant.limits, 1).remove(0);
+                let sink = Pushgateway::new(
+                    self.deps.http.clone(),
+                    gateway,
+                    quota.bytes_max(),
+                    self.deps.config.timeouts,
+                )?;
+                Ok(vec![Lane(Kind::Gateway(Box::new(GatewayLane::new(
+                    context, intakes, assembler, quota, sink,
+                ))))])
             }
             Endpoint::RemoteWrite(remote) => {
-                let claims = (self.groups.len() > 1).then(|| Arc::new(Claims::default()));
+                let beside = if self.groups.len() > 1 { Beside::Others } else { Beside::Nobody };
+                let quotas = Quota::shared(self.tenant.limits, self.groups.len());
                 let mut lanes = Vec::new();
-                for (index, group) in (0..).zip(self.groups) {
+                for ((index, group), quota) in (0..).zip(self.groups).zip(quotas) {
                     let context = self.context(group, endpoint);
-                    let claims = claims.clone().map(|claims| (claims, index));
-                    let assembler = self.assembler(&context, endpoint, claims)?;
+                    let assembler = self.assembler(&context, endpoint, Some(beside))?;
                     let intake = Intake::new(&self.deps.collector, self.tenant, group, index, 0);
                     let sink = RemoteWrite::new(self.deps.http.clone(), remote, self.deps.config.timeouts)?;
                     let batches = self.deps.batches.clone();
-                    let lane = RemoteLane::new(context, intake, assembler, sink, batches);
+                    let lane = RemoteLane::new(context, intake, assembler, quota, sink, batches);
                     lanes.push(Lane(Kind::Remote(Box::new(lane))));
                 }
                 Ok(lanes)
@@ -306,29 +321,35 @@ impl Builder<'_> {
             cut: self.cut.clone(),
             attempted_tick: None,
             counted: Vec::new(),
+            conflict: None,
         }
     }
 
-    /// The lane's tables and filters. If there was such a lane before, its outputs go on.
+    /// The lane's tables and filters, and its seat at the receiver if `beside` says so. If there was such a lane before,
+    /// its outputs go on, and its seat.
     fn assembler(
         &mut self,
         context: &Context,
         endpoint: &Endpoint,
-        claims: Option<(Arc<Claims>, GroupIndex)>,
+        beside: Option<Beside>,
     ) -> Result<Assembler, Error> {
         let chain =
             self.deps.runtime.chain(filter_tenant(self.tenant), steps(&self.deps.runtime, self.tenant))?;
         let former = self.former.iter().position(|lane| *lane.key() == context.key);
-        let outputs = match former.map(|at| self.former.swap_remove(at)) {
-            Some(lane) => {
-                lock(lane.outputs()).disown();
-                lane.outputs().clone()
+        let (outputs, seat) = match former.map(|at| self.former.swap_remove(at).into_heritage()) {
+            Some((outputs, seat)) => {
+                lock(&outputs).disown();
+                (outputs, seat)
             }
-            None => Arc::new(Mutex::new(Outputs::default())),
+            None => (Arc::new(Mutex::new(Outputs::default())), None),
         };
+        let seat = beside.map(|beside| {
+            let claimant = Claimant { since: self.tenant.since, tenant: self.tenant.id.clone() };
+            self.deps.claims.join(endpoint.receiver(), claimant, beside, &outputs, seat)
+        });
         let encoding = Encoding::of(endpoint);
         context.status.latest(Arc::new(Shown::new(encoding, outputs.clone())));
-        Ok(Assembler::new(chain, self.tenant.stamps.clone(), encoding, claims, outputs))
+        Ok(Assembler::new(chain, self.tenant.stamps.clone(), encoding, seat, outputs))
     }
 }
 

@@ -234,15 +234,36 @@ impl Outputs {
         }
     }
 
+    /// Shows every identity's encoded labels.
+    pub(crate) fn each(&self, mut show: impl FnMut(&[u8])) {
+        for (_, span) in self.hot.iter().zip(&self.spans).filter(|(hot, _)| hot.used) {
+            show(slice(&self.arena, *span));
+        }
+    }
+
     /// Frees identities that are not live and were not seen since `before`, showing each one's encoded labels.
     pub(crate) fn sweep(&mut self, before: Timestamp, mut freeing: impl FnMut(&[u8])) -> Swept {
+        self.free(|hot, encoded| {
+            let idle = !hot.live && hot.seen < before.as_millis();
+            if idle {
+                freeing(encoded);
+            }
+            idle
+        })
+    }
+
+    /// Frees identities that another lane goes on with, so that they do not end here.
+    pub(crate) fn evict(&mut self, is_gone: impl Fn(&[u8]) -> bool) -> Swept {
+        self.free(|_, encoded| is_gone(encoded))
+    }
+
+    fn free(&mut self, mut is_to_go: impl FnMut(&Hot, &[u8]) -> bool) -> Swept {
         let mut swept = Swept { freed: vec![false; self.hot.len()], count: 0, contested: false };
         for id in 0..self.hot.len() {
             let hot = self.hot[id];
-            if !hot.used || hot.live || hot.seen >= before.as_millis() {
+            if !hot.used || !is_to_go(&hot, slice(&self.arena, self.spans[id])) {
                 continue;
             }
-            freeing(slice(&self.arena, self.spans[id]));
             self.remove(id);
             swept.freed[id] = true;
             swept.count += 1;
@@ -262,8 +283,7 @@ impl Outputs {
         }
         self.arena_dead_bytes += span.bytes as usize;
         self.spans[id] = Span::default();
-        self.hot[id].used = false;
-        self.hot[id].seen = NEVER;
+        (self.hot[id].used, self.hot[id].live, self.hot[id].seen) = (false, false, NEVER);
         self.free.push(id as u32);
     }
 
@@ -298,7 +318,7 @@ impl Outputs {
     }
 }
 
-/// What [`Outputs::sweep`] freed.
+/// What [`Outputs::sweep`] or [`Outputs::evict`] freed.
 pub(crate) struct Swept {
     freed: Vec<bool>,
     /// How many identities went.

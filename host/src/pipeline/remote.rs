@@ -14,14 +14,18 @@ use tracing::warn;
 
 use super::assemble::{Assembler, Counts};
 use super::batches::{Batches, Encoded};
+use super::claims::Seat;
 use super::intake::{Gathered, Intake};
 use super::lane::{Context, Failure, Progress, Sent, compute, lock};
 use super::outputs::{Emitted, Outputs};
+use super::quota::Quota;
 use super::schedule::pause;
 use crate::deliver::encode::Request;
 use crate::deliver::remote_write::RemoteWrite;
 use crate::deliver::{self, retry};
+use crate::http;
 use crate::model::{STALE_NAN_BITS, Tick};
+use crate::status::Stage;
 use crate::telemetry::Refusal;
 
 /// Deciding and delivering for one (source group, endpoint).
@@ -29,6 +33,7 @@ pub(crate) struct RemoteLane {
     context: Context,
     intake: Intake,
     assembler: Assembler,
+    quota: Quota,
     sink: RemoteWrite,
     batches: Arc<Batches>,
 }
@@ -59,10 +64,12 @@ enum Taken {
     Halted,
 }
 
-/// Refused credentials, a wrong address, a receiver that is not enabled: nothing is wrong with what was sent.
+/// Refused credentials, a wrong or forbidden address, a receiver that is not enabled: nothing is wrong with what was
+/// sent.
 fn is_to_be_mended(error: &deliver::Error) -> bool {
-    use deliver::Error::{NotFound, Redirected, Unauthorized};
-    matches!(error, Unauthorized { .. } | NotFound { .. } | Redirected { .. })
+    use deliver::Error::{Http, NotFound, Redirected, Unauthorized};
+    let forbidden = matches!(error, Http(http::Error::Forbidden { .. }));
+    forbidden || matches!(error, Unauthorized { .. } | NotFound { .. } | Redirected { .. })
 }
 
 impl RemoteLane {
@@ -70,10 +77,11 @@ impl RemoteLane {
         context: Context,
         intake: Intake,
         assembler: Assembler,
+        quota: Quota,
         sink: RemoteWrite,
         batches: Arc<Batches>,
     ) -> RemoteLane {
-        RemoteLane { context, intake, assembler, sink, batches }
+        RemoteLane { context, intake, assembler, quota, sink, batches }
     }
 
     /// Works tick after tick until told to halt, which it does between ticks.
@@ -81,7 +89,9 @@ impl RemoteLane {
         let mut tick = self.context.first_tick();
         while self.context.schedule.wait_for(tick, halt).await {
             tick = self.context.within_reach(tick);
-            match self.tick(tick, halt).await {
+            let ended = self.tick(tick, halt).await;
+            self.assembler.end();
+            match ended {
                 Ok(Progress::Settled) => {
                     self.context.settled(tick);
                     tick = tick.next(self.context.schedule.interval);
@@ -99,12 +109,22 @@ impl RemoteLane {
             () = halt.cancelled() => return Ok(Progress::Halted),
         };
         self.context.gathered(tick, &asked);
+        let (series, targets) = (asked.series(), asked.answers.len());
+        if let Err(breach) = self.quota.series(series) {
+            self.context.breached(tick, Stage::Collect, &breach, series, targets);
+            return Ok(Progress::Settled);
+        }
         let prepared = compute(|| self.prepare(tick, &asked));
         self.context.filtered(self.assembler.usage());
         let prepared = prepared?;
-        self.context.collected(tick, asked.answers.len(), &prepared.counts, prepared.emitted);
+        self.context.collected(tick, targets, &prepared.counts, prepared.emitted);
         let conclude = asked.conclude;
         drop(asked);
+        let bytes = prepared.encoded.requests.iter().map(|request| request.body.len()).sum();
+        if let Err(breach) = self.quota.bytes(bytes) {
+            self.context.breached(tick, Stage::Deliver, &breach, series, targets);
+            return Ok(Progress::Settled);
+        }
         self.context.refused(Refusal::Limit, prepared.encoded.oversized);
         self.context.attempted_tick = Some(tick);
         let (acknowledged, refused) = match self.send(tick, &prepared.encoded.requests, halt).await? {
@@ -112,7 +132,6 @@ impl RemoteLane {
             Taken::Halted => return Ok(Progress::Halted),
         };
         self.assembler.settle(tick, conclude);
-        let bytes = prepared.encoded.requests.iter().map(|request| request.body.len()).sum();
         if refused > 0 {
             // It is over, but it was not delivered: the status keeps the failure that the attempts reported.
             return Ok(Progress::Settled);
@@ -206,9 +225,9 @@ impl RemoteLane {
         }
     }
 
-    /// What the receiver holds, for the lane that replaces this one.
-    pub(crate) fn outputs(&self) -> &Arc<Mutex<Outputs>> {
-        self.assembler.outputs()
+    /// What the receiver holds, and the seat there, for the lane that replaces this one.
+    pub(crate) fn into_heritage(self) -> (Arc<Mutex<Outputs>>, Option<Seat>) {
+        self.assembler.into_heritage()
     }
 
     pub(crate) fn context(&self) -> &Context {

@@ -9,8 +9,8 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::model::{
-    Endpoint, HonorLabels, Interval, Labels, RemoteWriteEndpoint, Source, SourceGroup, SourceName, Stamps,
-    TargetType, Tenant, TenantId, Tick, Timestamp,
+    Author, Endpoint, HonorLabels, Interval, Labels, RemoteWriteEndpoint, Source, SourceGroup, SourceName,
+    Stamps, TargetType, Tenant, TenantId, Tick, TickLimits, Timestamp,
 };
 use crate::status::{Board, Collected, LaneEntry, Latest, Stage, write_sample};
 use crate::telemetry::Metrics;
@@ -56,6 +56,8 @@ fn tenant() -> Tenant {
         target_type: TargetType::Prometheus,
         endpoints: vec![Endpoint::RemoteWrite(RemoteWriteEndpoint {
             url,
+            author: Author::Tenant,
+            dial: None,
             basic_auth: None,
             headers: vec![],
         })],
@@ -65,6 +67,8 @@ fn tenant() -> Tenant {
             honor: HonorLabels::Stamp,
             protected: vec![],
         },
+        since: NOW,
+        limits: TickLimits::NONE,
     }
 }
 

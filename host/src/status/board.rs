@@ -257,6 +257,7 @@ impl TenantEntry {
                 delivered_total: 0,
                 last_error: None,
                 consecutive_failures: 0,
+                conflict: None,
             });
         }
         drop(status);
@@ -312,6 +313,11 @@ impl LaneEntry {
             lane.last_error = Some(failure);
             lane.consecutive_failures = lane.consecutive_failures.saturating_add(1);
         });
+    }
+
+    /// Which series an older resource writes that this one would write too; `None` if there is none any more.
+    pub fn conflict(&self, said: Option<&str>) {
+        self.update(|lane| lane.conflict = said.map(str::to_owned));
     }
 
     /// Where the newest samples of this lane's source group can be read. Lanes of one group carry the same

@@ -3,7 +3,8 @@
 //! The rule, as `/health` documents it:
 //! - a remote write is **unhealthy** when one of its lanes has delivered nothing for three intervals, or its last
 //!   three attempts failed; **degraded** when its last attempt failed, it is more than three intervals behind, it
-//!   has warnings, no source is there for it, or it is refused;
+//!   has warnings, no source is there for it, an older resource
+//!   writes some of its series, or it is refused;
 //! - a source is **degraded** when its last query failed, or its probes do;
 //! - the whole is as bad as the worst remote write, degraded when a source or a document is or discovery has a problem,
 //!   and unhealthy when no source answers at all.
@@ -79,6 +80,10 @@ impl Lane {
         if self.delivered.as_ref().is_some_and(late) {
             let behind = self.behind(now).unwrap_or_default();
             return (Health::Degraded, Some(format!("catching up, {} behind", seconds(behind))));
+        }
+        if let (Some(conflict), Some(collected)) = (&self.conflict, &self.collected) {
+            let series = collected.collided;
+            return (Health::Degraded, Some(format!("{series} series are not sent: {conflict}")));
         }
         (Health::Ok, None)
     }

@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::model::{
-    Endpoint, HonorLabels, Interval, Labels, PushgatewayEndpoint, Source, SourceGroup, SourceName, Stamps,
-    TargetType, Tenant, Timestamp,
+    Author, Endpoint, HonorLabels, Interval, Labels, PushgatewayEndpoint, Source, SourceGroup, SourceName,
+    Stamps, TargetType, Tenant, TickLimits, Timestamp,
 };
 
 const NOW: Timestamp = Timestamp(1_000_000);
@@ -33,7 +33,8 @@ fn group() -> SourceGroup {
 }
 
 fn endpoint() -> Endpoint {
-    Endpoint::Pushgateway(PushgatewayEndpoint { url: "http://u:p@gw/".parse().unwrap(), job: "j".into() })
+    let url = "http://u:p@gw/".parse().unwrap();
+    Endpoint::Pushgateway(PushgatewayEndpoint { url, author: Author::Tenant, dial: None, job: "j".into() })
 }
 
 fn tenant() -> Tenant {
@@ -50,6 +51,8 @@ fn tenant() -> Tenant {
             honor: HonorLabels::Stamp,
             protected: vec![],
         },
+        since: NOW,
+        limits: TickLimits::NONE,
     }
 }
 

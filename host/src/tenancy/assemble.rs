@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::tenants::{Running, Tenants};
 use super::{Outcome, Review};
-use crate::document::{Path, Problem};
+use crate::document::{Blame, Path, Problem};
 use crate::model::{Endpoint, Tenant, TenantId, Timestamp};
 
 /// A judged resource, and how old it is.
@@ -26,7 +26,8 @@ pub(super) fn assemble<'a>(candidates: impl Iterator<Item = Candidate<'a>>, last
     let mut running = Running::new();
     let mut taken = BTreeMap::new();
     let mut groups = BTreeMap::new();
-    for Candidate { review, .. } in candidates {
+    let mut endpoints = BTreeMap::new();
+    for Candidate { review, since } in candidates {
         let Some(id) = &review.id else {
             next.strays.extend(review.problems.iter().cloned());
             continue;
@@ -44,16 +45,18 @@ pub(super) fn assemble<'a>(candidates: impl Iterator<Item = Candidate<'a>>, last
             Outcome::Disabled => {
                 next.disabled.insert(id.clone());
             }
-            Outcome::Run(tenant) => match same_group(id, tenant, review, &mut groups) {
-                Some(problem) => {
+            Outcome::Run(tenant) => {
+                let problem = too_many_endpoints(id, tenant, review, &mut endpoints)
+                    .or_else(|| same_group(id, tenant, review, &mut groups));
+                if let Some(problem) = problem {
                     problems.push(problem);
                     next.refused.insert(id.clone(), problems);
                     continue;
                 }
-                None => {
-                    running.insert(id.clone(), kept_or_new(tenant, last));
-                }
-            },
+                *endpoints.entry(&id.namespace).or_default() += tenant.endpoints.len();
+                let tenant = Tenant { since, ..(**tenant).clone() };
+                running.insert(id.clone(), kept_or_new(tenant, last));
+            }
         }
         if !problems.is_empty() {
             next.remarks.insert(id.clone(), problems);
@@ -63,11 +66,32 @@ pub(super) fn assemble<'a>(candidates: impl Iterator<Item = Candidate<'a>>, last
     next
 }
 
-fn kept_or_new(tenant: &Tenant, last: &Tenants) -> Arc<Tenant> {
+fn kept_or_new(tenant: Tenant, last: &Tenants) -> Arc<Tenant> {
     match last.running.get(&tenant.id) {
-        Some(known) if **known == *tenant => Arc::clone(known),
-        _ => Arc::new(tenant.clone()),
+        Some(known) if **known == tenant => Arc::clone(known),
+        _ => Arc::new(tenant),
     }
+}
+
+/// A namespace has room for so many endpoints; who came first has them.
+fn too_many_endpoints<'a>(
+    id: &'a TenantId,
+    tenant: &Tenant,
+    review: &Review,
+    endpoints: &mut BTreeMap<&'a String, usize>,
+) -> Option<Problem> {
+    let (own, most) = (tenant.endpoints.len(), review.endpoints_max);
+    let older = endpoints.get(&id.namespace).copied().unwrap_or(0);
+    if older + own <= most {
+        return None;
+    }
+    let message = format!(
+        "{own} endpoints, with {older} of older resources in {}, are more than {most} (limits.maxEndpoints)",
+        id.namespace
+    );
+    let cure = "remove a resource, or ask the operator to allow more";
+    let problem = Problem::error(Path::root().keys("spec.remoteWrite"), message, cure);
+    Some(review.problem(problem.blamed_on(Blame::Operator)))
 }
 
 /// Each name once.
@@ -84,7 +108,8 @@ fn same_name<'a>(
         Entry::Occupied(older) => {
             let message = format!("{id} is also defined in {}, and that one is older", older.get().origin());
             let path = Path::root().keys("metadata.name");
-            Some(review.problem(Problem::error(path, message, "give one of them another name")))
+            let problem = Problem::error(path, message, "give one of them another name");
+            Some(review.problem(problem.blamed_on(Blame::Rival)))
         }
     }
 }
@@ -106,8 +131,51 @@ fn same_group<'a>(
         let message =
             format!("{older} pushes to the same group and is older; each push would erase the other's");
         let path = Path::root().keys("spec.remoteWrite");
-        return Some(review.problem(Problem::error(path, message, "write another jobName")));
+        let problem = Problem::error(path, message, "write another jobName");
+        return Some(review.problem(problem.blamed_on(Blame::Rival)));
     }
     groups.extend(keys.into_iter().map(|key| (key, id)));
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tenancy::policy::Effective;
+    use crate::tenancy::secrets::Unchecked;
+
+    fn review(name: &str, namespace: &str, port: u16, endpoints_max: usize) -> Review {
+        let text = format!(
+            "apiVersion: observability.ethos.io/v1alpha1\nkind: MetricAccess\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec: {{source: s, metrics: [up], remoteWrite: {{enabled: true, target: {{type: remote_write}}, remoteWrite: {{url: 'http://127.0.0.1:{port}/'}}}}}}\n"
+        );
+        let resources = crate::tenancy::read(&std::path::Path::new("a.yaml").into(), &text).unwrap();
+        Review::of(&resources[0], &Effective { endpoints_max, ..Effective::default() }, &Unchecked)
+    }
+
+    #[test]
+    fn beyond_a_namespaces_endpoints_the_youngest_resources_are_refused() {
+        let reviews = [
+            (review("young", "a", 1, 2), 30),
+            (review("old", "a", 2, 2), 10),
+            (review("middle", "a", 3, 2), 20),
+            (review("other", "b", 4, 2), 40),
+        ];
+        let since = |millis: &i64| Timestamp(*millis);
+        let candidates = || reviews.iter().map(|(review, at)| Candidate { review, since: since(at) });
+        let tenants = assemble(candidates(), &Tenants::default());
+        let running: Vec<_> =
+            tenants.running.iter().map(|(id, tenant)| (&*id.name, tenant.since.0)).collect();
+        assert_eq!(running, [("middle", 20), ("old", 10), ("other", 40)]);
+        let refused: Vec<_> =
+            tenants.refused.iter().map(|(id, all)| (&*id.name, all[0].to_string())).collect();
+        assert_eq!(refused.len(), 1);
+        assert_eq!(refused[0].0, "young");
+        assert_eq!(
+            refused[0].1,
+            "a.yaml:4: spec.remoteWrite: 1 endpoints, with 2 of older resources in a, are more than 2 (limits.maxEndpoints); remove a resource, or ask the operator to allow more"
+        );
+        // Room that an older one leaves is taken by the next.
+        let without_old = candidates().filter(|candidate| candidate.since != Timestamp(10));
+        assert!(assemble(without_old, &tenants).refused.is_empty());
+    }
 }

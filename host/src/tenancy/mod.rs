@@ -22,7 +22,7 @@ pub mod status;
 mod tenants;
 mod validate;
 
-pub use policy::Policy;
+pub use policy::{Effective, Policy};
 pub use read::{Resource, read};
 pub use review::{Outcome, Review};
 pub use selectors::LabelSelectors;

@@ -1,9 +1,25 @@
-//! Policy: what the operator lets tenants do.
+//! Policy: what the operator lets tenants do, namespace by namespace.
+//!
+//! In: defaults, and rules on top of them. Out: one [`Effective`] for a namespace.
+//! Never: two rules at once. Of the rules that a namespace fits, the first one counts, and only the fields it has
+//! replace the defaults'; the rules behind it are not looked at. So a rule says all that is different for its
+//! namespaces, and order is the operator's way to make an exception of an exception.
+
+mod glob;
+mod selector;
+mod urls;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
+
+pub use glob::Glob;
+pub use selector::{Expression, NamespaceLabels, NamespaceSelector, Test};
+pub use urls::{UrlPattern, UrlPatternError};
+
+use crate::model::{Guard, TargetType};
 
 /// The shortest interval a tenant may ask for: half of the shortest scrape interval that is usual.
 pub const INTERVAL_MIN: Duration = Duration::from_secs(5);
@@ -11,20 +27,83 @@ pub const INTERVAL_MIN: Duration = Duration::from_secs(5);
 pub const INTERVAL_DEFAULT: Duration = Duration::from_secs(30);
 /// Entries in `spec.metrics`. A resource with more is better written with regular expressions.
 pub const PATTERNS_MAX: usize = 500;
+/// Series of one resource at a tick: as many as one answer of a source may hold unless the operator says otherwise.
+pub const SERIES_MAX: usize = 1_000_000;
+/// Bytes of one tick to one endpoint, compressed: four times what a million series of the usual size take.
+pub const TICK_BYTES_MAX: usize = 256 << 20;
+/// Endpoints of one namespace: each costs connections, and the whole of its resource's traffic.
+pub const ENDPOINTS_MAX: usize = 64;
 /// The label that says who wrote a series, added to everything.
 pub const MANAGEMENT_LABEL: (&str, &str) = ("managed_by", "multi-tenant-proxy");
 /// Labels whose stamp always wins over the source's value.
 pub const PROTECTED_LABELS: [&str; 2] = ["tenant", "managed_by"];
 /// The label that isolation compares with the resource's namespace.
 pub const ISOLATION_LABEL: &str = "namespace";
+/// Headers a resource may set. Only the one of the documents that this resource was published with, which no server
+/// we know takes as an identity: `X-Scope-OrgID`, `THANOS-TENANT`, `AccountID`, `X-Forwarded-*` and their like name
+/// another tenant or another client, and `Authorization` in a resource is a token that everybody who reads it has.
+pub const HEADERS: [&str; 1] = ["x-tenant"];
 
 /// What the operator lets tenants do.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Policy {
+    /// Where no rule fits.
+    pub default: Arc<Effective>,
+    /// The first that fits counts.
+    pub rules: Vec<Rule>,
+}
+
+/// What is different for some namespaces.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rule {
+    /// Their names; `None` for any.
+    pub namespaces: Option<Vec<Glob>>,
+    /// Their labels; `None` for any.
+    pub selector: Option<NamespaceSelector>,
+    /// The defaults with the rule's own fields in their place.
+    pub effective: Arc<Effective>,
+}
+
+impl Policy {
+    /// What holds in the namespace of this name and these labels. Outside of a cluster namespaces have no labels.
+    pub fn for_namespace(&self, name: &str, labels: &NamespaceLabels) -> Arc<Effective> {
+        let rule = self.rules.iter().find(|rule| rule.fits(name, labels));
+        Arc::clone(rule.map_or(&self.default, |rule| &rule.effective))
+    }
+
+    /// Whether any rule looks at namespaces' labels.
+    pub fn needs_labels(&self) -> bool {
+        self.rules.iter().any(|rule| rule.selector.is_some())
+    }
+}
+
+impl Rule {
+    fn fits(&self, name: &str, labels: &NamespaceLabels) -> bool {
+        let named = |globs: &Vec<Glob>| globs.iter().any(|glob| glob.matches(name));
+        self.namespaces.as_ref().is_none_or(named)
+            && self.selector.as_ref().is_none_or(|selector| selector.selects(labels))
+    }
+}
+
+impl From<Effective> for Policy {
+    fn from(default: Effective) -> Policy {
+        Policy { default: Arc::new(default), rules: Vec::new() }
+    }
+}
+
+/// What the tenants of one namespace may do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Effective {
     /// The shortest interval.
     pub interval_min: Duration,
     /// The most entries in `spec.metrics`.
     pub patterns_max: usize,
+    /// The most series of one resource at a tick.
+    pub series_max: usize,
+    /// The most bytes of one tick to one endpoint, on the wire.
+    pub tick_bytes_max: usize,
+    /// The most endpoints of all of a namespace's resources.
+    pub endpoints_max: usize,
     /// Labels stamped on every series of every tenant.
     pub management: BTreeMap<String, String>,
     /// Labels whose stamp always wins over the source's value; those of `management` are, listed or not.
@@ -34,9 +113,47 @@ pub struct Policy {
     /// Whether tenants see other namespaces' series.
     pub isolation: Isolation,
     /// The namespaces beside its own that a resource may send to; `None` for all.
-    pub target_namespaces: Option<BTreeSet<String>>,
+    pub target_namespaces: Option<Vec<Glob>>,
+    /// The kinds of target.
+    pub targets: BTreeSet<TargetType>,
+    /// The addresses of `remote_write` targets.
+    pub urls: Urls,
+    /// The headers a `remote_write` target may set, in lower case.
+    pub headers: BTreeSet<String>,
     /// How a Service's name becomes an address.
     pub services: Services,
+    /// Where the addresses that tenants write may lead. It is asked again, of every address, before that is dialled;
+    /// here it only says sooner what can be known without a resolver.
+    pub receivers: Arc<Guard>,
+}
+
+impl Effective {
+    /// Whether a resource in `own` may send to `namespace`.
+    pub fn may_send_to(&self, namespace: &str, own: &str) -> bool {
+        let allowed = |globs: &Vec<Glob>| globs.iter().any(|glob| glob.matches(namespace));
+        namespace == own || self.target_namespaces.as_ref().is_none_or(allowed)
+    }
+}
+
+/// The addresses of `remote_write` targets.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Urls {
+    /// Those that may be written; `None` for all.
+    pub allow: Option<Vec<UrlPattern>>,
+    /// Those that may not, even if they may by `allow`.
+    pub deny: Vec<UrlPattern>,
+    /// Whether credentials and metrics may travel unencrypted.
+    pub transport: Transport,
+}
+
+/// How a `remote_write` target may be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Transport {
+    /// By http as well.
+    #[default]
+    Any,
+    /// By https only.
+    Https,
 }
 
 /// Whether tenants see other namespaces' series.
@@ -60,25 +177,82 @@ pub enum IsolationMode {
 /// How a Service's name becomes an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Services {
-    /// The cluster's own names: `http://<service>.<namespace>.svc.cluster.local:<port>`.
-    ClusterDns,
+    /// The cluster's own names, `http://<service>.<namespace>.svc.cluster.local:<port>`, for all that the operator has
+    /// not mapped.
+    ClusterDns(BTreeMap<String, Url>),
     /// Outside of a cluster: base addresses by `<service>.<namespace>:<port>`, or, for one pod of a StatefulSet, by
     /// `<pod>.<service>.<namespace>:<port>`.
     Map(BTreeMap<String, Url>),
 }
 
-impl Default for Policy {
-    fn default() -> Policy {
+impl Default for Effective {
+    fn default() -> Effective {
         let (name, value) = MANAGEMENT_LABEL;
-        Policy {
+        Effective {
             interval_min: INTERVAL_MIN,
             patterns_max: PATTERNS_MAX,
+            series_max: SERIES_MAX,
+            tick_bytes_max: TICK_BYTES_MAX,
+            endpoints_max: ENDPOINTS_MAX,
             management: BTreeMap::from([(name.to_owned(), value.to_owned())]),
             protected: PROTECTED_LABELS.map(str::to_owned).into(),
             source_label: None,
             isolation: Isolation { mode: IsolationMode::Optional, label: ISOLATION_LABEL.to_owned() },
             target_namespaces: None,
-            services: Services::ClusterDns,
+            targets: [TargetType::Prometheus, TargetType::Pushgateway, TargetType::RemoteWrite].into(),
+            urls: Urls::default(),
+            headers: HEADERS.map(str::to_owned).into(),
+            services: Services::ClusterDns(BTreeMap::new()),
+            receivers: Arc::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(namespaces: &[&str], tier: Option<&str>, patterns_max: usize) -> Rule {
+        let named: Vec<Glob> = namespaces.iter().map(|name| Glob::new(*name)).collect();
+        let labels = |tier: &str| [("tier".to_owned(), tier.to_owned())].into();
+        Rule {
+            namespaces: (!named.is_empty()).then_some(named),
+            selector: tier.map(|tier| NamespaceSelector { labels: labels(tier), ..Default::default() }),
+            effective: Arc::new(Effective { patterns_max, ..Effective::default() }),
+        }
+    }
+
+    #[test]
+    fn of_the_rules_that_fit_the_first_counts() {
+        let policy = Policy {
+            rules: vec![
+                rule(&["infra", "infra-*"], None, 1),
+                rule(&["team-*"], Some("gold"), 2),
+                rule(&[], Some("gold"), 3),
+                rule(&["team-a"], None, 4),
+            ],
+            ..Policy::default()
+        };
+        for (name, tier, expected) in [
+            ("infra-x", "gold", 1),
+            ("team-a", "gold", 2),
+            ("other", "gold", 3),
+            ("team-a", "", 4),
+            ("team-b", "", PATTERNS_MAX),
+        ] {
+            let labels = NamespaceLabels::from([("tier".to_owned(), tier.to_owned())]);
+            assert_eq!(policy.for_namespace(name, &labels).patterns_max, expected, "{name} {tier}");
+        }
+        assert!(policy.needs_labels());
+        assert!(Arc::ptr_eq(&policy.for_namespace("x", &NamespaceLabels::new()), &policy.default));
+    }
+
+    #[test]
+    fn ones_own_namespace_is_always_a_target() {
+        let none = Effective { target_namespaces: Some(Vec::new()), ..Effective::default() };
+        assert!(none.may_send_to("a", "a") && !none.may_send_to("b", "a"));
+        let some = Effective { target_namespaces: Some(vec![Glob::new("shared-*")]), ..Effective::default() };
+        assert!(some.may_send_to("shared-1", "a") && !some.may_send_to("b", "a"));
+        assert!(Effective::default().may_send_to("b", "a"));
     }
 }

@@ -15,6 +15,20 @@ pub enum Resource {
     Foreign(Problem),
 }
 
+impl Resource {
+    /// The namespace it says it is in; empty if it says none, which no rule is about.
+    pub fn namespace(&self) -> &str {
+        match self {
+            Resource::MetricAccess(document) => document
+                .root
+                .get("metadata")
+                .and_then(|metadata| metadata.text("namespace"))
+                .unwrap_or_default(),
+            Resource::Foreign(_) => "",
+        }
+    }
+}
+
 /// Splits a file into its resources. The error is about the file as a whole.
 pub fn read(file: &Arc<FilePath>, text: &str) -> Result<Vec<Resource>, Problem> {
     let roots = document::parse(text).map_err(|problem| problem.in_file(file))?;

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::Resource;
+use super::policy::Effective;
 use super::resource::{MetricAccess, SecretKey};
 use super::secrets::Secrets;
 use super::validate::{self, Findings};
-use super::{Policy, Resource};
 use crate::document::{Document, Problem, Reading};
 use crate::model::{Tenant, TenantId, Timestamp};
 
@@ -33,21 +34,29 @@ pub struct Review {
     pub problems: Vec<Problem>,
     /// The values of Secrets it names.
     pub secrets: Vec<SecretKey>,
+    /// The most endpoints of its namespace.
+    pub endpoints_max: usize,
     /// The document it is, for whoever finds another problem with it; `None` for documents of another kind.
     document: Option<Arc<Document>>,
 }
 
 impl Review {
-    /// Judges one document of a file.
-    pub fn of(resource: &Resource, policy: &Policy, secrets: &dyn Secrets) -> Review {
+    /// Judges one document by what holds in its namespace.
+    pub fn of(resource: &Resource, policy: &Effective, secrets: &dyn Secrets) -> Review {
         match resource {
-            Resource::Foreign(problem) => Review::refused(None, vec![problem.clone()], None),
+            Resource::Foreign(problem) => Review::refused(None, vec![problem.clone()], policy, None),
             Resource::MetricAccess(document) => judge(document, policy, secrets),
         }
     }
 
-    fn refused(id: Option<TenantId>, problems: Vec<Problem>, document: Option<Arc<Document>>) -> Review {
-        Review { id, created: None, outcome: Outcome::Refused, problems, secrets: Vec::new(), document }
+    fn refused(
+        id: Option<TenantId>,
+        problems: Vec<Problem>,
+        policy: &Effective,
+        document: Option<Arc<Document>>,
+    ) -> Review {
+        let (outcome, endpoints_max) = (Outcome::Refused, policy.endpoints_max);
+        Review { id, created: None, outcome, problems, secrets: Vec::new(), endpoints_max, document }
     }
 
     /// Fills in where a problem of this resource stands.
@@ -65,13 +74,13 @@ impl Review {
     }
 }
 
-fn judge(document: &Arc<Document>, policy: &Policy, secrets: &dyn Secrets) -> Review {
+fn judge(document: &Arc<Document>, policy: &Effective, secrets: &dyn Secrets) -> Review {
     let mut reading = document.read::<MetricAccess>();
     let broken = !reading.problems.is_empty();
     let document_kept = Some(Arc::clone(document));
     let Some(resource) = reading.value.take() else {
         let Reading { problems, .. } = reading;
-        return Review::refused(name_of(document), problems, document_kept);
+        return Review::refused(name_of(document), problems, policy, document_kept);
     };
     let MetricAccess { metadata, spec, .. } = &resource;
     let mut findings = Findings::default();
@@ -80,7 +89,8 @@ fn judge(document: &Arc<Document>, policy: &Policy, secrets: &dyn Secrets) -> Re
     let outcome = if broken || findings.is_fatal() { Outcome::Refused } else { outcome };
     reading.report(findings.into_problems());
     let secrets = spec.secrets().into_iter().cloned().collect();
-    Review { id: Some(id), created, outcome, problems: reading.problems, secrets, document: document_kept }
+    let (problems, endpoints_max) = (reading.problems, policy.endpoints_max);
+    Review { id: Some(id), created, outcome, problems, secrets, endpoints_max, document: document_kept }
 }
 
 /// The name of a resource that could not be read, so that its problems can be shown under it.

@@ -15,8 +15,8 @@ use crate::model::{Interval, TargetType, Tick};
 use crate::serve;
 use crate::status::TickReport;
 use crate::telemetry::Metrics;
-use crate::tenancy::policy::Services;
-use crate::tenancy::{self, Outcome, Policy, Review};
+use crate::tenancy::policy::{Effective, Services};
+use crate::tenancy::{self, Outcome, Review};
 
 async fn ask(request: Request<Body>) -> (StatusCode, Value) {
     let (router, _): (Router, usize) = source::router();
@@ -142,9 +142,9 @@ async fn the_demo_ends_when_it_is_interrupted() {
 fn the_teams_files_are_resources_without_a_problem() {
     let url = "http://127.0.0.1:1".parse::<url::Url>().unwrap();
     let services = ["prometheus.webapp-team:9090", "pushgateway.data-team:9091"];
-    let policy = Policy {
+    let policy = Effective {
         services: Services::Map(services.map(|service| (service.to_owned(), url.clone())).into()),
-        ..Policy::default()
+        ..Effective::default()
     };
     let remote = config::DataTarget::RemoteWrite("http://127.0.0.1:1/api/v1/write".to_owned());
     for text in [config::webapp(), config::data(&remote), config::data(&config::DataTarget::Pushgateway)] {

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::http;
-use crate::model::{Secret, Timestamp};
+use crate::model::{Author, Secret, Timestamp};
 
 /// Answers every request on every connection with the same bytes and keeps what came.
 async fn receiver(answer: &'static str) -> (RemoteWriteEndpoint, Arc<Mutex<Vec<u8>>>) {
@@ -28,7 +28,8 @@ async fn receiver(answer: &'static str) -> (RemoteWriteEndpoint, Arc<Mutex<Vec<u
             tokio::spawn(async move { stream.read(&mut buffer).await });
         }
     });
-    (RemoteWriteEndpoint { url: url.parse().unwrap(), basic_auth: None, headers: Vec::new() }, came)
+    let (author, dial, basic_auth, headers) = (Author::Operator, None, None, Vec::new());
+    (RemoteWriteEndpoint { url: url.parse().unwrap(), author, dial, basic_auth, headers }, came)
 }
 
 fn request() -> Request {

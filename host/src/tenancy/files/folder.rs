@@ -10,8 +10,9 @@ use super::{Config, Error};
 use crate::document::{self, Problem};
 use crate::model::{TenantId, Timestamp};
 use crate::tenancy::assemble::{Candidate, assemble};
+use crate::tenancy::policy::NamespaceLabels;
 use crate::tenancy::secrets::Folder as SecretsFolder;
-use crate::tenancy::{Policy, Review, Tenants, read};
+use crate::tenancy::{Policy, Resource, Review, Tenants, read};
 
 /// The folder's state between two looks.
 #[derive(Debug)]
@@ -94,7 +95,10 @@ impl Folder {
             });
         let mut file = match read {
             Ok(resources) => {
-                let review = |resource| Review::of(resource, &self.policy, &self.secrets);
+                let review = |resource: &Resource| {
+                    let policy = self.policy.for_namespace(resource.namespace(), &NamespaceLabels::new());
+                    Review::of(resource, &policy, &self.secrets)
+                };
                 File { reviews: resources.iter().map(review).collect(), ..File::default() }
             }
             Err(problem) => {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Findings;
 use crate::document::Path;
 use crate::model::{HonorLabels, Labels, Stamps, TargetType, is_label_name};
-use crate::tenancy::Policy;
+use crate::tenancy::policy::Effective;
 use crate::tenancy::resource::RemoteWrite;
 
 /// Labels one resource may add. Prometheus itself has no bound; thirty is a lot.
@@ -13,7 +13,7 @@ const EXTRA_LABELS_MAX: usize = 64;
 
 pub(super) fn stamps(
     remote_write: &RemoteWrite,
-    policy: &Policy,
+    policy: &Effective,
     kind: Option<TargetType>,
     place: &Path,
     findings: &mut Findings,
@@ -44,7 +44,7 @@ pub(super) fn stamps(
 /// It goes with every series of every tick.
 const VALUE_BYTES_MAX: usize = 2 << 10;
 
-fn check(name: &str, value: &str, policy: &Policy, place: &Path, findings: &mut Findings) {
+fn check(name: &str, value: &str, policy: &Effective, place: &Path, findings: &mut Findings) {
     if !is_label_name(name) {
         let cure = match legal(name) {
             Some(legal) => format!("write {legal}"),

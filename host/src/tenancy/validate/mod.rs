@@ -14,15 +14,18 @@ mod tests;
 use sluice_filter_relabel::{RULES_MAX, Rule, RuleConfig};
 
 use super::names::{is_dns_label, is_dns_subdomain};
+use super::policy::{self, Effective};
 use super::resource::{Metadata, MetricAccessSpec, Relabeling, RemoteWrite};
 use super::review::Outcome;
 use super::secrets::Secrets;
-use super::{Policy, policy};
-use crate::document::{GoDuration, Path, Problem};
-use crate::model::{Interval, Tenant, TenantId, Timestamp};
+use crate::document::{Blame, GoDuration, Path, Problem};
+use crate::model::{Interval, Tenant, TenantId, TickLimits, Timestamp};
 
 /// Prometheus shows a series for this long after its last sample (`--query.lookback-delta`).
 const LOOKBACK: std::time::Duration = std::time::Duration::from_secs(300);
+
+/// A resource counts as new until who puts it beside others knows since when it is there.
+const NEW: Timestamp = Timestamp(i64::MAX);
 
 /// Problems as they are found.
 #[derive(Debug, Default)]
@@ -36,6 +39,13 @@ impl Findings {
     fn refuse(&mut self, path: Path, message: impl Into<String>, cure: impl Into<String>) {
         self.fatal = true;
         self.problems.push(Problem::error(path, message, cure));
+    }
+
+    /// What the operator does not allow, which refuses the resource. The message names the limit as the configuration
+    /// does.
+    fn forbid(&mut self, path: Path, message: impl Into<String>, cure: impl Into<String>) {
+        self.fatal = true;
+        self.problems.push(Problem::error(path, message, cure).blamed_on(Blame::Operator));
     }
 
     /// An error that refuses only the part at `path`.
@@ -85,7 +95,7 @@ pub(super) fn metadata(metadata: &Metadata, findings: &mut Findings) -> (TenantI
 pub(super) fn spec(
     id: &TenantId,
     spec: &MetricAccessSpec,
-    policy: &Policy,
+    policy: &Effective,
     secrets: &dyn Secrets,
     findings: &mut Findings,
 ) -> Outcome {
@@ -117,6 +127,8 @@ pub(super) fn spec(
                 endpoints: target.endpoints,
                 relabelings,
                 stamps,
+                since: NEW,
+                limits: TickLimits { series_max: policy.series_max, bytes_max: policy.tick_bytes_max },
             }))
         }
         _ => Outcome::Refused,
@@ -141,7 +153,7 @@ fn enabled(remote_write: &RemoteWrite, place: &Path, findings: &mut Findings) ->
 
 fn interval(
     remote_write: &RemoteWrite,
-    policy: &Policy,
+    policy: &Effective,
     place: &Path,
     findings: &mut Findings,
 ) -> Option<Interval> {
@@ -150,8 +162,8 @@ fn interval(
         remote_write.interval.unwrap_or(GoDuration(policy::INTERVAL_DEFAULT.max(policy.interval_min)));
     if asked.0 < policy.interval_min {
         let least = GoDuration(policy.interval_min);
-        let message = format!("\"{asked}\" is below the minimum of {least}");
-        findings.refuse(place, message, format!("write \"{least}\" or more"));
+        let message = format!("\"{asked}\" is below the minimum of {least} (limits.minInterval)");
+        findings.forbid(place, message, format!("write \"{least}\" or more"));
         return None;
     }
     if asked.0 > LOOKBACK {

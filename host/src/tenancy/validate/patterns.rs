@@ -6,9 +6,9 @@ use super::Findings;
 use crate::document::Path;
 use crate::model::pattern::{self, Severity};
 use crate::model::{TenantId, is_label_name};
-use crate::tenancy::policy::IsolationMode;
+use crate::tenancy::LabelSelectors;
+use crate::tenancy::policy::{Effective, IsolationMode};
 use crate::tenancy::resource::MetricAccessSpec;
-use crate::tenancy::{LabelSelectors, Policy};
 
 /// How much of an entry a message repeats.
 const ENTRY_CHARS_MAX: usize = 80;
@@ -17,7 +17,7 @@ const ENTRY_CHARS_MAX: usize = 80;
 pub(super) fn selectors(
     id: &TenantId,
     spec: &MetricAccessSpec,
-    policy: &Policy,
+    policy: &Effective,
     place: &Path,
     findings: &mut Findings,
 ) -> Vec<Selector> {
@@ -28,8 +28,9 @@ pub(super) fn selectors(
     }
     let place = place.key("metrics");
     if spec.metrics.len() > policy.patterns_max {
-        let message = format!("{} entries are more than {}", spec.metrics.len(), policy.patterns_max);
-        findings.refuse(place, message, "join some of them into regular expressions, as in \"http_.*\"");
+        let (entries, most) = (spec.metrics.len(), policy.patterns_max);
+        let message = format!("{entries} entries are more than {most} (limits.maxPatterns)");
+        findings.forbid(place, message, "join some of them into regular expressions, as in \"http_.*\"");
         return Vec::new();
     }
     let parsed = pattern::parse_all(&spec.metrics);
@@ -113,7 +114,7 @@ fn matcher(text: &str, place: &Path, findings: &mut Findings) -> Vec<Matcher> {
 fn isolation(
     id: &TenantId,
     spec: &MetricAccessSpec,
-    policy: &Policy,
+    policy: &Effective,
     place: &Path,
     findings: &mut Findings,
 ) -> Option<Matcher> {

@@ -1,14 +1,17 @@
 //! An external remote-write endpoint: address, credentials and headers.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use http::{HeaderName, HeaderValue};
-use url::Url;
+use url::{Host, Url};
 
 use super::Findings;
 use crate::document::Path;
-use crate::model::{BasicAuth, RemoteWriteEndpoint, TenantId};
+use crate::model::guard::is_localhost;
+use crate::model::{Author, BasicAuth, RemoteWriteEndpoint, TenantId};
 use crate::tenancy::names::{is_dns_subdomain, is_secret_key};
+use crate::tenancy::policy::{Effective, Transport};
 use crate::tenancy::resource::{BasicAuth as BasicAuthBlock, RemoteWriteTarget};
 use crate::tenancy::secrets::Secrets;
 
@@ -44,13 +47,17 @@ const RESERVED: [&str; 20] = [
 pub(super) fn endpoint(
     id: &TenantId,
     block: &RemoteWriteTarget,
+    policy: &Effective,
     secrets: &dyn Secrets,
     place: &Path,
     findings: &mut Findings,
 ) -> Option<RemoteWriteEndpoint> {
     let RemoteWriteTarget { url, basic_auth, headers } = block;
     let url = address(url, &place.key("url"), findings);
-    let headers = checked_headers(headers, basic_auth.is_some(), &place.key("headers"), findings);
+    if let Some(url) = &url {
+        may_be_written(url, id, policy, &place.key("url"), findings);
+    }
+    let headers = checked_headers(headers, basic_auth.is_some(), policy, &place.key("headers"), findings);
     let basic_auth = match basic_auth {
         None => None,
         Some(auth) => Some(credentials(id, auth, secrets, &place.key("basicAuth"), findings)?),
@@ -61,7 +68,7 @@ pub(super) fn endpoint(
     {
         findings.warn(place.key("url"), "the credentials travel unencrypted over http", "write https://…");
     }
-    Some(RemoteWriteEndpoint { url, basic_auth, headers })
+    Some(RemoteWriteEndpoint { url, author: Author::Tenant, dial: None, basic_auth, headers })
 }
 
 fn address(text: &str, place: &Path, findings: &mut Findings) -> Option<Url> {
@@ -94,6 +101,52 @@ fn address(text: &str, place: &Path, findings: &mut Findings) -> Option<Url> {
         return None;
     }
     Some(url)
+}
+
+/// What the operator says about the address. Where its name leads is seen when it is dialled.
+fn may_be_written(url: &Url, id: &TenantId, policy: &Effective, place: &Path, findings: &mut Findings) {
+    let Effective { urls, receivers, .. } = policy;
+    let mut refuse = |message: String, cure: &str| findings.forbid(place.clone(), message, cure);
+    if urls.transport == Transport::Https && url.scheme() != "https" {
+        refuse("the operator allows https only (targets.requireHttps)".to_owned(), "write https://…");
+    }
+    let ask = "write another address, or ask the operator to allow it";
+    if let Some(pattern) = urls.deny.iter().find(|pattern| pattern.matches(url)) {
+        refuse(format!("the operator denies {pattern} (targets.urls.deny)"), ask);
+    } else if let Some(allowed) = urls.allow.as_ref().filter(|all| !all.iter().any(|one| one.matches(url))) {
+        let allowed: Vec<_> = allowed.iter().map(ToString::to_string).collect();
+        let message =
+            format!("is none that the operator allows (targets.urls.allow: {})", allowed.join(", "));
+        refuse(message, ask);
+    }
+    if let Some(namespace) = url.host_str().and_then(service_namespace)
+        && !policy.may_send_to(namespace, &id.namespace)
+    {
+        let message = format!(
+            "is in the namespace {namespace}, which the operator does not allow (limits.targetNamespaces)"
+        );
+        refuse(message, ask);
+    }
+    if let Some(forbidden) = literal(url).and_then(|ip| receivers.check(ip).err()) {
+        refuse(format!("{forbidden} (receivers)"), ask);
+    }
+}
+
+/// The address that a host is without a resolver.
+fn literal(url: &Url) -> Option<IpAddr> {
+    match url.host()? {
+        Host::Ipv4(ip) => Some(ip.into()),
+        Host::Ipv6(ip) => Some(ip.into()),
+        Host::Domain(name) => is_localhost(name).then_some(IpAddr::from([127, 0, 0, 1])),
+    }
+}
+
+/// The namespace of a host that is a Service of the cluster by its own DNS: `….<namespace>.svc[.<cluster's domain>]`.
+fn service_namespace(host: &str) -> Option<&str> {
+    let parts: Vec<&str> = host.strip_suffix('.').unwrap_or(host).split('.').collect();
+    let svc = parts.iter().rposition(|part| *part == "svc")?;
+    let is_ours = svc + 1 == parts.len() || parts[svc + 1..] == ["cluster", "local"];
+    if is_ours { parts.get(svc.checked_sub(1)?).copied() } else { None }
 }
 
 fn credentials(
@@ -146,6 +199,7 @@ fn credentials(
 fn checked_headers(
     headers: &BTreeMap<String, String>,
     has_auth: bool,
+    policy: &Effective,
     place: &Path,
     findings: &mut Findings,
 ) -> Vec<(String, String)> {
@@ -166,6 +220,9 @@ fn checked_headers(
             findings.refuse(place, "basicAuth sets this header", "remove one of the two");
         } else if HeaderValue::from_str(value).is_err() || !value.is_ascii() {
             findings.refuse(place, "the value has characters that no header may have", "use printable ASCII");
+        } else if !policy.headers.contains(header.as_str()) {
+            let cure = "remove it, or ask the operator to allow it";
+            findings.forbid(place, "the operator does not allow this header (targets.headers)", cure);
         } else if checked.insert(header.as_str().to_owned(), value.clone()).is_some() {
             findings.refuse(
                 place,

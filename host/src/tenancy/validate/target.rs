@@ -6,10 +6,9 @@ use url::Url;
 
 use super::{Findings, receiver};
 use crate::document::Path;
-use crate::model::{Endpoint, PushgatewayEndpoint, RemoteWriteEndpoint, TargetType, TenantId};
-use crate::tenancy::Policy;
+use crate::model::{Author, Endpoint, PushgatewayEndpoint, RemoteWriteEndpoint, TargetType, TenantId};
 use crate::tenancy::names::{is_dns_label, is_dns_subdomain, is_service_name};
-use crate::tenancy::policy::Services;
+use crate::tenancy::policy::{Effective, Services};
 use crate::tenancy::resource::{PrometheusTarget, PushgatewayTarget, RemoteWrite, TargetKind};
 use crate::tenancy::secrets::Secrets;
 
@@ -31,7 +30,7 @@ pub(super) struct Checked {
 /// What all checks of a target need.
 struct Check<'a> {
     id: &'a TenantId,
-    policy: &'a Policy,
+    policy: &'a Effective,
     findings: &'a mut Findings,
 }
 
@@ -39,7 +38,7 @@ struct Check<'a> {
 pub(super) fn endpoints(
     id: &TenantId,
     remote_write: &RemoteWrite,
-    policy: &Policy,
+    policy: &Effective,
     secrets: &dyn Secrets,
     enabled: bool,
     place: &Path,
@@ -61,6 +60,7 @@ pub(super) fn endpoints(
     for (kind, outer, inner) in beside {
         unambiguous(kind, target.kind, outer, inner, place, findings);
     }
+    is_allowed(kind(target.kind), policy, &inside, findings);
     let at = |outer: bool| if outer { place } else { &inside }.key(block(target.kind));
     let mut check = Check { id, policy, findings };
     let endpoints = match target.kind {
@@ -74,11 +74,23 @@ pub(super) fn endpoints(
         }
         TargetKind::RemoteWrite => {
             let (block, outer) = either(&remote_write.remote_write, &target.remote_write)?;
-            let endpoint = receiver::endpoint(id, block, secrets, &at(outer), check.findings);
+            let endpoint = receiver::endpoint(id, block, policy, secrets, &at(outer), check.findings);
             endpoint.map(|endpoint| vec![Endpoint::RemoteWrite(endpoint)])
         }
     }?;
     Some(Checked { kind: kind(target.kind), endpoints })
+}
+
+fn is_allowed(kind: TargetType, policy: &Effective, target: &Path, findings: &mut Findings) {
+    if policy.targets.contains(&kind) {
+        return;
+    }
+    let allowed: Vec<_> = policy.targets.iter().map(|kind| kind.as_str()).collect();
+    let cure = match allowed.as_slice() {
+        [] => "ask the operator to allow it".to_owned(),
+        some => format!("write {}, or ask the operator to allow it", some.join(" or ")),
+    };
+    findings.forbid(target.key("type"), format!("the operator does not allow {kind} (targets.types)"), cure);
 }
 
 fn either<'b, T>(outer: &'b Option<T>, inner: &'b Option<T>) -> Option<(&'b T, bool)> {
@@ -170,9 +182,11 @@ impl Check<'_> {
         let (service, port, namespace, pods) = (service?, port?, namespace?, pods?);
         let mut endpoints = Vec::with_capacity(pods.len());
         for pod in pods {
-            let mut url = self.resolve(&Address { pod, service, namespace: &namespace, port }, place)?;
+            let address = Address { pod, service, namespace: &namespace, port };
+            let (mut url, author) = self.resolve(&address, place)?;
             url.path_segments_mut().ok()?.pop_if_empty().extend(WRITE_PATH);
-            let endpoint = RemoteWriteEndpoint { url, basic_auth: None, headers: Vec::new() };
+            let (dial, basic_auth, headers) = (None, None, Vec::new());
+            let endpoint = RemoteWriteEndpoint { url, author, dial, basic_auth, headers };
             endpoints.push(Endpoint::RemoteWrite(endpoint));
         }
         Some(endpoints)
@@ -187,8 +201,8 @@ impl Check<'_> {
             self.findings.refuse(place.key("jobName"), "is empty", cure);
         }
         let address = Address { pod: None, service: service?, namespace: &self.id.namespace, port: port? };
-        let url = self.resolve(&address, place)?;
-        let endpoint = PushgatewayEndpoint { url, job: job_name.clone() };
+        let (url, author) = self.resolve(&address, place)?;
+        let endpoint = PushgatewayEndpoint { url, author, dial: None, job: job_name.clone() };
         (!endpoint.job.is_empty()).then(|| vec![Endpoint::Pushgateway(endpoint)])
     }
 
@@ -219,9 +233,10 @@ impl Check<'_> {
             self.findings.refuse(place, format!("{named:?} is not a namespace"), cure);
             return None;
         }
-        if self.policy.target_namespaces.as_ref().is_some_and(|allowed| !allowed.contains(named)) {
+        if !self.policy.may_send_to(named, own) {
             let cure = format!("remove it to send to {own}, or ask the operator to allow it");
-            self.findings.refuse(place, format!("the operator does not allow {named:?}"), cure);
+            let message = format!("the operator does not allow {named:?} (limits.targetNamespaces)");
+            self.findings.forbid(place, message, cure);
             return None;
         }
         Some(named.to_owned())
@@ -266,23 +281,22 @@ impl Check<'_> {
         }
     }
 
-    fn resolve(&mut self, address: &Address<'_>, place: &Path) -> Option<Url> {
-        match &self.policy.services {
-            Services::ClusterDns => {
-                let Address { pod, service, namespace, port } = address;
-                let pod = pod.as_ref().map(|pod| format!("{pod}.")).unwrap_or_default();
-                let url = format!("http://{pod}{service}.{namespace}.svc.cluster.local:{port}");
-                Url::parse(&url).map_err(|e| self.findings.refuse(place.clone(), e.to_string(), "")).ok()
-            }
-            Services::Map(map) => {
-                let found = map.get(&address.to_string()).cloned();
-                if found.is_none() {
-                    let cure = format!("add \"{address}\": \"http://…\" to endpoints in the configuration");
-                    let message = format!("the Service {address} has no address outside of a cluster");
-                    self.findings.refuse(place.key("serviceName"), message, cure);
-                }
-                found
-            }
+    /// A Service's address, and who answers for it: the cluster's names lead where tenants' Services lead.
+    fn resolve(&mut self, address: &Address<'_>, place: &Path) -> Option<(Url, Author)> {
+        let (Services::ClusterDns(map) | Services::Map(map)) = &self.policy.services;
+        if let Some(url) = map.get(&address.to_string()) {
+            return Some((url.clone(), Author::Operator));
         }
+        if matches!(self.policy.services, Services::Map(_)) {
+            let cure = format!("add \"{address}\": \"http://…\" to endpoints in the configuration");
+            let message = format!("the Service {address} has no address outside of a cluster");
+            self.findings.refuse(place.key("serviceName"), message, cure);
+            return None;
+        }
+        let Address { pod, service, namespace, port } = address;
+        let pod = pod.as_ref().map(|pod| format!("{pod}.")).unwrap_or_default();
+        let url = Url::parse(&format!("http://{pod}{service}.{namespace}.svc.cluster.local:{port}"));
+        let url = url.map_err(|e| self.findings.refuse(place.clone(), e.to_string(), "")).ok();
+        url.map(|url| (url, Author::Tenant))
     }
 }

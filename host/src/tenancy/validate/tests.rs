@@ -2,8 +2,10 @@ use std::path::Path as FilePath;
 use std::sync::Arc;
 
 use super::*;
-use crate::model::{Endpoint, HonorLabels, Secret, TargetType};
-use crate::tenancy::policy::{Isolation, IsolationMode, Services};
+use crate::document::Blame;
+use crate::model::guard::{Place, Receivers};
+use crate::model::{Author, Endpoint, Guard, HonorLabels, Secret, TargetType};
+use crate::tenancy::policy::{Glob, Isolation, IsolationMode, Services, Transport, Urls};
 use crate::tenancy::resource::SecretKey;
 use crate::tenancy::secrets::SecretError;
 use crate::tenancy::{Review, read};
@@ -20,7 +22,7 @@ impl Secrets for OneSecret {
     }
 }
 
-fn review_with(text: &str, policy: &Policy) -> Review {
+fn review_with(text: &str, policy: &Effective) -> Review {
     let file: Arc<FilePath> = Arc::from(FilePath::new("web.yaml"));
     let resources = read(&file, text).unwrap();
     assert_eq!(resources.len(), 1);
@@ -28,7 +30,7 @@ fn review_with(text: &str, policy: &Policy) -> Review {
 }
 
 fn review(text: &str) -> Review {
-    review_with(text, &Policy::default())
+    review_with(text, &Effective::default())
 }
 
 fn said(review: &Review) -> Vec<String> {
@@ -73,7 +75,7 @@ fn every_example_is_accepted_as_it_stands() {
         }
         let file: Arc<FilePath> = Arc::from(path);
         for resource in read(&file, &text).unwrap() {
-            let review = Review::of(&resource, &Policy::default(), &super::super::secrets::Unchecked);
+            let review = Review::of(&resource, &Effective::default(), &super::super::secrets::Unchecked);
             assert_eq!(said(&review), [""; 0], "{}", file.display());
             assert!(matches!(review.outcome, Outcome::Run(_)));
             seen += 1;
@@ -138,10 +140,10 @@ fn a_pushgateway_and_an_external_endpoint_are_understood() {
 
 #[test]
 fn what_narrows_is_added_to_every_selector() {
-    let policy = Policy {
+    let policy = Effective {
         source_label: Some("team".into()),
         isolation: Isolation { mode: IsolationMode::Enforced, label: "ns".into() },
-        ..Policy::default()
+        ..Effective::default()
     };
     let spec = format!(
         "  source: s\n  metrics: [up, '{{job=\"a\"}}']\n  metricIsolation: false\n  labelSelectors: ['zone=~\"a|b\"', 'x!=\"1\"']\n  remoteWrite:\n{PROMETHEUS}"
@@ -193,7 +195,7 @@ fn an_invalid_pattern_grants_nothing_and_harms_no_other() {
 fn outside_of_a_cluster_services_are_looked_up() {
     let map = [("p.web:9090", "http://127.0.0.1:9190"), ("s-0.p.web:9090", "http://127.0.0.1:1/base/")];
     let map = map.map(|(key, url)| (key.to_owned(), url.parse().unwrap()));
-    let policy = Policy { services: Services::Map(map.into()), ..Policy::default() };
+    let policy = Effective { services: Services::Map(map.into()), ..Effective::default() };
     let key = |text: &str| tenant(review_with(&writing(text), &policy)).endpoints[0].key();
     assert_eq!(key(PROMETHEUS), "http://127.0.0.1:9190/api/v1/write");
     let one_pod = "    enabled: true\n    target: {type: prometheus}\n    prometheus: {serviceName: p, replicas: 1, statefulSetName: s}\n";
@@ -210,7 +212,7 @@ fn outside_of_a_cluster_services_are_looked_up() {
 
 #[test]
 fn the_operators_management_labels_are_stamped_and_guarded() {
-    let policy = Policy { management: [("via".into(), "sluice".into())].into(), ..Policy::default() };
+    let policy = Effective { management: [("via".into(), "sluice".into())].into(), ..Effective::default() };
     let block = format!("{PROMETHEUS}    honorLabels: true\n    extraLabels: {{zone: z}}\n");
     let stamps = tenant(review_with(&writing(&block), &policy)).stamps;
     assert_eq!(stamps.labels.iter().collect::<Vec<_>>(), [("via", "sluice"), ("zone", "z")]);
@@ -230,7 +232,7 @@ fn bad_blocks_are_refused_with_a_cure() {
         (format!("{PROMETHEUS}    interval: 30\n"),
          r#"web.yaml:11: spec.remoteWrite.interval: 30 is not a duration; write "30s""#),
         (format!("{PROMETHEUS}    interval: 1s\n"),
-         r#"web.yaml:11: spec.remoteWrite.interval: "1s" is below the minimum of 5s; write "5s" or more"#),
+         r#"web.yaml:11: spec.remoteWrite.interval: "1s" is below the minimum of 5s (limits.minInterval); write "5s" or more"#),
         (format!("{PROMETHEUS}    interval: 1h\n"),
          r#"web.yaml:11: warning: spec.remoteWrite.interval: "1h" is longer than Prometheus looks back for a sample (5m); write "4m" or less, or graphs will have gaps"#),
         (format!("{PROMETHEUS}    filters: []\n"),
@@ -420,7 +422,8 @@ fn what_kubectl_prints_is_understood() {
     let text = "apiVersion: v1\nkind: List\nitems:\n- apiVersion: observability.ethos.io/v1alpha1\n  kind: MetricAccess\n  metadata: {name: a, namespace: web, uid: x, resourceVersion: \"1\", generation: 2, managedFields: [], creationTimestamp: \"2026-01-01T00:00:00Z\"}\n  spec: {source: s, metrics: [up]}\n  status: {anything: [1]}\n- {apiVersion: v1, kind: Pod}\n";
     let file: Arc<FilePath> = Arc::from(FilePath::new("web.yaml"));
     let resources = read(&file, text).unwrap();
-    let reviews: Vec<_> = resources.iter().map(|r| Review::of(r, &Policy::default(), &OneSecret)).collect();
+    let reviews: Vec<_> =
+        resources.iter().map(|r| Review::of(r, &Effective::default(), &OneSecret)).collect();
     assert_eq!(said(&reviews[0]), [""; 0]);
     assert_eq!(reviews[0].created, Some(Timestamp(1_767_225_600_000)));
     assert_eq!(
@@ -431,7 +434,7 @@ fn what_kubectl_prints_is_understood() {
 
 #[test]
 fn target_namespaces_are_the_operators_choice() {
-    let policy = Policy { target_namespaces: Some(["shared".to_owned()].into()), ..Policy::default() };
+    let policy = Effective { target_namespaces: Some(vec![Glob::new("shared")]), ..Effective::default() };
     let to = |ns: &str| {
         writing(&format!(
             "    enabled: true\n    target: {{type: prometheus}}\n    prometheus: {{serviceName: p, targetNamespace: {ns}}}\n"
@@ -442,9 +445,150 @@ fn target_namespaces_are_the_operators_choice() {
     assert_eq!(
         said(&review_with(&to("other"), &policy)),
         [
-            r#"web.yaml:10: spec.remoteWrite.prometheus.targetNamespace: the operator does not allow "other"; remove it to send to web, or ask the operator to allow it"#
+            r#"web.yaml:10: spec.remoteWrite.prometheus.targetNamespace: the operator does not allow "other" (limits.targetNamespaces); remove it to send to web, or ask the operator to allow it"#
         ]
     );
+}
+
+/// What an operator could say who trusts nobody.
+fn strict() -> Effective {
+    let patterns = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+    Effective {
+        patterns_max: 1,
+        targets: [TargetType::RemoteWrite].into(),
+        urls: Urls {
+            allow: Some(patterns(&[
+                "*://*.example.com",
+                "*://127.*",
+                "*://[*",
+                "*://*.svc",
+                "*://localhost",
+            ])),
+            deny: patterns(&["*://*/admin/*"]),
+            transport: Transport::Any,
+        },
+        target_namespaces: Some(vec![Glob::new("shared-*")]),
+        receivers: Arc::new(Guard::new(&Receivers { place: Place::Cluster, ..Receivers::default() })),
+        ..Effective::default()
+    }
+}
+
+fn to_url(url: &str) -> String {
+    writing(&format!(
+        "    enabled: true\n    target: {{type: remote_write, remoteWrite: {{url: '{url}'}}}}\n"
+    ))
+}
+
+#[test]
+fn every_breach_names_its_limit() {
+    let at = "web.yaml:9: spec.remoteWrite.target.remoteWrite.url:";
+    let ask = "write another address, or ask the operator to allow it";
+    let in_namespace = |ns| {
+        format!(
+            "{at} is in the namespace {ns}, which the operator does not allow (limits.targetNamespaces); {ask}"
+        )
+    };
+    let loopback = |ip| format!("{at} {ip}, where no receiver may be (receivers); {ask}");
+    for (text, expected) in [
+        (
+            resource("  source: s\n  metrics: [up, down]\n"),
+            r#"web.yaml:6: spec.metrics: 2 entries are more than 1 (limits.maxPatterns); join some of them into regular expressions, as in "http_.*""#.to_owned(),
+        ),
+        (
+            writing(PROMETHEUS),
+            "web.yaml:9: spec.remoteWrite.target.type: the operator does not allow prometheus (targets.types); write remote_write, or ask the operator to allow it".to_owned(),
+        ),
+        (to_url("http://example.org/w"), format!("{at} is none that the operator allows (targets.urls.allow: *://*.example.com, *://127.*, *://[*, *://*.svc, *://localhost); {ask}")),
+        (to_url("http://a.example.com/x/../admin/w"), format!("{at} the operator denies *://*/admin/* (targets.urls.deny); {ask}")),
+        (to_url("http://p.other.svc/w"), in_namespace("other")),
+        (to_url("http://127.1/w"), loopback("127.0.0.1 is in 127.0.0.0/8 (loopback)")),
+        (to_url("http://0x7f.0.0.1/w"), loopback("127.0.0.1 is in 127.0.0.0/8 (loopback)")),
+        (to_url("http://[::ffff:127.0.0.1]/w"), loopback("127.0.0.1 is in 127.0.0.0/8 (loopback)")),
+        (to_url("http://localhost./w"), loopback("127.0.0.1 is in 127.0.0.0/8 (loopback)")),
+    ] {
+        let review = review_with(&text, &strict());
+        let said = said(&review);
+        assert!(said.contains(&expected), "{text}\nexpected {expected}\nsaid {said:#?}");
+        assert_eq!(review.outcome, Outcome::Refused);
+        assert!(review.problems.iter().all(|problem| problem.blame == Blame::Operator), "{:?}", review.problems);
+    }
+    let https = Urls { transport: Transport::Https, ..Urls::default() };
+    let policy = Effective { urls: https, ..Effective::default() };
+    assert_eq!(
+        said(&review_with(&to_url("http://a.example.com/w"), &policy)),
+        [format!("{at} the operator allows https only (targets.requireHttps); write https://…")]
+    );
+}
+
+#[test]
+fn what_the_operator_allows_runs_and_is_the_tenants_word() {
+    for url in ["http://a.example.com/w", "http://p.web.svc/w", "http://p.shared-1.svc/w"] {
+        let tenant = tenant(review_with(&to_url(url), &strict()));
+        let Endpoint::RemoteWrite(endpoint) = &tenant.endpoints[0] else { panic!() };
+        assert_eq!((endpoint.author, endpoint.dial), (Author::Tenant, None), "{url}");
+    }
+    let map = [("p.web:9090".to_owned(), "http://127.0.0.1:1".parse().unwrap())];
+    let policy = Effective { services: Services::ClusterDns(map.into()), ..Effective::default() };
+    for (text, author) in
+        [(PROMETHEUS.to_owned(), Author::Operator), (PROMETHEUS.replace("p}", "q}"), Author::Tenant)]
+    {
+        let tenant = tenant(review_with(&writing(&text), &policy));
+        let Endpoint::RemoteWrite(endpoint) = &tenant.endpoints[0] else { panic!() };
+        assert_eq!(endpoint.author, author, "{}", endpoint.url);
+    }
+}
+
+#[test]
+fn headers_that_name_somebody_are_the_operators_choice() {
+    let with = |header: &str| {
+        writing(&format!(
+            "    enabled: true\n    target: {{type: remote_write, remoteWrite: {{url: 'https://x/w', headers: {{{header}: a}}}}}}\n"
+        ))
+    };
+    for header in
+        ["X-Scope-OrgID", "THANOS-TENANT", "Authorization", "X-Forwarded-For", "Cookie", "AccountID"]
+    {
+        let said = said(&review(&with(header)));
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].contains("the operator does not allow this header (targets.headers)"), "{said:?}");
+    }
+    let policy = Effective { headers: ["x-scope-orgid".to_owned()].into(), ..Effective::default() };
+    assert!(matches!(review_with(&with("X-Scope-OrgID"), &policy).outcome, Outcome::Run(_)));
+    assert_eq!(review_with(&with("X-Tenant"), &policy).outcome, Outcome::Refused);
+    // What the protocol or the connection needs is nobody's choice.
+    let policy = Effective { headers: ["host".to_owned()].into(), ..Effective::default() };
+    assert_eq!(review_with(&with("Host"), &policy).outcome, Outcome::Refused);
+}
+
+#[test]
+fn a_tenants_text_stays_text_in_queries_and_in_messages() {
+    let policy = Effective { source_label: Some("team".into()), ..Effective::default() };
+    let spec = format!(
+        "  source: 'a\"}}or{{x=\"\\'\n  metrics: [up]\n  labelSelectors: {{zone: \"b\\\"}} or up{{a=\\\"\\n\"}}\n  remoteWrite:\n{PROMETHEUS}"
+    );
+    let tenant = tenant(review_with(&resource(&spec), &policy));
+    let selector = tenant.selectors[0].to_string();
+    let again = sluice_filter::selector::Selector::parse(&selector).expect("one selector, not two");
+    assert_eq!(again, tenant.selectors[0]);
+    let values: Vec<_> = again.matchers().iter().map(|m| (m.name(), m.value())).collect();
+    assert!(
+        values.contains(&("team", "a\"}or{x=\"\\")) && values.contains(&("zone", "b\"} or up{a=\"\n")),
+        "{values:?}"
+    );
+    // A message is one line whatever it repeats.
+    for spec in [
+        "  source: \"a\\nlevel=error\"\n  metrics: [up]\n",
+        "  source: s\n  metrics: [\"a\\nb{\"]\n",
+        "  source: s\n  metrics: [up]\n  \"x\\ny\": 1\n",
+        "  source: s\n  metrics: [up]\n  labelSelectors: {\"x\\ny\": a}\n",
+        "  source: s\n  metrics: [up]\n  remoteWrite: {extraLabels: {\"x\\n\\e[31m\": a}}\n",
+        "  source: s\n  metrics: [up]\n  remoteWrite: {target: {type: remote_write, remoteWrite: {url: \"http://x\\ny z\", headers: {\"a\\nb\": c}}}}\n",
+        "  source: s\n  metrics: [up]\n  remoteWrite: {target: {type: \"x\\ny\"}}\n",
+    ] {
+        let said = said(&review(&resource(spec)));
+        assert!(!said.is_empty(), "{spec}");
+        assert!(!said.iter().any(|line| line.contains(|c: char| c.is_control())), "{said:?}");
+    }
 }
 
 proptest::proptest! {
@@ -462,7 +606,7 @@ proptest::proptest! {
     ) {
         let file: Arc<FilePath> = Arc::from(FilePath::new("web.yaml"));
         for resource in read(&file, &words.concat()).unwrap_or_default() {
-            let review = Review::of(&resource, &Policy::default(), &OneSecret);
+            let review = Review::of(&resource, &Effective::default(), &OneSecret);
             proptest::prop_assert!(review.outcome != Outcome::Refused || review.problems.iter().any(Problem::is_error));
         }
     }

@@ -1,0 +1,107 @@
+//! Quota: what one tick of a resource may come to, counted over all of its source groups.
+//!
+//! In: what each group's lane is about to take or send. Out: whether it may. Never: a part of a tick instead of all of
+//! it; every group of a resource that is over its limit fails, whoever made it so.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::model::TickLimits;
+
+/// A tick that is beyond a limit of the operator's. Nothing of it may be delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Breach {
+    /// More series than the resource may have.
+    #[error(
+        "{series} series at one tick are more than {max} (limits.maxSeries), so nothing of the tick is delivered; \
+         select fewer, or ask the operator to allow more"
+    )]
+    Series {
+        /// Of all source groups.
+        series: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// More bytes than it may send to one endpoint.
+    #[error(
+        "{bytes} bytes for one endpoint at one tick are more than {max} (limits.maxBytesPerTick), so nothing of the \
+         tick is delivered; select fewer series, or ask the operator to allow more"
+    )]
+    Bytes {
+        /// Of all source groups.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// More bytes than one group of a Pushgateway may have.
+    #[error(
+        "the group takes more than {max} bytes (limits.maxBytesPerTick), so nothing of the tick is delivered; select \
+         fewer series, or ask the operator to allow more"
+    )]
+    Group {
+        /// The limit.
+        max: usize,
+    },
+}
+
+/// One group's share of what goes to one endpoint.
+#[derive(Debug)]
+pub(crate) struct Quota {
+    limits: TickLimits,
+    shares: Arc<[Share]>,
+    own: usize,
+}
+
+/// What a group's newest tick came to.
+#[derive(Debug, Default)]
+struct Share {
+    series: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+impl Quota {
+    /// The quotas of `groups` lanes to one endpoint.
+    pub(crate) fn shared(limits: TickLimits, groups: usize) -> Vec<Quota> {
+        let shares: Arc<[Share]> = (0..groups).map(|_| Share::default()).collect();
+        (0..groups).map(|own| Quota { limits, shares: shares.clone(), own }).collect()
+    }
+
+    /// The sources answered with so many series.
+    pub(crate) fn series(&self, count: usize) -> Result<(), Breach> {
+        let (series, max) = (self.total(count, |share| &share.series), self.limits.series_max);
+        if series > max { Err(Breach::Series { series, max }) } else { Ok(()) }
+    }
+
+    /// So many bytes are about to be sent.
+    pub(crate) fn bytes(&self, count: usize) -> Result<(), Breach> {
+        let (bytes, max) = (self.total(count, |share| &share.bytes), self.limits.bytes_max);
+        if bytes > max { Err(Breach::Bytes { bytes, max }) } else { Ok(()) }
+    }
+
+    /// The most bytes there can be.
+    pub(crate) fn bytes_max(&self) -> usize {
+        self.limits.bytes_max
+    }
+
+    fn total(&self, own: usize, of: impl Fn(&Share) -> &AtomicUsize) -> usize {
+        of(&self.shares[self.own]).store(own, Ordering::Relaxed);
+        self.shares.iter().map(|share| of(share).load(Ordering::Relaxed)).fold(0, usize::saturating_add)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_groups_of_a_resource_share_its_limit() {
+        let limits = TickLimits { series_max: 10, bytes_max: 100 };
+        let quotas = Quota::shared(limits, 2);
+        assert_eq!(quotas[0].series(10), Ok(()));
+        let over = Err(Breach::Series { series: 11, max: 10 });
+        assert_eq!((quotas[1].series(1), quotas[0].series(10)), (over, over));
+        assert_eq!((quotas[0].series(9), quotas[1].series(1)), (Ok(()), Ok(())));
+        assert_eq!(quotas[0].bytes(101), Err(Breach::Bytes { bytes: 101, max: 100 }));
+        assert_eq!(Quota::shared(TickLimits::NONE, 1)[0].bytes(usize::MAX), Ok(()));
+    }
+}
