@@ -27,6 +27,7 @@
 
 mod apply;
 mod decode;
+mod delete;
 mod errors;
 mod faults;
 mod fields;

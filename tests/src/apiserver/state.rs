@@ -112,9 +112,14 @@ impl State {
         self.kinds.retain(|kind| !is_of_crd(kind));
     }
 
-    /// Whether a namespace is there, and not on its way out.
+    /// Where a namespace is.
+    pub(super) fn namespace_key(name: &str) -> Key {
+        Key { storage: "/namespaces".into(), namespace: String::new(), name: name.into() }
+    }
+
+    /// A namespace, if it is there.
     pub(super) fn namespace(&self, name: &str) -> Option<&Arc<Value>> {
-        self.store.get(&Key { storage: "/namespaces".into(), namespace: String::new(), name: name.into() })
+        self.store.get(&State::namespace_key(name))
     }
 
     /// An address of the service network that no service has yet.

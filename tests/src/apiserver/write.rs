@@ -1,17 +1,16 @@
-//! Write: create, update, patch, apply and delete.
+//! Write: create, update, patch and apply.
 //!
 //! In: the target, the options, what is to be written. Out: the object as it is now, or why not. Never: waiting, or a
 //! write that another could come between.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::apply::{self, Contest};
 use super::decode::{self, Decoded};
 use super::errors::{About, Cause, Refusal};
-use super::kinds::{AnswersDelete, Kind};
+use super::kinds::Kind;
 use super::metadata;
 use super::patch;
 use super::rules;
@@ -32,7 +31,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    fn ok(object: impl Into<Value>) -> Answer {
+    pub(super) fn ok(object: impl Into<Value>) -> Answer {
         Answer { code: 200, object: object.into(), warnings: Vec::new() }
     }
 }
@@ -139,71 +138,6 @@ impl State {
         Ok(Answer::ok(self.change(write, &live, new, Owner::Settled)?))
     }
 
-    /// DELETE of one object; `asked` are DeleteOptions.
-    pub(super) fn delete(&mut self, write: &Write, asked: &Value) -> Result<Answer, Refusal> {
-        let key = write.key(&write.name);
-        let live = self.store.get(&key).cloned().ok_or_else(|| write.missing())?;
-        write.meets(&asked["preconditions"], &live)?;
-        if write.options.dry_run || asked["dryRun"][0] == "All" {
-            return Ok(Answer::ok(live.as_ref().clone()));
-        }
-        if !metadata::finalizers(&live).is_empty() {
-            return Ok(Answer::ok(self.mark(write, &live, Duration::ZERO)));
-        }
-        if write.kind.kind == "Pod" {
-            let asked = asked["gracePeriodSeconds"].as_u64().or(write.options.grace_period_seconds);
-            let own = live["spec"]["terminationGracePeriodSeconds"].as_u64();
-            let on_node = live["spec"]["nodeName"].is_string();
-            let grace = if on_node { asked.or(own).unwrap_or_default() } else { 0 };
-            let marked = self.mark(write, &live, Duration::from_secs(grace));
-            if grace > 0 {
-                return Ok(Answer::ok(marked));
-            }
-        }
-        self.empty_out(write, &live);
-        let last = self.store.take(&key).expect("it was there");
-        Ok(match write.kind.answers_delete {
-            AnswersDelete::Object => Answer::ok(last.as_ref().clone()),
-            AnswersDelete::Status => Answer::ok(write.deleted(&last)),
-        })
-    }
-
-    /// What goes with an object: all that is in a namespace, all that is of a CRD. In a cluster controllers do this.
-    fn empty_out(&mut self, write: &Write, live: &Value) {
-        let in_namespace = (write.kind.kind == "Namespace").then_some(write.name.as_str());
-        let of_crd = write.kind.kind == "CustomResourceDefinition";
-        let (group, plural) = (&live["spec"]["group"], &live["spec"]["names"]["plural"]);
-        for kind in self.kinds.clone() {
-            let is_of_crd = of_crd && *group == kind.group.as_str() && *plural == kind.plural.as_str();
-            if !(is_of_crd || (in_namespace.is_some() && kind.namespaced)) {
-                continue;
-            }
-            for (key, _) in self.store.list(&kind.storage(), in_namespace) {
-                self.store.take(&key);
-            }
-        }
-        if of_crd {
-            self.uninstall(live);
-        }
-    }
-
-    /// Marks an object as being deleted; as it then is.
-    fn mark(&mut self, write: &Write, live: &Value, grace: Duration) -> Value {
-        let mut object = live.clone();
-        let already = metadata::is_terminating(live);
-        let at = self.after(grace);
-        let held = &mut object["metadata"];
-        if already && held["deletionGracePeriodSeconds"].as_u64() <= Some(grace.as_secs()) {
-            return object;
-        }
-        held["deletionTimestamp"] = at.into();
-        held["deletionGracePeriodSeconds"] = grace.as_secs().into();
-        if write.kind.generation && !already {
-            held["generation"] = (held["generation"].as_u64().unwrap_or_default() + 1).into();
-        }
-        self.store.put(write.key(&write.name), object).as_ref().clone()
-    }
-
     /// Creates an object whose owners are settled.
     fn add(&mut self, write: &Write, mut object: Value) -> Result<Value, Refusal> {
         if object["metadata"]["name"].is_null()
@@ -213,9 +147,16 @@ impl State {
         }
         let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         if write.kind.namespaced {
-            if self.namespace(&write.namespace).is_none() {
+            let Some(namespace) = self.namespace(&write.namespace) else {
                 let about = About { name: &write.namespace, group: "", kind: "namespaces" };
                 return Err(Refusal::not_found(about));
+            };
+            if metadata::is_terminating(namespace) {
+                let place = &write.namespace;
+                let detail = format!(
+                    "unable to create new content in namespace {place} because it is being terminated"
+                );
+                return Err(Refusal::forbidden(About { name: &name, ..write.about() }, &detail));
             }
             object["metadata"]["namespace"] = write.namespace.clone().into();
         }
@@ -292,6 +233,7 @@ impl State {
         if metadata::is_terminating(&new) && metadata::finalizers(&new).is_empty() && write.kind.kind != "Pod"
         {
             self.store.take(&key);
+            self.end_namespace(&write.namespace);
             return Ok(new);
         }
         let stored = self.store.put(key, new);

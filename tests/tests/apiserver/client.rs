@@ -246,3 +246,24 @@ async fn what_a_controller_would_write_can_be_written_with_the_object() {
     api.delete("Pod", "team", "prometheus-0");
     assert_eq!(api.objects("Pod").len(), 0);
 }
+
+#[tokio::test]
+async fn a_namespace_goes_when_the_last_finalizer_in_it_does() {
+    let api = FakeApi::start();
+    api.create(config_map("a"));
+    let held = json!({"metadata": {"name": "b", "namespace": "team", "finalizers": ["example.org/held"]}});
+    let mut object = config_map("b");
+    object["metadata"] = held["metadata"].clone();
+    api.create(object);
+    api.delete("Namespace", "", "team");
+    assert_eq!(api.objects("ConfigMap").len(), 1);
+    assert_eq!(api.object("Namespace", "", "team").expect("it waits")["status"]["phase"], "Terminating");
+
+    let maps: Api<ConfigMap> = Api::namespaced(api.client(), "team");
+    let new: ConfigMap = serde_json::from_value(json!({"metadata": {"name": "c"}})).expect("a map");
+    let refused = maps.create(&PostParams::default(), &new).await;
+    assert!(matches!(refused, Err(kube::Error::Api(status)) if status.is_forbidden()));
+
+    api.merge("ConfigMap", "team", "b", json!({"metadata": {"finalizers": null}}));
+    assert_eq!(api.object("Namespace", "", "team"), None);
+}
