@@ -17,6 +17,7 @@ use tracing::warn;
 use super::status::owned;
 use super::{Vanished, now, tell_tenants};
 use crate::deliver::cursor::{Cursor, Key, Store};
+use crate::model::conflicts::conflict_sets;
 use crate::model::{TargetType, TenantId, Timestamp};
 use crate::pipeline::{Deps, remove_groups};
 use crate::supervise::{Alive, Assignment};
@@ -136,7 +137,8 @@ async fn want(links: Links, wanted: watch::Sender<Option<shards::Wanted>>, stop:
         }
         let tenants = tenants.borrow_and_update().clone();
         let known = seen.objects.borrow().keys().cloned().collect();
-        let run = Arc::new(tenants.running.keys().map(|id| (id.clone(), id.to_string())).collect());
+        // Resources that may write one identity to one endpoint run at one replica, which then sees it.
+        let run = Arc::new(conflict_sets(tenants.running.values().map(|tenant| &**tenant)));
         wanted.send_replace(Some(shards::Wanted { run, known: Arc::new(known) }));
     }
 }

@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 use crate::config::{self, Config, Invalid};
 use crate::document::{self, GoDuration, Path, Problem};
 use crate::model::{Endpoint, Tenant};
+use crate::tenancy::Surroundings;
 use crate::tenancy::files::{list, text};
 use crate::tenancy::policy::NamespaceLabels;
-use crate::tenancy::secrets::{Folder, Secrets, Unchecked};
+use crate::tenancy::secrets::{Folder, Unchecked};
 use crate::tenancy::{self, Policy, Resource, Review, Tenants};
 
 /// Selectors shown of one resource; the rest are counted.
@@ -42,7 +43,7 @@ enum Output {
 /// What resources are checked against.
 struct Site {
     policy: Policy,
-    secrets: Box<dyn Secrets>,
+    secrets: Box<dyn Surroundings>,
 }
 
 /// What was found so far.

@@ -12,13 +12,18 @@ mod names;
 pub mod ownership;
 pub mod policy;
 mod read;
-#[expect(unreachable_pub, reason = "the schema's derive repeats each type inside a function")]
+#[expect(
+    unreachable_pub,
+    clippy::duplicated_attributes,
+    reason = "the schema's derive repeats each type inside a function, and columns have fields of one name"
+)]
 pub mod resource;
 mod review;
 pub mod secrets;
 mod selectors;
 pub mod shards;
 pub mod status;
+mod surroundings;
 mod tenants;
 mod validate;
 
@@ -26,4 +31,5 @@ pub use policy::{Effective, Policy};
 pub use read::{Resource, read};
 pub use review::{Outcome, Review};
 pub use selectors::LabelSelectors;
+pub use surroundings::{Service, Surroundings};
 pub use tenants::{Published, Running, Tenants};

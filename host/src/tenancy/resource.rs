@@ -322,6 +322,21 @@ pub struct Relabeling {
 }
 
 impl MetricAccessSpec {
+    /// The Services the resource names, each with its namespace; its own is `namespace`.
+    pub fn services(&self, namespace: &str) -> Vec<(String, String)> {
+        let Some(remote_write) = &self.remote_write else { return Vec::new() };
+        let target = remote_write.target.as_ref();
+        let inside = target.and_then(|target| target.prometheus.as_ref());
+        let prometheus = remote_write.prometheus.iter().chain(inside).map(|block| {
+            (block.target_namespace.as_deref().unwrap_or(namespace), block.service_name.as_str())
+        });
+        let inside = target.and_then(|target| target.pushgateway.as_ref());
+        let gateways = remote_write.pushgateway.iter().chain(inside);
+        let gateways = gateways.map(|block| (namespace, block.service_name.as_str()));
+        let owned = |(namespace, name): (&str, &str)| (namespace.to_owned(), name.to_owned());
+        prometheus.chain(gateways).map(owned).collect()
+    }
+
     /// The Secrets the resource names.
     pub fn secrets(&self) -> Vec<&SecretKey> {
         let Some(remote_write) = &self.remote_write else { return Vec::new() };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Resource;
 use super::policy::Effective;
 use super::resource::{MetricAccess, SecretKey};
-use super::secrets::Secrets;
+use super::surroundings::Surroundings;
 use super::validate::{self, Findings};
 use crate::document::{Document, Problem, Reading};
 use crate::model::{Tenant, TenantId, Timestamp};
@@ -34,6 +34,8 @@ pub struct Review {
     pub problems: Vec<Problem>,
     /// The values of Secrets it names.
     pub secrets: Vec<SecretKey>,
+    /// The Services it names, each with its namespace.
+    pub services: Vec<(String, String)>,
     /// The most endpoints of its namespace.
     pub endpoints_max: usize,
     /// The document it is, for whoever finds another problem with it; `None` for documents of another kind.
@@ -42,10 +44,10 @@ pub struct Review {
 
 impl Review {
     /// Judges one document by what holds in its namespace.
-    pub fn of(resource: &Resource, policy: &Effective, secrets: &dyn Secrets) -> Review {
+    pub fn of(resource: &Resource, policy: &Effective, around: &dyn Surroundings) -> Review {
         match resource {
             Resource::Foreign(problem) => Review::refused(None, vec![problem.clone()], policy, None),
-            Resource::MetricAccess(document) => judge(document, policy, secrets),
+            Resource::MetricAccess(document) => judge(document, policy, around),
         }
     }
 
@@ -56,7 +58,8 @@ impl Review {
         document: Option<Arc<Document>>,
     ) -> Review {
         let (outcome, endpoints_max) = (Outcome::Refused, policy.endpoints_max);
-        Review { id, created: None, outcome, problems, secrets: Vec::new(), endpoints_max, document }
+        let (secrets, services) = (Vec::new(), Vec::new());
+        Review { id, created: None, outcome, problems, secrets, services, endpoints_max, document }
     }
 
     /// Fills in where a problem of this resource stands.
@@ -74,7 +77,7 @@ impl Review {
     }
 }
 
-fn judge(document: &Arc<Document>, policy: &Effective, secrets: &dyn Secrets) -> Review {
+fn judge(document: &Arc<Document>, policy: &Effective, around: &dyn Surroundings) -> Review {
     let mut reading = document.read::<MetricAccess>();
     let broken = !reading.problems.is_empty();
     let document_kept = Some(Arc::clone(document));
@@ -85,12 +88,13 @@ fn judge(document: &Arc<Document>, policy: &Effective, secrets: &dyn Secrets) ->
     let MetricAccess { metadata, spec, .. } = &resource;
     let mut findings = Findings::default();
     let (id, created) = validate::metadata(metadata, &mut findings);
-    let outcome = validate::spec(&id, spec, policy, secrets, &mut findings);
+    let outcome = validate::spec(&id, spec, policy, around, &mut findings);
     let outcome = if broken || findings.is_fatal() { Outcome::Refused } else { outcome };
     reading.report(findings.into_problems());
     let secrets = spec.secrets().into_iter().cloned().collect();
-    let (problems, endpoints_max) = (reading.problems, policy.endpoints_max);
-    Review { id: Some(id), created, outcome, problems, secrets, endpoints_max, document: document_kept }
+    let services = spec.services(&id.namespace);
+    let (id, problems, endpoints_max) = (Some(id), reading.problems, policy.endpoints_max);
+    Review { id, created, outcome, problems, secrets, services, endpoints_max, document: document_kept }
 }
 
 /// The name of a resource that could not be read, so that its problems can be shown under it.

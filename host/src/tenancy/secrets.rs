@@ -6,18 +6,13 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::Surroundings;
 use super::names::{is_dns_label, is_dns_subdomain, is_secret_key};
 use super::resource::SecretKey;
 use crate::model::Secret;
 
 /// The longest value that is read; Kubernetes allows 1 MiB for a whole Secret, and a password is short.
 const SECRET_BYTES_MAX: u64 = 64 << 10;
-
-/// Where the values of Secrets come from.
-pub trait Secrets {
-    /// The value of `key`, in `namespace`.
-    fn read(&self, namespace: &str, key: &SecretKey) -> Result<Secret, SecretError>;
-}
 
 /// A value cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -43,8 +38,8 @@ impl Folder {
     }
 }
 
-impl Secrets for Folder {
-    fn read(&self, namespace: &str, key: &SecretKey) -> Result<Secret, SecretError> {
+impl Surroundings for Folder {
+    fn secret(&self, namespace: &str, key: &SecretKey) -> Result<Secret, SecretError> {
         let file = self.file(namespace, key).ok_or_else(|| SecretError {
             message: "is no legal name of a Secret".to_owned(),
             cure: "write the Secret's name in lower case, and its key without slashes".to_owned(),
@@ -78,8 +73,8 @@ fn read_value(file: &Path) -> Result<Secret, String> {
 #[derive(Debug, Clone, Copy)]
 pub struct Unchecked;
 
-impl Secrets for Unchecked {
-    fn read(&self, _: &str, _: &SecretKey) -> Result<Secret, SecretError> {
+impl Surroundings for Unchecked {
+    fn secret(&self, _: &str, _: &SecretKey) -> Result<Secret, SecretError> {
         Ok(Secret::new(""))
     }
 }
@@ -99,9 +94,9 @@ mod tests {
         std::fs::write(root.path().join("a/auth/password"), " p w\n").unwrap();
         std::fs::write(root.path().join("a/auth/empty"), "\n").unwrap();
         let folder = Folder(root.path().to_owned());
-        assert_eq!(folder.read("a", &key("auth", "password")).unwrap().reveal(), " p w");
-        assert!(folder.read("a", &key("auth", "empty")).unwrap_err().message.ends_with("it is empty"));
-        assert!(folder.read("b", &key("auth", "password")).is_err());
+        assert_eq!(folder.secret("a", &key("auth", "password")).unwrap().reveal(), " p w");
+        assert!(folder.secret("a", &key("auth", "empty")).unwrap_err().message.ends_with("it is empty"));
+        assert!(folder.secret("b", &key("auth", "password")).is_err());
         for (namespace, name, secret) in
             [("..", "auth", "x"), ("b", "..", "x"), ("b", "../a/auth", "password"), ("b", "auth", "../x")]
         {

@@ -6,12 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::keyring::{Keyring, SecretName};
+use super::mirror::Mirror;
 use super::object::Object;
-use crate::model::{Tenant, TenantId, Timestamp};
+use super::services::ServiceName;
+use crate::model::{Secret, Tenant, TenantId, Timestamp};
 use crate::tenancy::assemble::{Candidate, assemble};
 use crate::tenancy::policy::{Effective, NamespaceLabels};
-use crate::tenancy::secrets::Unchecked;
-use crate::tenancy::{Outcome, Policy, Resource, Review, Tenants};
+use crate::tenancy::resource::SecretKey;
+use crate::tenancy::secrets::{SecretError, Unchecked};
+use crate::tenancy::{Outcome, Policy, Resource, Review, Service, Surroundings, Tenants};
 
 /// The resources and their reviews.
 #[derive(Debug)]
@@ -23,6 +26,24 @@ pub(super) struct Desk {
     open: BTreeSet<TenantId>,
     leaving: AllLeaving,
     last: Tenants,
+}
+
+/// What resources are judged beside.
+pub(super) struct Site<'a> {
+    pub(super) keyring: &'a Keyring,
+    pub(super) services: &'a [Mirror<ServiceName, Service>],
+}
+
+impl Surroundings for Site<'_> {
+    fn secret(&self, namespace: &str, key: &SecretKey) -> Result<Secret, SecretError> {
+        self.keyring.value(namespace, key)
+    }
+
+    fn service(&self, namespace: &str, name: &str) -> Service {
+        let key = (namespace.to_owned(), name.to_owned());
+        let found = self.services.iter().find_map(|mirror| mirror.get(&key)).cloned();
+        found.unwrap_or(Service::Missing)
+    }
 }
 
 /// A resource that is being removed and waits for us.
@@ -57,6 +78,7 @@ struct Judged {
     created: Option<Timestamp>,
     /// What it was judged by, beside itself.
     secrets: BTreeSet<SecretName>,
+    services: BTreeSet<ServiceName>,
 }
 
 impl Desk {
@@ -82,8 +104,13 @@ impl Desk {
         self.open.extend(named.map(|(id, _)| id.clone()));
     }
 
+    /// A Service changed.
+    pub(super) fn service_changed(&mut self, name: &ServiceName) {
+        let named = self.reviews.iter().filter(|(_, judged)| judged.services.contains(name));
+        self.open.extend(named.map(|(id, _)| id.clone()));
+    }
+
     /// A namespace's labels are these now.
-    #[expect(dead_code, reason = "namespaces are watched by the next step")]
     pub(super) fn namespace_changed(&mut self, name: &str, labels: NamespaceLabels) {
         let before = self.policy_of(name);
         self.namespaces.insert(name.to_owned(), labels);
@@ -109,7 +136,7 @@ impl Desk {
     }
 
     /// Judges what has to be judged again. What depends on a Secret that nobody has answered for yet stays as it was.
-    pub(super) fn judge<'a>(&mut self, find: impl Fn(&TenantId) -> Option<&'a Object>, keyring: &Keyring) {
+    pub(super) fn judge<'a>(&mut self, find: impl Fn(&TenantId) -> Option<&'a Object>, site: &Site<'_>) {
         let mut waiting = BTreeSet::new();
         for id in std::mem::take(&mut self.open) {
             let object = find(&id);
@@ -132,17 +159,16 @@ impl Desk {
             let draft = Review::of(&resource, &policy, &Unchecked);
             let secrets: BTreeSet<SecretName> =
                 draft.secrets.iter().map(|key| (id.namespace.clone(), key.name.clone())).collect();
-            if secrets.is_empty() {
-                self.reviews.insert(id, Judged { review: Some(draft), created: object.created, secrets });
-            } else if secrets.iter().all(|name| keyring.knows(name)) {
-                let review = Some(Review::of(&resource, &policy, keyring));
-                self.reviews.insert(id, Judged { review, created: object.created, secrets });
+            let services = draft.services.iter().cloned().collect();
+            if secrets.iter().all(|name| site.keyring.knows(name)) {
+                let review = Some(Review::of(&resource, &policy, site));
+                self.reviews.insert(id, Judged { review, created: object.created, secrets, services });
             } else {
                 // Named from now on, so that they are watched; a new resource is not shown before it is judged.
                 if let Some(judged) = self.reviews.get_mut(&id) {
                     judged.secrets.extend(secrets);
                 } else {
-                    let pending = Judged { review: None, created: object.created, secrets };
+                    let pending = Judged { review: None, created: object.created, secrets, services };
                     self.reviews.insert(id.clone(), pending);
                 }
                 waiting.insert(id);

@@ -20,7 +20,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::backoff::Pauses;
 use crate::model::Secret;
 use crate::tenancy::resource::SecretKey;
-use crate::tenancy::secrets::{SecretError, Secrets};
+use crate::tenancy::secrets::SecretError;
 
 /// The label that opens a Secret to us, with the value `"true"`.
 pub const SECRET_LABEL: &str = "observability.ethos.io/metricaccess";
@@ -95,8 +95,9 @@ impl Keyring {
     }
 }
 
-impl Secrets for Keyring {
-    fn read(&self, namespace: &str, key: &SecretKey) -> Result<Secret, SecretError> {
+impl Keyring {
+    /// The value of `key`, in `namespace`.
+    pub(super) fn value(&self, namespace: &str, key: &SecretKey) -> Result<Secret, SecretError> {
         let refuse = |message: String, cure: String| Err(SecretError { message, cure });
         match self.known.get(&(namespace.to_owned(), key.name.clone())) {
             Some(Known::Values(values)) => match values.get(&key.key) {

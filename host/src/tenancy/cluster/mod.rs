@@ -1,6 +1,6 @@
 //! Cluster: tenants of a Kubernetes cluster, from its `MetricAccess` resources.
 //!
-//! In: watches of the resources and of the Secrets they name. Out: the same snapshots as a folder's, and the
+//! In: watches of the resources, of Services, of namespaces' labels, and of the Secrets that are named. Out: the same snapshots as a folder's, and the
 //! objects themselves; a change is in force within a second.
 //! Never: a pipeline disturbed by another resource's change, or stopped because the API server cannot be reached;
 //! a list of Secrets.
@@ -11,18 +11,24 @@ pub mod finalizer;
 mod keyring;
 mod mirror;
 mod object;
+mod services;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::Stream;
 use futures::StreamExt as _;
 use futures::stream::{BoxStream, SelectAll};
+use k8s_openapi::api::core::v1 as k8s;
 use kube::api::DynamicObject;
+use kube::core::PartialObjectMeta;
 use kube::runtime::utils::StreamBackoff;
 use kube::runtime::watcher::{self, Event};
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt as _};
+use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -31,11 +37,13 @@ use tracing::{debug, info, warn};
 use super::names::is_dns_subdomain;
 use super::tenants::{Published, Running, Tenants};
 use crate::model::TenantId;
-use crate::tenancy::Policy;
+use crate::tenancy::policy::NamespaceLabels;
+use crate::tenancy::{Policy, Service};
 use backoff::Pauses;
-use desk::Desk;
+use desk::{Desk, Site};
 use keyring::{Keyring, SecretName};
 use mirror::Mirror;
+use services::ServiceName;
 
 pub use desk::{AllLeaving, Leaving};
 pub use keyring::SECRET_LABEL;
@@ -116,8 +124,11 @@ pub struct Seen {
 
 /// Watches the cluster; see [`Watcher::run`].
 pub struct Watcher {
-    events: SelectAll<BoxStream<'static, (usize, watcher::Result<Event<DynamicObject>>)>>,
+    events: SelectAll<BoxStream<'static, Heard>>,
     resources: Vec<Mirror<TenantId, Object>>,
+    services: Vec<Mirror<ServiceName, Service>>,
+    /// Labels of the namespaces, if the policy asks for them.
+    namespaces: Option<Mirror<String, NamespaceLabels>>,
     desk: Desk,
     keyring: Keyring,
     running: watch::Sender<Arc<Running>>,
@@ -128,27 +139,47 @@ pub struct Watcher {
     shown_late: bool,
 }
 
+/// What one of the watches says. The number is its place among the watches of its kind.
+enum Heard {
+    Resource(usize, watcher::Result<Event<DynamicObject>>),
+    Service(usize, Box<watcher::Result<Event<k8s::Service>>>),
+    Namespace(watcher::Result<Event<PartialObjectMeta<k8s::Namespace>>>),
+}
+
 /// Prepares the watches. Nothing is asked before [`Watcher::run`].
 pub fn open(client: Client, config: &Config) -> (Watcher, Seen) {
-    let apis: Vec<Api<DynamicObject>> = match &config.namespaces {
-        None => vec![Api::all_with(client.clone(), &api_resource())],
-        Some(names) => {
-            let api = |name: &String| Api::namespaced_with(client.clone(), name, &api_resource());
-            names.iter().map(api).collect()
-        }
+    // `None` is the whole cluster.
+    let scopes: Vec<Option<&String>> = match &config.namespaces {
+        None => vec![None],
+        Some(names) => names.iter().map(Some).collect(),
     };
-    let resources = apis.iter().map(|_| Mirror::default()).collect();
-    let watched = apis.into_iter().enumerate().map(|(index, api)| {
-        let events = watcher::watcher(api, watcher::Config::default());
-        StreamBackoff::new(events, Pauses::default()).map(move |event| (index, event)).boxed()
-    });
+    let mut events = SelectAll::new();
+    for (index, scope) in scopes.iter().enumerate() {
+        let resources = match scope {
+            None => Api::all_with(client.clone(), &api_resource()),
+            Some(name) => Api::namespaced_with(client.clone(), name, &api_resource()),
+        };
+        events.push(steady(resources).map(move |event| Heard::Resource(index, event)).boxed());
+        let services = match scope {
+            None => Api::<k8s::Service>::all(client.clone()),
+            Some(name) => Api::namespaced(client.clone(), name),
+        };
+        events.push(steady(services).map(move |event| Heard::Service(index, Box::new(event))).boxed());
+    }
+    let namespaces = config.policy.needs_labels().then(Mirror::default);
+    if namespaces.is_some() {
+        let labels = Api::<PartialObjectMeta<k8s::Namespace>>::all(client.clone());
+        events.push(steady(labels).map(Heard::Namespace).boxed());
+    }
     let (running, running_seen) = watch::channel(Arc::default());
     let (tenants, tenants_seen) = watch::channel(Arc::default());
     let (objects, objects_seen) = watch::channel(Arc::default());
     let (leaving, leaving_seen) = watch::channel(Arc::default());
     let watcher = Watcher {
-        events: watched.collect(),
-        resources,
+        events,
+        resources: scopes.iter().map(|_| Mirror::default()).collect(),
+        services: scopes.iter().map(|_| Mirror::default()).collect(),
+        namespaces,
         desk: Desk::new(config.policy.clone()),
         keyring: Keyring::new(client),
         running,
@@ -161,12 +192,40 @@ pub fn open(client: Client, config: &Config) -> (Watcher, Seen) {
     (watcher, Seen { published, objects: objects_seen, leaving: leaving_seen })
 }
 
+/// A watch that goes on after every failure.
+fn steady<K>(api: Api<K>) -> impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static
+where
+    K: kube::Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    StreamBackoff::new(watcher::watcher(api, watcher::Config::default()), Pauses::default())
+}
+
 /// What woke us.
 enum News {
-    Resource(usize, Box<watcher::Result<Event<DynamicObject>>>),
+    Heard(Box<Heard>),
     Secret(SecretName),
     Settled,
     Refresh,
+}
+
+/// What the API server says; of its failures only the first of a row is worth a line.
+fn answer<K>(what: &str, event: watcher::Result<Event<K>>, failing: &mut bool) -> Option<Event<K>> {
+    match event {
+        Ok(event) => {
+            if std::mem::take(failing) {
+                info!("the API server answers again");
+            }
+            Some(event)
+        }
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            match std::mem::replace(failing, true) {
+                false => warn!(error, "{what} cannot be watched; all pipelines go on as they are"),
+                true => debug!(error, "{what} cannot be watched"),
+            }
+            None
+        }
+    }
 }
 
 impl Watcher {
@@ -181,16 +240,13 @@ impl Watcher {
         loop {
             let news = tokio::select! {
                 () = stop.cancelled() => return,
-                Some((index, event)) = self.events.next() => News::Resource(index, Box::new(event)),
+                Some(heard) = self.events.next() => News::Heard(Box::new(heard)),
                 name = self.keyring.changed() => News::Secret(name),
                 () = settled.as_mut(), if settling => News::Settled,
                 _ = refresh.tick(), if self.shown_late => News::Refresh,
             };
             let changed = match news {
-                News::Resource(index, event) => {
-                    let event = self.heard(*event, &mut failing);
-                    event.is_some_and(|event| self.take(index, event))
-                }
+                News::Heard(heard) => self.take(*heard, &mut failing),
                 News::Secret(name) => {
                     self.desk.secret_changed(&name);
                     true
@@ -205,51 +261,58 @@ impl Watcher {
                     false
                 }
             };
-            if changed && !settling && self.resources.iter().all(Mirror::is_complete) {
+            if changed && !settling && self.is_complete() {
                 settling = true;
                 settled.as_mut().reset(tokio::time::Instant::now() + SETTLE);
             }
         }
     }
 
-    /// What the API server says; of its failures only the first of a row is worth a line.
-    fn heard(
-        &self,
-        event: watcher::Result<Event<DynamicObject>>,
-        failing: &mut bool,
-    ) -> Option<Event<DynamicObject>> {
-        match event {
-            Ok(event) => {
-                if std::mem::take(failing) {
-                    info!("the API server answers again");
-                }
-                Some(event)
-            }
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                match std::mem::replace(failing, true) {
-                    false => warn!(error, "resources cannot be watched; all pipelines go on as they are"),
-                    true => debug!(error, "resources cannot be watched"),
-                }
-                None
-            }
-        }
+    /// Whether every first list was seen to its end.
+    fn is_complete(&self) -> bool {
+        self.resources.iter().all(Mirror::is_complete)
+            && self.services.iter().all(Mirror::is_complete)
+            && self.namespaces.as_ref().is_none_or(Mirror::is_complete)
     }
 
     /// Whether anything is to be judged.
-    fn take(&mut self, index: usize, event: Event<DynamicObject>) -> bool {
-        let first_list = matches!(event, Event::InitDone) && !self.resources[index].is_complete();
-        let changed = self.resources[index].take(event, Object::of);
-        let any = !changed.is_empty();
-        self.shown_late = true;
-        changed.into_iter().for_each(|id| self.desk.resource_changed(id));
-        any || first_list
+    fn take(&mut self, heard: Heard, failing: &mut bool) -> bool {
+        let before = self.is_complete();
+        let changed = match heard {
+            Heard::Resource(index, event) => {
+                let Some(event) = answer("MetricAccess resources", event, failing) else { return false };
+                self.shown_late = true;
+                let changed = self.resources[index].take(event, Object::of);
+                let any = !changed.is_empty();
+                changed.into_iter().for_each(|id| self.desk.resource_changed(id));
+                any
+            }
+            Heard::Service(index, event) => {
+                let Some(event) = answer("Services", *event, failing) else { return false };
+                let changed = self.services[index].take(event, services::of);
+                changed.iter().for_each(|name| self.desk.service_changed(name));
+                !changed.is_empty()
+            }
+            Heard::Namespace(event) => {
+                let Some(event) = answer("Namespaces", event, failing) else { return false };
+                let Some(mirror) = &mut self.namespaces else { return false };
+                let labels =
+                    |of: PartialObjectMeta<k8s::Namespace>| Some((of.name_any(), of.labels().clone()));
+                let changed = mirror.take(event, labels);
+                for name in &changed {
+                    let labels = mirror.get(name).cloned().unwrap_or_default();
+                    self.desk.namespace_changed(name, labels);
+                }
+                !changed.is_empty()
+            }
+        };
+        changed || before != self.is_complete()
     }
 
     fn publish(&mut self) {
         let resources = &self.resources;
         let find = |id: &TenantId| resources.iter().find_map(|mirror| mirror.get(id));
-        self.desk.judge(find, &self.keyring);
+        self.desk.judge(find, &Site { keyring: &self.keyring, services: &self.services });
         self.keyring.watch(&self.desk.secrets());
         let next = Arc::new(self.desk.snapshot());
         let before = self.tenants.borrow().clone();

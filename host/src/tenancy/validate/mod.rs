@@ -17,7 +17,7 @@ use super::names::{is_dns_label, is_dns_subdomain};
 use super::policy::{self, Effective};
 use super::resource::{Metadata, MetricAccessSpec, Relabeling, RemoteWrite};
 use super::review::Outcome;
-use super::secrets::Secrets;
+use super::surroundings::Surroundings;
 use crate::document::{Blame, GoDuration, Path, Problem};
 use crate::model::{Interval, Tenant, TenantId, TickLimits, Timestamp};
 
@@ -46,6 +46,12 @@ impl Findings {
     fn forbid(&mut self, path: Path, message: impl Into<String>, cure: impl Into<String>) {
         self.fatal = true;
         self.problems.push(Problem::error(path, message, cure).blamed_on(Blame::Operator));
+    }
+
+    /// Something that is named and not there, which refuses the resource until it is.
+    fn absent(&mut self, path: Path, message: impl Into<String>, cure: impl Into<String>) {
+        self.fatal = true;
+        self.problems.push(Problem::error(path, message, cure).blamed_on(Blame::Absence));
     }
 
     /// An error that refuses only the part at `path`.
@@ -96,7 +102,7 @@ pub(super) fn spec(
     id: &TenantId,
     spec: &MetricAccessSpec,
     policy: &Effective,
-    secrets: &dyn Secrets,
+    around: &dyn Surroundings,
     findings: &mut Findings,
 ) -> Outcome {
     let place = Path::root().key("spec");
@@ -110,7 +116,7 @@ pub(super) fn spec(
     let relabelings = chosen_relabelings(spec, remote_write, &place, findings);
     let interval = interval(remote_write, policy, &place_of_write, findings);
     let enabled = enabled(remote_write, &place_of_write, findings);
-    let target = target::endpoints(id, remote_write, policy, secrets, enabled, &place_of_write, findings);
+    let target = target::endpoints(id, remote_write, policy, around, enabled, &place_of_write, findings);
     let kind = target.as_ref().map(|target| target.kind);
     let stamps = labels::stamps(remote_write, policy, kind, &place_of_write, findings);
     if !enabled {

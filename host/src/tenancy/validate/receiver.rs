@@ -10,10 +10,10 @@ use super::Findings;
 use crate::document::Path;
 use crate::model::guard::is_localhost;
 use crate::model::{Author, BasicAuth, RemoteWriteEndpoint, TenantId};
+use crate::tenancy::Surroundings;
 use crate::tenancy::names::{is_dns_subdomain, is_secret_key};
 use crate::tenancy::policy::{Effective, Transport};
 use crate::tenancy::resource::{BasicAuth as BasicAuthBlock, RemoteWriteTarget};
-use crate::tenancy::secrets::Secrets;
 
 /// Addresses longer than this are refused by many servers.
 const URL_BYTES_MAX: usize = 2048;
@@ -48,7 +48,7 @@ pub(super) fn endpoint(
     id: &TenantId,
     block: &RemoteWriteTarget,
     policy: &Effective,
-    secrets: &dyn Secrets,
+    around: &dyn Surroundings,
     place: &Path,
     findings: &mut Findings,
 ) -> Option<RemoteWriteEndpoint> {
@@ -60,7 +60,7 @@ pub(super) fn endpoint(
     let headers = checked_headers(headers, basic_auth.is_some(), policy, &place.key("headers"), findings);
     let basic_auth = match basic_auth {
         None => None,
-        Some(auth) => Some(credentials(id, auth, secrets, &place.key("basicAuth"), findings)?),
+        Some(auth) => Some(credentials(id, auth, around, &place.key("basicAuth"), findings)?),
     };
     let url = url?;
     if url.scheme() == "http"
@@ -152,7 +152,7 @@ fn service_namespace(host: &str) -> Option<&str> {
 fn credentials(
     id: &TenantId,
     block: &BasicAuthBlock,
-    secrets: &dyn Secrets,
+    around: &dyn Surroundings,
     place: &Path,
     findings: &mut Findings,
 ) -> Option<BasicAuth> {
@@ -186,7 +186,7 @@ fn credentials(
     if !sound {
         return None;
     }
-    match secrets.read(&id.namespace, key) {
+    match around.secret(&id.namespace, key) {
         Ok(password) => Some(BasicAuth { username: username.clone(), password }),
         Err(error) => {
             findings.refuse(place, format!("{}/{} {}", key.name, key.key, error.message), error.cure);

@@ -1,6 +1,7 @@
 //! Where to send: the target's block, and the addresses of the Services it names.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use url::Url;
 
@@ -10,7 +11,7 @@ use crate::model::{Author, Endpoint, PushgatewayEndpoint, RemoteWriteEndpoint, T
 use crate::tenancy::names::{is_dns_label, is_dns_subdomain, is_service_name};
 use crate::tenancy::policy::{Effective, Services};
 use crate::tenancy::resource::{PrometheusTarget, PushgatewayTarget, RemoteWrite, TargetKind};
-use crate::tenancy::secrets::Secrets;
+use crate::tenancy::{Service, Surroundings};
 
 /// The port of a Prometheus that names none.
 const PROMETHEUS_PORT: i32 = 9090;
@@ -31,6 +32,7 @@ pub(super) struct Checked {
 struct Check<'a> {
     id: &'a TenantId,
     policy: &'a Effective,
+    around: &'a dyn Surroundings,
     findings: &'a mut Findings,
 }
 
@@ -39,7 +41,7 @@ pub(super) fn endpoints(
     id: &TenantId,
     remote_write: &RemoteWrite,
     policy: &Effective,
-    secrets: &dyn Secrets,
+    around: &dyn Surroundings,
     enabled: bool,
     place: &Path,
     findings: &mut Findings,
@@ -62,7 +64,7 @@ pub(super) fn endpoints(
     }
     is_allowed(kind(target.kind), policy, &inside, findings);
     let at = |outer: bool| if outer { place } else { &inside }.key(block(target.kind));
-    let mut check = Check { id, policy, findings };
+    let mut check = Check { id, policy, around, findings };
     let endpoints = match target.kind {
         TargetKind::Prometheus => {
             let (block, outer) = either(&remote_write.prometheus, &target.prometheus)?;
@@ -74,7 +76,7 @@ pub(super) fn endpoints(
         }
         TargetKind::RemoteWrite => {
             let (block, outer) = either(&remote_write.remote_write, &target.remote_write)?;
-            let endpoint = receiver::endpoint(id, block, policy, secrets, &at(outer), check.findings);
+            let endpoint = receiver::endpoint(id, block, policy, around, &at(outer), check.findings);
             endpoint.map(|endpoint| vec![Endpoint::RemoteWrite(endpoint)])
         }
     }?;
@@ -171,6 +173,13 @@ impl fmt::Display for Address<'_> {
     }
 }
 
+/// Where a Service is reached.
+struct Resolved {
+    url: Url,
+    author: Author,
+    dial: Option<IpAddr>,
+}
+
 impl Check<'_> {
     fn prometheus(&mut self, block: &PrometheusTarget, place: &Path) -> Option<Vec<Endpoint>> {
         let PrometheusTarget { service_name, service_port, replicas, stateful_set_name, target_namespace } =
@@ -183,9 +192,9 @@ impl Check<'_> {
         let mut endpoints = Vec::with_capacity(pods.len());
         for pod in pods {
             let address = Address { pod, service, namespace: &namespace, port };
-            let (mut url, author) = self.resolve(&address, place)?;
+            let Resolved { mut url, author, dial } = self.resolve(&address, place)?;
             url.path_segments_mut().ok()?.pop_if_empty().extend(WRITE_PATH);
-            let (dial, basic_auth, headers) = (None, None, Vec::new());
+            let (basic_auth, headers) = (None, Vec::new());
             let endpoint = RemoteWriteEndpoint { url, author, dial, basic_auth, headers };
             endpoints.push(Endpoint::RemoteWrite(endpoint));
         }
@@ -201,8 +210,8 @@ impl Check<'_> {
             self.findings.refuse(place.key("jobName"), "is empty", cure);
         }
         let address = Address { pod: None, service: service?, namespace: &self.id.namespace, port: port? };
-        let (url, author) = self.resolve(&address, place)?;
-        let endpoint = PushgatewayEndpoint { url, author, dial: None, job: job_name.clone() };
+        let Resolved { url, author, dial } = self.resolve(&address, place)?;
+        let endpoint = PushgatewayEndpoint { url, author, dial, job: job_name.clone() };
         (!endpoint.job.is_empty()).then(|| vec![Endpoint::Pushgateway(endpoint)])
     }
 
@@ -282,10 +291,10 @@ impl Check<'_> {
     }
 
     /// A Service's address, and who answers for it: the cluster's names lead where tenants' Services lead.
-    fn resolve(&mut self, address: &Address<'_>, place: &Path) -> Option<(Url, Author)> {
+    fn resolve(&mut self, address: &Address<'_>, place: &Path) -> Option<Resolved> {
         let (Services::ClusterDns(map) | Services::Map(map)) = &self.policy.services;
         if let Some(url) = map.get(&address.to_string()) {
-            return Some((url.clone(), Author::Operator));
+            return Some(Resolved { url: url.clone(), author: Author::Operator, dial: None });
         }
         if matches!(self.policy.services, Services::Map(_)) {
             let cure = format!("add \"{address}\": \"http://…\" to endpoints in the configuration");
@@ -293,10 +302,49 @@ impl Check<'_> {
             self.findings.refuse(place.key("serviceName"), message, cure);
             return None;
         }
+        let dial = self.dialled(address, place)?;
         let Address { pod, service, namespace, port } = address;
         let pod = pod.as_ref().map(|pod| format!("{pod}.")).unwrap_or_default();
         let url = Url::parse(&format!("http://{pod}{service}.{namespace}.svc.cluster.local:{port}"));
         let url = url.map_err(|e| self.findings.refuse(place.clone(), e.to_string(), "")).ok();
-        url.map(|url| (url, Author::Tenant))
+        Some(Resolved { url: url?, author: Author::Tenant, dial })
+    }
+
+    /// Which address to dial, if the Service has one of its own. An ExternalName Service may lead anywhere, at any
+    /// moment, so it is none for us.
+    fn dialled(&mut self, address: &Address<'_>, place: &Path) -> Option<Option<IpAddr>> {
+        let Address { pod, service, namespace, port } = address;
+        let place = place.key("serviceName");
+        match self.around.service(namespace, service) {
+            Service::Unknown | Service::Headless => Some(None),
+            Service::Cluster { ip, ports } if pod.is_none() && ports.contains(port) => Some(Some(ip)),
+            Service::Cluster { ports, .. } if pod.is_none() => {
+                let ports: Vec<String> = ports.iter().map(i32::to_string).collect();
+                let message = format!("the Service {service} in {namespace} has no port {port}");
+                self.findings.absent(place, message, format!("write servicePort: {}", ports.join(" or ")));
+                None
+            }
+            Service::Cluster { .. } => {
+                let message = format!(
+                    "the Service {service} in {namespace} is not headless, so its pods have no names"
+                );
+                let cure = "name the StatefulSet's headless Service (clusterIP: None), or remove replicas";
+                self.findings.refuse(place, message, cure);
+                None
+            }
+            Service::External => {
+                let message = format!(
+                    "the Service {service} in {namespace} is an ExternalName, which may lead anywhere"
+                );
+                self.findings.forbid(place, message, "name a Service with pods behind it");
+                None
+            }
+            Service::Missing => {
+                let message = format!("the Service {service} does not exist in the namespace {namespace}");
+                let cure = "create it, or write the name that kubectl get services shows";
+                self.findings.absent(place, message, cure);
+                None
+            }
+        }
     }
 }

@@ -13,8 +13,8 @@ use crate::tenancy::{Review, read};
 /// Holds `auth/password` in the namespace `web`, nothing else.
 struct OneSecret;
 
-impl Secrets for OneSecret {
-    fn read(&self, namespace: &str, key: &SecretKey) -> Result<Secret, SecretError> {
+impl Surroundings for OneSecret {
+    fn secret(&self, namespace: &str, key: &SecretKey) -> Result<Secret, SecretError> {
         match (namespace, key.name.as_str(), key.key.as_str()) {
             ("web", "auth", "password") => Ok(Secret::new("hush")),
             _ => Err(SecretError { message: "is not there".into(), cure: "put it there".into() }),
