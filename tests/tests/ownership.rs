@@ -298,6 +298,21 @@ async fn whoever_dies_while_the_api_server_is_away_is_replaced_a_lease_after_its
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_replica_whose_handles_are_gone_still_keeps_its_place() {
+    let api = FakeApi::bare();
+    api.create(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "sluice"}}));
+    let (engine, shards) = shards::open(api.client(), "sluice", Memory::default());
+    drop(shards);
+    let (_wanted, wanted) = watch::channel(None);
+    let (_members, members) = watch::channel(Arc::default());
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(engine.run(Inputs { wanted, members }, stop.clone(), stop.clone()));
+    sleep(SECOND).await;
+    stop.cancel();
+    running.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn somebody_elses_changes_are_met_with_another_look() {
     let mut cluster = cluster(40);
     cluster.start("a");

@@ -203,7 +203,8 @@ impl<C: Cursors> Engine<C> {
                 Ok(()) = members.changed() => self.hear_members(&mut members),
                 Ok(()) = wanted.changed() => self.hear_wanted(&mut wanted),
                 Some(written) = self.writing.join_next() => self.written(written),
-                _ = self.releases.recv_many(&mut releases, RELEASES_MAX) => {
+                // Of a closed channel nothing more comes, and at once.
+                1.. = self.releases.recv_many(&mut releases, RELEASES_MAX) => {
                     releases.drain(..).for_each(|release| self.release(release));
                 }
                 () = until(wake_at) => {}
