@@ -18,7 +18,7 @@ use super::status::owned;
 use super::{Vanished, now, tell_tenants};
 use crate::deliver::cursor::{Cursor, Key, Store};
 use crate::model::conflicts::conflict_sets;
-use crate::model::{TargetType, TenantId, Timestamp};
+use crate::model::{Endpoint, TargetType, Tenant, TenantId, Timestamp};
 use crate::pipeline::{Deps, remove_groups};
 use crate::supervise::{Alive, Assignment};
 use crate::tenancy::cluster::finalizer::{self, Hold};
@@ -85,7 +85,7 @@ impl Replica {
         let inputs = shards::Inputs { wanted: wanted_seen, members };
         keeping.spawn(engine.run(inputs, stop.clone(), after.clone()));
         keeping.spawn(keeper.run(stop.clone(), after.clone()));
-        keeping.spawn(release(links.clone(), shards, deps.cursors.clone(), after.clone()));
+        keeping.spawn(release(links.clone(), shards, after.clone()));
 
         let (assigned, assignment) = watch::channel(Arc::default());
         let (ours, ours_seen) = watch::channel(Arc::default());
@@ -185,7 +185,7 @@ async fn assign(
 }
 
 /// Lets go of each tenant that is no longer granted, as soon as its pipeline has stopped.
-async fn release(links: Links, shards: Shards, cursors: Store, stop: CancellationToken) {
+async fn release(links: Links, shards: Shards, stop: CancellationToken) {
     let Links { mut grants, mut alive, .. } = links;
     let mut held: Grants = BTreeSet::new();
     let mut releasing = JoinSet::new();
@@ -197,12 +197,11 @@ async fn release(links: Links, shards: Shards, cursors: Store, stop: Cancellatio
             held.iter().filter(|id| !granted.contains(*id) && !running.contains(*id)).cloned().collect();
         for id in over {
             held.remove(&id);
-            let (shards, cursors) = (shards.clone(), cursors.clone());
+            let shards = shards.clone();
             releasing.spawn(async move {
                 if let Err(error) = shards.release(&id).await {
                     warn!(namespace = %id.namespace, name = %id.name, %error, "not handed over in order");
                 }
-                cursors.forget(&id);
             });
         }
         tokio::select! {
@@ -286,10 +285,20 @@ fn due(links: &Links, busy: &BTreeMap<tokio::task::Id, TenantId>) -> Vec<(Tenant
     let let_go = leaving.iter().filter_map(|(id, leaving)| {
         let object = objects.get(id)?;
         let ours = members.own(&id.to_string()) && !alive.contains(id);
-        ours.then(|| (id.clone(), object.subject.uid.clone(), Task::LetGo(leaving.clone())))
+        ours.then(|| (id.clone(), object.subject.uid.clone(), Task::LetGo(only_its_own(leaving, &tenants))))
     });
     let free = |(id, _, _): &(TenantId, String, Task)| !busy.values().any(|other| other == id);
     keep.chain(let_go).filter(free).take(FINALIZERS_MAX.saturating_sub(busy.len())).collect()
+}
+
+/// A group that another resource has now is not removed: the one that goes may have been refused because of it.
+fn only_its_own(leaving: &Leaving, tenants: &Tenants) -> Leaving {
+    let others = || tenants.running.values().flat_map(|tenant| &tenant.endpoints).map(Endpoint::key);
+    let alone = |tenant: &&Arc<Tenant>| {
+        let keys: BTreeSet<String> = tenant.endpoints.iter().map(Endpoint::key).collect();
+        !others().any(|key| keys.contains(&key))
+    };
+    Leaving { since: leaving.since, tenant: leaving.tenant.as_ref().filter(alone).cloned() }
 }
 
 impl Task {

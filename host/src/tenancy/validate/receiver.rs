@@ -189,7 +189,7 @@ fn credentials(
     match around.secret(&id.namespace, key) {
         Ok(password) => Some(BasicAuth { username: username.clone(), password }),
         Err(error) => {
-            findings.refuse(place, format!("{}/{} {}", key.name, key.key, error.message), error.cure);
+            findings.absent(place, format!("{}/{} {}", key.name, key.key, error.message), error.cure);
             None
         }
     }
