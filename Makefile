@@ -6,7 +6,7 @@ GET_SERVERS := tests/get-servers.sh $(CURDIR)/.test/servers
 WASM := wasm32-unknown-unknown
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test servers target fmt lint bench release image image-check
+.PHONY: help demo test test-cluster servers target fmt lint bench release image image-check
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1 \2/p' $(MAKEFILE_LIST) | \
@@ -22,6 +22,10 @@ test: target servers ## All tests: unit, property, end to end on real servers
 	$(CARGO) test --workspace --no-run
 	@echo '== test'
 	$(CARGO) test --workspace
+
+test-cluster: target servers ## End to end in a real Kubernetes: KUBEBUILDER_ASSETS or SLUICE_TEST_KUBECONFIG says where
+	$(CARGO) build -p sluice
+	SLUICE_TEST_CLUSTER=required $(CARGO) test -p sluice-tests --test cluster
 
 servers: ## Fetch what the end-to-end tests need
 	@$(GET_SERVERS)

@@ -4,6 +4,7 @@
 //! Never: the host's own encoders or parsers; what checks the program must not share its mistakes.
 
 pub mod apiserver;
+pub mod cluster;
 pub mod expectation;
 pub mod exposition;
 pub mod http;

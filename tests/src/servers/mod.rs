@@ -13,7 +13,7 @@ pub use local::Local;
 pub use process::Process;
 pub use prometheus::{Prometheus, ScrapeJob};
 pub use pushgateway::Pushgateway;
-pub use sluice::{Setup, Sluice, command};
+pub use sluice::{Pod, Setup, Sluice, command};
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 const UNPACKED: &str = ".test/servers/usr/bin";
 
 /// How often to try another port when one was taken between finding and using it.
-const PORT_TRIES_MAX: usize = 5;
+pub(crate) const PORT_TRIES_MAX: usize = 5;
 
 /// The binary called `name`; panics with what to do if there is none.
 pub fn find(name: &str) -> PathBuf {
@@ -36,7 +36,7 @@ pub fn find(name: &str) -> PathBuf {
 }
 
 /// A port that was free a moment ago. Another process may take it first: who uses it, tries again.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
     listener.local_addr().expect("a bound socket has an address").port()
 }

@@ -1,4 +1,5 @@
-//! Sluice: the program itself, as an operator runs it: one binary, one configuration file, a folder of resources.
+//! Sluice: the program itself, as an operator runs it: one binary, one configuration file, a folder of resources or a
+//! cluster that has them.
 //!
 //! In: a [`Setup`]. Out: a running process, its addresses, its folder of resources to change, its log.
 //! Never: the host's own types; what is written here is what an operator writes.
@@ -23,6 +24,16 @@ pub struct Setup {
     secrets: Vec<(String, String)>,
     resources: Vec<(String, String)>,
     settings: Map<String, Value>,
+    pod: Option<Pod>,
+}
+
+/// Which pod of a cluster the program is to be; the setting `kubernetes` says which cluster.
+#[derive(Debug, Clone)]
+pub struct Pod {
+    /// Its name.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
 }
 
 impl Setup {
@@ -69,6 +80,11 @@ impl Setup {
         self
     }
 
+    /// Takes the resources from a cluster, as this pod of it, instead of from a folder.
+    pub fn pod(self, pod: Pod) -> Setup {
+        Setup { pod: Some(pod), ..self }
+    }
+
     /// Starts the program and waits until it is alive.
     pub async fn start(self) -> Sluice {
         let folder = self.lay_out();
@@ -102,16 +118,24 @@ impl Setup {
         let mut config = json!({
             "sources": self.sources,
             "endpoints": self.services,
-            "tenants": { "folder": at("tenants") },
-            "secrets": { "folder": at("secrets") },
-            "state": { "file": at("state.json") },
             "listen": { "address": format!("127.0.0.1:{port}"), "debug": format!("127.0.0.1:{debug}") },
         });
+        if self.pod.is_none() {
+            let standalone = json!({
+                "tenants": { "folder": at("tenants") },
+                "secrets": { "folder": at("secrets") },
+                "state": { "file": at("state.json") },
+            });
+            merge(&mut config, standalone);
+        }
         merge(&mut config, Value::Object(self.settings.clone()));
         // JSON is YAML.
         write(&folder.join("sluice.yaml"), &format!("{config:#}\n"));
         let mut command = Command::new(binary());
-        command.current_dir(folder).args(["run", "--config", &at("sluice.yaml")]);
+        command.current_dir(folder).args(["run", "--config", &at("sluice.yaml")]).env_remove("KUBECONFIG");
+        if let Some(Pod { name, namespace }) = &self.pod {
+            command.env("POD_NAME", name).env("POD_NAMESPACE", namespace);
+        }
         Process::start(command, &folder.join("log"))
     }
 }
