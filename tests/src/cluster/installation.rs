@@ -39,7 +39,7 @@ impl Installation {
         let folder = TempDir::new().expect("a temporary folder can be made");
         let namespace = format!("sluice-{suffix}");
         let kubectl = cluster.kubectl();
-        let manifests = overlay(&kubectl, folder.path(), &namespace, &suffix).await;
+        let manifests = overlay(&kubectl, folder.path(), &namespace, &suffix, cluster.mark()).await;
         kubectl.run_with(&["apply", "--server-side", "-f", "-"], &manifests).await.succeeds_in_silence();
         let client = cluster.client().await;
         let token = token(&client, &namespace, &format!("{ACCOUNT}-{suffix}")).await;
@@ -47,7 +47,8 @@ impl Installation {
         let tenants = tenants.iter().map(|tenant| format!("{tenant}-{suffix}")).collect();
         let installation = Installation { client, kubectl, account, folder, suffix, namespace, tenants };
         for tenant in &installation.tenants {
-            installation.make_namespace(tenant, json!({})).await;
+            let (label, run) = cluster.mark();
+            installation.make_namespace(tenant, json!({ label: run })).await;
         }
         installation
     }
@@ -194,7 +195,13 @@ impl Replica {
 }
 
 /// The manifests of an installation with names of its own. Its pods are processes here, so none may start there.
-async fn overlay(kubectl: &Kubectl, folder: &Path, namespace: &str, suffix: &str) -> String {
+async fn overlay(
+    kubectl: &Kubectl,
+    folder: &Path,
+    namespace: &str,
+    suffix: &str,
+    (label, run): (&str, &str),
+) -> String {
     let without = json!({ "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": ACCOUNT }, "$patch": "delete" });
     kustomize(
         kubectl,
@@ -203,6 +210,7 @@ async fn overlay(kubectl: &Kubectl, folder: &Path, namespace: &str, suffix: &str
         json!({
             "namespace": namespace,
             "nameSuffix": format!("-{suffix}"),
+            "labels": [{ "pairs": { label: run } }],
             "patches": [{ "target": { "kind": "Deployment" }, "patch": without.to_string() }],
         }),
     )

@@ -33,6 +33,9 @@ const ASSETS: &str = "KUBEBUILDER_ASSETS";
 /// A cluster that is there already.
 const KUBECONFIG: &str = "SLUICE_TEST_KUBECONFIG";
 
+/// On everything that a run makes outside of its own namespaces.
+const RUN_LABEL: &str = "observability.ethos.io/test-run";
+
 /// What the suite can run on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ground {
@@ -78,6 +81,8 @@ pub struct Cluster {
     servers: Option<Servers>,
     folder: TempDir,
     admin: PathBuf,
+    /// Marks what this run makes.
+    run: String,
 }
 
 impl Cluster {
@@ -93,7 +98,8 @@ impl Cluster {
                 (Some(servers), admin)
             }
         };
-        let cluster = Cluster { servers, folder, admin };
+        let run = format!("{:08x}", rand::random::<u32>());
+        let cluster = Cluster { servers, folder, admin, run };
         cluster.define().await;
         cluster
     }
@@ -116,6 +122,35 @@ impl Cluster {
             found.has_succeeded().then_some(())
         })
         .await;
+    }
+
+    /// Removes what installations made, from a cluster that stays; the resource's definition stays too.
+    pub async fn clean(&self) {
+        if self.servers.is_some() {
+            return;
+        }
+        let kubectl = self.kubectl();
+        let ours = format!("{RUN_LABEL}={}", self.run);
+        let named = async |arguments: &[&str]| -> Vec<String> {
+            let names = kubectl.run(arguments).await.succeeds();
+            names.lines().map(|name| name.rsplit('/').next().unwrap_or(name).to_owned()).collect()
+        };
+        for namespace in named(&["get", "namespaces", "--selector", &ours, "--output", "name"]).await {
+            for resource in named(&["get", "ma", "--namespace", &namespace, "--output", "name"]).await {
+                // No replica is left to take its finalizer off.
+                let free = r#"{"metadata":{"finalizers":null}}"#;
+                let patch =
+                    ["patch", "ma", &resource, "--namespace", &namespace, "--type", "merge", "--patch", free];
+                kubectl.run(&patch).await.succeeds();
+            }
+        }
+        let kinds = "clusterroles,clusterrolebindings,namespaces";
+        kubectl.run(&["delete", kinds, "--selector", &ours, "--wait=false"]).await.succeeds();
+    }
+
+    /// The label of all that this run makes.
+    fn mark(&self) -> (&'static str, &str) {
+        (RUN_LABEL, &self.run)
     }
 
     /// A client that may do everything. It lives no longer than the runtime it was made in.

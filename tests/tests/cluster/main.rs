@@ -75,6 +75,9 @@ fn main() -> ExitCode {
     if let (true, Some(cluster)) = (conclusion.has_failed(), cluster.get()) {
         eprintln!("the API server logged, at last:\n{}", cluster.log());
     }
+    if let Some(cluster) = cluster.get() {
+        block_on(cluster.clean());
+    }
     // The last handle: the cluster ends here.
     drop(cluster);
     conclusion.exit_code()
