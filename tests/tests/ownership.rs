@@ -164,8 +164,8 @@ async fn pipelines(name: String, shards: Shards, cursors: Memory, running: Board
             let other = lock(&running).insert(tenant.clone(), name.clone());
             assert_eq!(other, None, "{tenant} starts at {name}");
         }
-        for tenant in held.difference(&granted).cloned() {
-            let (shards, running) = (shards.clone(), running.clone());
+        for tenant in held.difference(&granted) {
+            let (tenant, shards, running) = (tenant.clone(), shards.clone(), running.clone());
             let last = cursors.delivered(&tenant).unwrap_or(0) + 1;
             let cursors = cursors.clone();
             releasing.spawn(async move {
