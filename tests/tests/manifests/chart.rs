@@ -69,7 +69,7 @@ fn comparable(mut object: Value) -> (String, Value) {
         if let Some(map) = object.pointer_mut(place).and_then(Value::as_object_mut) {
             map.retain(|key, value| {
                 let is_empty = value.as_object().is_some_and(serde_json::Map::is_empty);
-                !is_empty && !(is_definition && key == "labels")
+                !(is_empty || is_definition && key == "labels")
             });
         }
     }
