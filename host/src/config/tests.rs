@@ -58,7 +58,10 @@ fn the_example_is_accepted_without_a_word() {
 fn the_example_for_a_cluster_is_accepted_without_a_word() {
     // Who we are is told by the environment.
     let example = include_str!("../../../deploy/examples/cluster.yaml");
-    assert_eq!(said(&example.replace("\nkubernetes:\n", "\nkubernetes:\n  namespace: a\n  pod: b\n")), [""; 0]);
+    assert_eq!(
+        said(&example.replace("\nkubernetes:\n", "\nkubernetes:\n  namespace: a\n  pod: b\n")),
+        [""; 0]
+    );
 }
 
 /// Each row: what is added to the shortest configuration, and the one thing that is to be said about it. The first
