@@ -38,7 +38,12 @@ where
         return status(Err(error.into()));
     }
     for warning in &warnings {
-        warn!("{warning}");
+        // The line's own level says that it is a warning.
+        warn!("{}", warning.to_string().replacen(": warning: ", ": ", 1));
+    }
+    // No warning: it is how a platform of one team is run, and the demo.
+    if config.tenants.may_ask_for_everything() {
+        info!("Every team may ask for any series: neither sourceLabel nor isolation.mode: enforced is set");
     }
     match until_signal(async |stop| app(config, Board::new(), stop).await) {
         Ok(()) => ExitCode::SUCCESS,

@@ -10,7 +10,7 @@ use url::Url;
 use super::discovery::discovery;
 use super::policy;
 use super::sources::{base_url, sources};
-use super::{Config, Delivery, Filters, Listen, Log, State, Tenants, file};
+use super::{Config, Delivery, Disk, Filters, Listen, Log, State, Tenants, file};
 use crate::deliver::encode::{REQUEST_BYTES_HARD_MAX, REQUEST_BYTES_MAX, REQUEST_SAMPLES_MAX};
 use crate::discover;
 use crate::document::{ByteSize, GoDuration, Path, Problem, nearest};
@@ -54,7 +54,12 @@ const GUEST_TIMEOUT: Duration = Duration::from_secs(1);
 const LOG_LEVEL: &str = "info";
 const LOG_LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 
-pub(super) fn config(file: file::File, folder: &FilePath, found: &mut Vec<Problem>) -> Option<Config> {
+pub(super) fn config(
+    file: file::File,
+    folder: &FilePath,
+    disk: Disk,
+    found: &mut Vec<Problem>,
+) -> Option<Config> {
     let file::File {
         sources: given,
         discovery: looked_for,
@@ -82,6 +87,9 @@ pub(super) fn config(file: file::File, folder: &FilePath, found: &mut Vec<Proble
     let site = policy::Site { place, source_label, endpoints, guard: Guard::new(&receivers) };
     let policy =
         policy::policy(site, policy::Blocks { limits, labels, isolation, targets }, tenancy.rules, found);
+    if disk == Disk::Here {
+        folders(tenants.as_ref(), secrets.as_ref(), folder, found);
+    }
     let tenants = tenants_of(tenants, secrets, kubernetes, policy, folder, found);
     let delivery = delivery(&file.delivery, found);
     let state = state(file.state, tenants.as_ref(), folder, found);
@@ -138,6 +146,27 @@ fn tenants_of(
             found.push(Problem::error(root.key("tenants"), "is missing", cure));
             None
         }
+    }
+}
+
+/// The folders that are written down are there. Resources cannot be missing altogether; a Secret can, until one is named.
+fn folders(
+    tenants: Option<&file::Tenants>,
+    secrets: Option<&file::Secrets>,
+    folder: &FilePath,
+    found: &mut Vec<Problem>,
+) {
+    let cure = "create it, or correct the path, which is relative to this file";
+    let place = |section: &str| Path::root().key(section).key("folder");
+    let missing = |written: &FilePath| {
+        let path = folder.join(written);
+        (!path.is_dir()).then(|| format!("there is no folder {}", path.display()))
+    };
+    if let Some(message) = tenants.and_then(|t| missing(&t.folder)) {
+        found.push(Problem::error(place("tenants"), message, cure));
+    }
+    if let Some(message) = secrets.and_then(|s| missing(&s.folder)) {
+        found.push(Problem::warning(place("secrets"), message, cure));
     }
 }
 

@@ -22,6 +22,7 @@ use std::time::Duration;
 use crate::discover;
 use crate::document::{self, Document, Path, Problem};
 use crate::model::guard::Receivers;
+use crate::tenancy::policy::IsolationMode;
 use crate::tenancy::{self, Policy};
 
 pub use file::LogFormat;
@@ -65,6 +66,14 @@ impl Tenants {
             Tenants::Folder(config) => &config.policy,
             Tenants::Cluster(config) => &config.policy,
         }
+    }
+
+    /// Whether some resource decides alone which series it gets: nothing the operator wrote narrows it.
+    pub fn may_ask_for_everything(&self) -> bool {
+        let Policy { default, rules } = self.policy();
+        let all = rules.iter().map(|rule| &rule.effective).chain([default]);
+        all.into_iter()
+            .any(|policy| policy.source_label.is_none() && policy.isolation.mode == IsolationMode::Optional)
     }
 }
 
@@ -138,6 +147,15 @@ impl fmt::Display for Invalid {
 
 impl std::error::Error for Invalid {}
 
+/// Whether the folders that a configuration names can be looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Disk {
+    /// It is about to be run here: what is missing is an error now, not after the filters were compiled.
+    Here,
+    /// It may be meant for another machine.
+    Elsewhere,
+}
+
 impl Config {
     /// Reads the file at `path`. Blocks on the disk.
     pub fn load(path: &FilePath) -> Result<(Config, Vec<Problem>), Invalid> {
@@ -146,11 +164,15 @@ impl Config {
             let message = format!("the configuration cannot be read: {e}");
             Invalid(vec![Problem::error(Path::root(), message, "check --config").in_file(&name)])
         })?;
-        Config::read(&name, &text)
+        Config::read_on(&name, &text, Disk::Here)
     }
 
     /// Reads the text of `file`, which relative paths in it are relative to. With the configuration come warnings.
     pub fn read(file: &Arc<FilePath>, text: &str) -> Result<(Config, Vec<Problem>), Invalid> {
+        Config::read_on(file, text, Disk::Elsewhere)
+    }
+
+    fn read_on(file: &Arc<FilePath>, text: &str, disk: Disk) -> Result<(Config, Vec<Problem>), Invalid> {
         let in_file = |problem: Problem| Invalid(vec![problem.in_file(file)]);
         let mut roots = document::parse(text).map_err(in_file)?;
         if roots.len() != 1 {
@@ -163,7 +185,7 @@ impl Config {
         let config = reading.value.take().and_then(|value| {
             let mut found = Vec::new();
             let folder = file.parent().unwrap_or(FilePath::new(""));
-            let config = check::config(value, folder, &mut found);
+            let config = check::config(value, folder, disk, &mut found);
             reading.report(found);
             config
         });

@@ -49,9 +49,93 @@ fn every_field_is_read() {
     assert_eq!(config.log, Log { format: LogFormat::Text, level: "sluice=debug".into() });
 }
 
+const EXAMPLE: &str = include_str!("../../../deploy/examples/sluice.yaml");
+
 #[test]
 fn the_example_is_accepted_without_a_word() {
-    assert_eq!(said(include_str!("../../../deploy/examples/sluice.yaml")), [""; 0]);
+    assert_eq!(said(EXAMPLE), [""; 0]);
+}
+
+/// The fields of every struct in a source file, as they are written in YAML.
+fn fields(source: &str) -> Vec<String> {
+    let (mut fields, mut inside) = (Vec::new(), false);
+    for line in source.lines() {
+        inside = line.contains("struct ") && line.ends_with('{') || inside && line != "}";
+        let line = line.trim().trim_start_matches("pub(super) ");
+        let name = line.split_once(": ").map_or("", |(name, _)| name);
+        if !inside || name.is_empty() || !name.chars().all(|c| c.is_ascii_lowercase() || c == '_') {
+            continue;
+        }
+        let mut words = name.split('_');
+        let mut camel = words.next().unwrap_or_default().to_owned();
+        words.for_each(|word| camel.extend([&word[..1].to_ascii_uppercase(), &word[1..]]));
+        fields.push(camel);
+    }
+    fields
+}
+
+#[test]
+fn the_example_names_every_field() {
+    let sources = [include_str!("file.rs"), include_str!("discovery.rs"), include_str!("access.rs")];
+    let fields: Vec<String> = sources.iter().flat_map(|source| fields(source)).collect();
+    assert!(fields.len() > 60 && fields.contains(&"maxBytesPerRequest".to_owned()), "{fields:?}");
+    let named = |field: &String| {
+        EXAMPLE.match_indices(&format!("{field}:")).any(|(at, _)| EXAMPLE[..at].ends_with([' ', '{']))
+            || EXAMPLE.contains(&format!("\n{field}:"))
+    };
+    let missing: Vec<_> = fields.iter().filter(|field| !named(field)).collect();
+    assert!(missing.is_empty(), "write them into deploy/examples/sluice.yaml: {missing:?}");
+}
+
+/// Some sections of the example hold nothing but defaults: uncommented they change nothing.
+#[test]
+fn the_defaults_that_the_example_shows_are_the_defaults() {
+    let default = read(LEAST).unwrap().0;
+    for section in ["isolation", "limits", "labels", "delivery", "filters", "listen", "log"] {
+        let lines = EXAMPLE.lines().filter_map(|line| line.strip_prefix("# "));
+        let mut lines = lines.skip_while(|line| *line != format!("{section}:"));
+        let mut text = format!("{}\n", lines.next().expect(section));
+        // The one example among the defaults.
+        let shown =
+            lines.take_while(|line| line.starts_with("  ")).filter(|l| !l.contains("targetNamespaces"));
+        shown.for_each(|line| text.extend([line, "\n"]));
+        let (config, said) = read(&format!("{LEAST}{text}")).unwrap_or_else(|e| panic!("{text}{e}"));
+        assert_eq!((config, said), (default.clone(), vec![]), "{text}");
+    }
+}
+
+#[test]
+fn folders_that_are_missing_are_named_when_the_file_is_to_be_run() {
+    let root = std::env::temp_dir().join(format!("sluice-config-{}", std::process::id()));
+    std::fs::create_dir_all(&root).unwrap();
+    let file = root.join("sluice.yaml");
+    std::fs::write(&file, format!("{LEAST}secrets: {{folder: s}}\n")).unwrap();
+    let said = Config::load(&file).unwrap_err().to_string().replace(&*root.to_string_lossy(), "");
+    let cure = "create it, or correct the path, which is relative to this file";
+    assert_eq!(
+        said,
+        format!(
+            "/sluice.yaml:2: tenants.folder: there is no folder /t; {cure}\n\
+             /sluice.yaml:4: warning: secrets.folder: there is no folder /s; {cure}"
+        )
+    );
+    std::fs::create_dir(root.join("t")).unwrap();
+    assert_eq!(Config::load(&file).unwrap().1.len(), 1);
+    std::fs::remove_dir_all(&root).unwrap();
+}
+
+#[test]
+fn without_a_label_or_isolation_a_resource_may_ask_for_everything() {
+    let open = |more: &str| read(&format!("{LEAST}{more}")).unwrap().0.tenants.may_ask_for_everything();
+    assert!(open("") && open("isolation: {mode: optional}\n"));
+    assert!(!open("isolation: {mode: enforced}\n") && !open("sourceLabel: team\n"));
+}
+
+#[test]
+fn the_short_example_can_be_run_from_where_it_is() {
+    let folder = FilePath::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/examples/standalone");
+    let (_, warnings) = Config::load(&folder.join("sluice.yaml")).unwrap();
+    assert_eq!(warnings, []);
 }
 
 #[test]

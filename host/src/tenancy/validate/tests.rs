@@ -94,7 +94,7 @@ fn the_first_example_means_what_its_document_says() {
         selectors,
         [
             r#"{__name__="http_requests_total"}"#,
-            r#"{__name__="http_request_duration_seconds"}"#,
+            r#"{__name__=~"http_request_duration_seconds_(bucket|sum|count)"}"#,
             r#"{job="webapp"}"#
         ]
     );
