@@ -25,7 +25,8 @@ pub struct Resources {
 pub struct Resource(DynamicObject);
 
 impl Resources {
-    pub(super) fn new(client: Client, namespace: &str) -> Resources {
+    /// Those of `namespace`.
+    pub fn new(client: Client, namespace: &str) -> Resources {
         let kind = GroupVersionKind::gvk("observability.ethos.io", "v1alpha1", "MetricAccess");
         let kind = ApiResource::from_gvk_with_plural(&kind, "metricaccesses");
         Resources { api: Api::namespaced_with(client, namespace, &kind), namespace: namespace.to_owned() }
@@ -204,7 +205,8 @@ impl Events {
 pub struct Leases(Api<Lease>);
 
 impl Leases {
-    pub(super) fn new(client: Client, namespace: &str) -> Leases {
+    /// Those of `namespace`.
+    pub fn new(client: Client, namespace: &str) -> Leases {
         Leases(Api::namespaced(client, namespace))
     }
 
