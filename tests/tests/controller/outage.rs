@@ -95,18 +95,20 @@ async fn an_api_server_that_refuses_or_is_slow_holds_nothing_up() {
     .into_iter()
     .enumerate()
     {
-        let metrics = next[index % 2];
-        // The test's own client would be refused too; so it looks with its own eyes.
-        let id = world.api.fault(fault.clone());
+        let (metrics, added) = (next[index % 2], format!("added-{index}"));
+        let is_slow = matches!(fault, Fault::Slow(_));
+        let id = world.api.fault(fault);
         world.api.drop_watches();
         change(&world, json!(metrics));
+        create(&world, &added);
         world.more_ticks("steady", 3).await;
-        if !matches!(fault, Fault::Slow(_)) {
+        if !is_slow {
             world.api.lift(id);
         }
         world.delivers("changed", &metrics).await;
+        world.delivers(&added, &SELECTED).await;
         world.api.lift(id);
-        world.resources().ready("changed").await;
+        world.resources().ready(&added).await;
     }
     finish(&world, sluice, 15).await;
 }
