@@ -243,7 +243,7 @@ async fn targets_are_shown_without_credentials() {
     let (board, _) = running();
     let (_, _, body) = get(debug(state(&board)), "/debug/targets", "*/*").await;
     let report: serde_json::Value = serde_json::from_str(&body).unwrap();
-    let expected = serde_json::json!({"targets": [{
+    let expected = serde_json::json!({"problems": [], "targets": [{
         "name": "infra",
         "url": "http://10.0.0.1:9090/prom",
         "health": "up",

@@ -283,7 +283,9 @@ fn the_program_accepts_every_configuration_and_resource_without_a_word() {
             }
             // JSON is YAML.
             let copy = scratch.path().join("sluice.yaml");
-            std::fs::create_dir_all(scratch.path().join("tenants")).unwrap();
+            for folder in ["tenants", "secrets"] {
+                std::fs::create_dir_all(scratch.path().join(folder)).unwrap();
+            }
             std::fs::write(&copy, format!("{config:#}")).unwrap();
             accepted(scratch.path(), &file, &["check", "--config", "sluice.yaml"]);
         }
