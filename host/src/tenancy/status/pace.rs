@@ -137,7 +137,7 @@ impl Pace {
                 self.entries.get_mut(id).expect("it was just put there")
             }
         };
-        entry.see(subject, &status);
+        entry.see(subject, &status, now);
         if *entry.wanted != status {
             entry.wanted = Arc::new(status);
         }
@@ -247,11 +247,15 @@ impl Entry {
 
     /// What the cluster shows may be older than what was written since; but a status that names another owner was
     /// written by a replica that had not heard yet, and is to be written over.
-    fn see(&mut self, subject: &Arc<Subject>, wanted: &MetricAccessStatus) {
+    fn see(&mut self, subject: &Arc<Subject>, wanted: &MetricAccessStatus, now: Instant) {
         if Arc::ptr_eq(&self.subject, subject) {
             return;
         }
         let seen = std::mem::replace(&mut self.subject, Arc::clone(subject));
+        if seen.generation != subject.generation {
+            // Whoever edits wants to see what comes of it; the allowance is for what flips by itself.
+            self.transitions = Bucket::full(TRANSITIONS_OF_ONE, now);
+        }
         let owner = subject.status.as_ref().and_then(|status| status.owner.as_ref());
         if seen.status != subject.status && owner != wanted.owner.as_ref() {
             self.written = subject.status.clone().map(Arc::new);

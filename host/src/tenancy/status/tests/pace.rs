@@ -164,6 +164,26 @@ fn one_that_flips_all_the_time_uses_up_its_own_allowance() {
 }
 
 #[test]
+fn who_edits_often_sees_every_edit_at_once() {
+    let mut world = World::new();
+    for edit in 1..=10 {
+        let subject = Subject { generation: edit, ..subject() };
+        for well in [false, true] {
+            let status = MetricAccessStatus { observed_generation: Some(edit), ..status(well, 1) };
+            world.want_of(1, &subject, status);
+            world.pass(SECOND);
+            let seen = &world.stored[&id(1)];
+            assert_eq!(seen.observed_generation, Some(edit), "edit {edit}");
+            assert_eq!(
+                seen.condition("Ready").map(|ready| ready.status == "True"),
+                Some(well),
+                "edit {edit}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_write_that_is_refused_is_tried_again_and_holds_up_nobody() {
     let mut world = World::new();
     world.answer = |write| if write.id == id(0) { REFUSED } else { Outcome::Written };
