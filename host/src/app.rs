@@ -3,6 +3,7 @@
 //! In: a configuration that was read and checked. Out: the running program.
 //! Never: a decision of its own; it builds the rooms, hands them to each other, and waits for them in order.
 
+pub mod api;
 mod cluster;
 mod sources;
 pub mod status;
@@ -22,7 +23,7 @@ use crate::config::{self, Config, Delivery};
 use crate::deliver::cursor;
 use crate::deliver::encode::Limits;
 use crate::deliver::retry::Policy;
-use crate::discover::{self, Discovery};
+use crate::discover::Discovery;
 use crate::filter::{self, Runtime};
 use crate::http;
 use crate::model::{Guard, Timestamp};
@@ -86,17 +87,21 @@ impl App {
         };
         let guard = Guard::new(&config.receivers);
         let http = http::Client::new(&http::Config { guard, ..http::Config::default() })?;
+        let mut clusters = api::Clients::default();
         let tenancy = match config.tenants {
             config::Tenants::Folder(tenants) => {
                 let (watcher, published) = files::open(tenants, SystemTime::now())?;
                 Tenancy::Folder(Box::new(watcher), published)
             }
-            config::Tenants::Cluster(tenants) => Tenancy::Cluster(Box::new(Replica::open(tenants).await?)),
+            config::Tenants::Cluster(tenants) => {
+                let client = clusters.of(tenants.kubeconfig.as_deref()).await?;
+                Tenancy::Cluster(Box::new(Replica::open(tenants, client)))
+            }
         };
         // Only where sources are looked for has there to be a cluster.
         let cluster = match config.discovery.blocks.is_empty() {
             true => None,
-            false => Some(discover::cluster::connect(config.kubeconfig.as_deref()).await?),
+            false => Some(clusters.of(config.kubeconfig.as_deref()).await?),
         };
         let discovery = Discovery::new(config.discovery, cluster);
         let runtime = runtime.await.context("the filters' engine")??;

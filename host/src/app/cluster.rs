@@ -58,10 +58,9 @@ struct Links {
 }
 
 impl Replica {
-    pub(super) async fn open(config: cluster::Config) -> Result<Replica, cluster::Error> {
-        let client = cluster::client(&config).await?;
+    pub(super) fn open(config: cluster::Config, client: Client) -> Replica {
         let (watcher, seen) = cluster::open(client.clone(), &config);
-        Ok(Replica { config, client, watcher, seen })
+        Replica { config, client, watcher, seen }
     }
 
     /// Starts everything but the pipelines: these are for whoever follows the assignment. What is spawned on `feeding`

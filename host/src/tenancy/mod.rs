@@ -33,3 +33,8 @@ pub use review::{Outcome, Review};
 pub use selectors::LabelSelectors;
 pub use surroundings::{Service, Surroundings};
 pub use tenants::{Published, Running, Tenants};
+
+/// How long one watch request lasts. An API server that is gone without a word is noticed a little after it. Watches of
+/// single Secrets are left as long as kube makes them, since there may be a thousand: these live by the API server's
+/// bookmarks, one a minute.
+pub const WATCH_SECONDS: u32 = 90;

@@ -14,13 +14,11 @@ mod tests;
 mod watch;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::SelectAll;
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -29,6 +27,7 @@ pub use block::{Block, Kind, POD_INDEX_LABEL, POD_NAME_LABEL, Port, Scheme};
 pub use found::audience;
 pub use registry::SOURCES_PER_BLOCK_MAX;
 pub use selector::Selector;
+pub use watch::WATCH_SECONDS;
 
 use crate::discover::Presence;
 use crate::model::Source;
@@ -47,40 +46,6 @@ pub struct Found {
     pub sources: Vec<(Arc<Source>, Presence)>,
     /// What could not be watched, or cannot be a source, by where.
     pub problems: BTreeMap<String, String>,
-}
-
-/// The cluster cannot be connected to.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The kubeconfig cannot be used.
-    #[error("{path} cannot be used as a kubeconfig: {source}")]
-    Kubeconfig {
-        /// The file.
-        path: String,
-        /// What is wrong with it.
-        #[source]
-        source: kube::config::KubeconfigError,
-    },
-    /// There is neither a ServiceAccount nor a kubeconfig.
-    #[error("no cluster is known here: {0}; run in a pod, or name a kubeconfig")]
-    Unknown(#[source] kube::config::InferConfigError),
-    /// The client cannot be built.
-    #[error("the cluster cannot be spoken to: {0}")]
-    Client(#[source] kube::Error),
-}
-
-/// A client for the cluster that `kubeconfig` names, or else for the one we run in.
-pub async fn connect(kubeconfig: Option<&Path>) -> Result<kube::Client, Error> {
-    let config = match kubeconfig {
-        Some(path) => {
-            let broken = |source| Error::Kubeconfig { path: path.display().to_string(), source };
-            let file = Kubeconfig::read_from(path).map_err(broken)?;
-            let options = KubeConfigOptions::default();
-            kube::Config::from_custom_kubeconfig(file, &options).await.map_err(broken)?
-        }
-        None => kube::Config::infer().await.map_err(Error::Unknown)?,
-    };
-    kube::Client::try_from(config).map_err(Error::Client)
 }
 
 /// Watches until `stop`, and publishes what there is: for the first time when every list has ended.

@@ -24,7 +24,7 @@ use super::objects::{Object, is_selected, key};
 use super::registry::Change;
 
 /// How long one watch request lasts. A connection that died without a word is noticed a little after it.
-const WATCH_SECONDS: u32 = 90;
+pub const WATCH_SECONDS: u32 = 90;
 
 /// The first pause after an error; it doubles.
 const PAUSE_MIN: Duration = Duration::from_millis(500);

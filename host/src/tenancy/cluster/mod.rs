@@ -38,7 +38,7 @@ use super::names::is_dns_subdomain;
 use super::tenants::{Published, Running, Tenants};
 use crate::model::TenantId;
 use crate::tenancy::policy::NamespaceLabels;
-use crate::tenancy::{Policy, Service};
+use crate::tenancy::{Policy, Service, WATCH_SECONDS};
 use backoff::Pauses;
 use desk::{Desk, Site};
 use keyring::{Keyring, SecretName};
@@ -64,7 +64,8 @@ pub struct Config {
     pub namespace: String,
     /// Our own pod's name, which is our identity among the replicas.
     pub pod: String,
-    /// How the API server is reached; `None` for what the environment says (a pod's ServiceAccount, or `KUBECONFIG`).
+    /// How the API server is reached, for whoever makes the client; `None` for what the environment says (a pod's
+    /// ServiceAccount, or `KUBECONFIG`).
     pub kubeconfig: Option<PathBuf>,
     /// What the operator lets tenants do.
     pub policy: Policy,
@@ -73,39 +74,6 @@ pub struct Config {
 /// Whether a name can be that of a pod or a namespace.
 pub fn is_object_name(name: &str) -> bool {
     is_dns_subdomain(name)
-}
-
-/// The cluster cannot be reached as it is configured.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// A kubeconfig file cannot be used.
-    #[error("the kubeconfig {} cannot be used; correct kubernetes.kubeconfig", file.display())]
-    Kubeconfig {
-        /// The file.
-        file: PathBuf,
-        /// Why.
-        #[source]
-        source: kube::config::KubeconfigError,
-    },
-    /// Nothing says where the API server is.
-    #[error("no API server is known; run in a pod with a ServiceAccount, or set kubernetes.kubeconfig")]
-    Nowhere(#[source] kube::config::InferConfigError),
-    /// The client cannot be built.
-    #[error("the API server's client cannot be built")]
-    Client(#[source] kube::Error),
-}
-
-/// A client of the configured cluster. Nothing is asked yet.
-pub async fn client(config: &Config) -> Result<Client, Error> {
-    let settings = match &config.kubeconfig {
-        Some(file) => {
-            let fail = |source| Error::Kubeconfig { file: file.clone(), source };
-            let read = kube::config::Kubeconfig::read_from(file).map_err(fail)?;
-            kube::Config::from_custom_kubeconfig(read, &Default::default()).await.map_err(fail)?
-        }
-        None => kube::Config::infer().await.map_err(Error::Nowhere)?,
-    };
-    Client::try_from(settings).map_err(Error::Client)
 }
 
 /// The objects behind the tenants, also of those that are refused or being removed.
@@ -197,7 +165,8 @@ fn steady<K>(api: Api<K>) -> impl Stream<Item = watcher::Result<Event<K>>> + Sen
 where
     K: kube::Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    StreamBackoff::new(watcher::watcher(api, watcher::Config::default()), Pauses::default())
+    let config = watcher::Config::default().timeout(WATCH_SECONDS);
+    StreamBackoff::new(watcher::watcher(api, config), Pauses::default())
 }
 
 /// What woke us.

@@ -10,6 +10,8 @@ use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
+use crate::tenancy::WATCH_SECONDS;
+
 /// The first pause after an error, doubled with every further one.
 const PAUSE_FIRST: Duration = Duration::from_millis(250);
 /// No pause is longer: this is how late a change can be heard of after an outage.
@@ -30,7 +32,7 @@ where
 {
     /// Watches the objects with these labels.
     pub(in crate::tenancy) fn new(api: Api<K>, labels: &str) -> Watch<K> {
-        let config = watcher::Config::default().labels(labels);
+        let config = watcher::Config::default().timeout(WATCH_SECONDS).labels(labels);
         let events = watcher::watcher(api.clone(), config.clone()).boxed();
         Watch { api, config, events, failures: 0, resume_at: None }
     }
