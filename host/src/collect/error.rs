@@ -21,7 +21,7 @@ pub struct Error {
 #[derive(Debug, thiserror::Error)]
 pub enum Cause {
     /// Discovery says that nothing of the source is left at its address. It was not asked.
-    #[error("is gone from the cluster: its ticks wait until it is back")]
+    #[error("has no address in the cluster now: its ticks wait until it has one again")]
     Gone,
     /// No answer, or one that broke off.
     #[error("cannot be reached: {0}")]

@@ -3,6 +3,7 @@
 //! In: blocks of the operator's configuration, an API server. Out: the sources they stand for, whenever these change.
 //! Never: a source dropped because of a watch's error; a Secret, or anything but the three kinds, read.
 
+mod answers;
 mod block;
 mod found;
 mod identity;
@@ -59,7 +60,7 @@ pub async fn run(client: kube::Client, blocks: Vec<Block>, publish: impl Fn(Foun
         tokio::select! {
             () = stop.cancelled() => return,
             Some((at, change)) = changes.next() => {
-                registry.apply(at, change, Instant::now());
+                registry.apply(at, change);
                 let ready = complete || registry.is_complete();
                 let soon = if ready { Instant::now() + GATHER } else { patience };
                 due = Some(due.map_or(soon, |due| due.min(soon)));

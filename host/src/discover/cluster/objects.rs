@@ -148,15 +148,10 @@ impl Object for EndpointSlice {
         if self.address_type == "FQDN" {
             return vec![Err(skipped(&unnamed, block, "holds names, not addresses"))];
         }
-        // Unready endpoints alone leave a slice without ports.
         let ports = self.ports.iter().flatten().filter_map(|port| Some((port.name.as_deref(), port.port?)));
-        match port(block.port.as_ref(), ports) {
-            Ok(port) => {
-                self.endpoints.iter().filter_map(|e| endpoint(block, self, service, e, port)).collect()
-            }
-            Err(_) if self.endpoints.is_empty() => Vec::new(),
-            Err(why) => vec![Err(skipped(&unnamed, block, why))],
-        }
+        // What is wrong with the slice's ports keeps each of its endpoints from being a source.
+        let port = port(block.port.as_ref(), ports);
+        self.endpoints.iter().filter_map(|each| endpoint(block, self, service, each, &port)).collect()
     }
 }
 
@@ -165,7 +160,7 @@ fn endpoint(
     slice: &EndpointSlice,
     service: &str,
     endpoint: &Endpoint,
-    port: u16,
+    port: &Result<u16, String>,
 ) -> Option<Mapped> {
     // Kubernetes treats all addresses of one endpoint as the same.
     let address = endpoint.addresses.first()?;
@@ -186,8 +181,9 @@ fn endpoint(
         labels.entry(POD_NAME_LABEL.to_owned()).or_insert_with(|| pod.to_owned());
         labels.entry(POD_INDEX_LABEL.to_owned()).or_insert_with(|| pod[set.len() + 1..].to_owned());
     }
-    let (host, preference) = match host(address) {
-        Ok(host) => host,
+    let dialled = host(address).and_then(|host| Ok((host, port.clone()?)));
+    let ((host, preference), port) = match dialled {
+        Ok(dialled) => dialled,
         Err(why) => return Some(Err(skipped(&identity, block, why))),
     };
     let annotations = annotations(&slice.metadata);

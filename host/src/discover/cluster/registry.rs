@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -21,8 +20,11 @@ pub const SOURCES_PER_BLOCK_MAX: usize = 500;
 /// Problems that are kept; who has more reads these first.
 const PROBLEMS_MAX: usize = 50;
 
-/// A watch that failed and says nothing more for this long has gone on: a failing one says so at every attempt.
-const SILENCE_IS_SUCCESS: Duration = Duration::from_secs(60);
+/// What is said of a source that no object stands for. Which of these it is, only the next object can tell.
+const ABSENT: &str = "its object is gone from the cluster, has no address, or is no longer selected";
+
+/// What is said of a watch whose first list was asked for.
+const UNANSWERED: &str = "the API server has not listed what is there yet";
 
 /// What a watch tells.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +39,8 @@ pub(super) enum Change {
     Applied(String, Vec<Mapped>),
     /// An object is gone.
     Deleted(String),
+    /// The API server has taken the watch, and says nothing more until something changes.
+    Watching,
     /// The watch goes on when it can.
     Failed(String),
 }
@@ -59,7 +63,8 @@ struct Scope {
     objects: BTreeMap<String, Vec<Mapped>>,
     listing: Option<BTreeMap<String, Vec<Mapped>>>,
     listed: bool,
-    error: Option<(String, Instant)>,
+    /// What went wrong last, until something went well.
+    error: Option<String>,
 }
 
 struct Known {
@@ -82,9 +87,10 @@ impl Registry {
     }
 
     /// Takes over what a watch tells.
-    pub(super) fn apply(&mut self, (entry, scope): (usize, usize), change: Change, now: Instant) {
+    pub(super) fn apply(&mut self, (entry, scope): (usize, usize), change: Change) {
         let scope = &mut self.entries[entry].scopes[scope];
-        if matches!(change, Change::ListEnded | Change::Applied(..) | Change::Deleted(_)) {
+        // The beginning of a list is none of these: it is announced before it is asked for.
+        if matches!(change, Change::ListEnded | Change::Applied(..) | Change::Deleted(_) | Change::Watching) {
             scope.error = None;
         }
         match change {
@@ -96,7 +102,8 @@ impl Registry {
             }
             Change::Applied(key, mapped) => _ = scope.objects.insert(key, mapped),
             Change::Deleted(key) => _ = scope.objects.remove(&key),
-            Change::Failed(error) => scope.error = Some((error, now)),
+            Change::Watching => {}
+            Change::Failed(error) => scope.error = Some(error),
         }
     }
 
@@ -123,14 +130,11 @@ impl Registry {
         refreshed
     }
 
-    /// When the next source has been gone for long enough, or a watch silent.
+    /// When the next source has been gone for long enough.
     pub(super) fn next_expiry(&self) -> Option<Instant> {
         let of = |entry: &Entry| {
             let since = entry.known.values().filter_map(|known| known.gone_since).min();
-            let silent =
-                entry.scopes.iter().filter_map(|scope| scope.error.as_ref()).map(|(_, at)| *at).min();
-            let gone = since.map(|since| since + entry.block.keep_absent);
-            gone.into_iter().chain(silent.map(|at| at + SILENCE_IS_SUCCESS)).min()
+            since.map(|since| since + entry.block.keep_absent)
         };
         self.entries.iter().filter_map(of).min()
     }
@@ -147,24 +151,30 @@ pub(super) struct Refreshed {
 
 impl Entry {
     fn refresh(&mut self, now: Instant, problems: &mut BTreeMap<String, String>) {
-        for scope in &mut self.scopes {
-            scope.error.take_if(|(_, at)| now >= *at + SILENCE_IS_SUCCESS);
-            problems.extend(scope.error.as_ref().map(|(error, _)| (scope.name.clone(), error.clone())));
+        for scope in &self.scopes {
+            problems.extend(scope.problem().map(|problem| (scope.name.clone(), problem)));
         }
-        let mut present = self.present(problems);
+        let Present { mut found, unusable } = self.present();
         let keep_absent = self.block.keep_absent;
-        self.known.retain(|name, known| match present.remove(name) {
-            Some(found) => {
+        self.known.retain(|name, known| match (found.remove(name), unusable.get(name.as_str())) {
+            (Some(found), _) => {
                 known.meet(found);
                 true
             }
-            None => {
+            // Its object is there, so it is to be mended, however long that takes.
+            (None, Some(why)) => {
+                known.gone_since = None;
+                known.presence = Presence::Gone(format!("its object cannot be used: {why}"));
+                true
+            }
+            (None, None) => {
                 let since = *known.gone_since.get_or_insert(now);
-                known.presence = Presence::Gone("its object is gone from the cluster".to_owned());
+                known.presence = Presence::Gone(ABSENT.to_owned());
                 now < since + keep_absent
             }
         });
-        for (name, found) in present {
+        problems.extend(unusable);
+        for (name, found) in found {
             if self.known.len() == SOURCES_PER_BLOCK_MAX {
                 let why = format!("finds more than {SOURCES_PER_BLOCK_MAX} servers: narrow its selector");
                 problems.insert(format!("discovery block {}", self.block.name), why);
@@ -176,30 +186,46 @@ impl Entry {
     }
 
     /// Every server there is, once: one that takes traffic before one that does not, then by its better address.
-    fn present(&self, problems: &mut BTreeMap<String, String>) -> BTreeMap<SourceName, found::Found> {
+    fn present(&self) -> Present {
         let mapped = || self.scopes.iter().flat_map(|scope| scope.objects.values().flatten());
         let first = |found: &&found::Found| found.preference == found::Preference::First;
         let with_first: BTreeSet<&String> =
             mapped().flatten().filter(first).filter_map(|found| found.nameless.as_ref()).collect();
-        let mut present: BTreeMap<SourceName, found::Found> = BTreeMap::new();
+        let mut present = Present::default();
         for mapped in mapped() {
             let found = match mapped {
                 Ok(found) => found,
                 Err(skipped) => {
-                    problems.insert(skipped.name.clone(), skipped.why.clone());
+                    present.unusable.insert(skipped.name.clone(), skipped.why.clone());
                     continue;
                 }
             };
             if !first(&found) && found.nameless.as_ref().is_some_and(|service| with_first.contains(service)) {
                 continue;
             }
-            match present.get_mut(&found.source.name) {
+            match present.found.get_mut(&found.source.name) {
                 Some(other) if rank(found) < rank(other) => *other = found.clone(),
                 Some(_) => {}
-                None => _ = present.insert(found.source.name.clone(), found.clone()),
+                None => _ = present.found.insert(found.source.name.clone(), found.clone()),
             }
         }
         present
+    }
+}
+
+/// What the objects of a block stand for.
+#[derive(Default)]
+struct Present {
+    found: BTreeMap<SourceName, found::Found>,
+    /// What would be a source and cannot be one, and why.
+    unusable: BTreeMap<String, String>,
+}
+
+impl Scope {
+    /// What keeps its objects from being known.
+    fn problem(&self) -> Option<String> {
+        let unanswered = || (!self.listed).then(|| UNANSWERED.to_owned());
+        self.error.clone().or_else(unanswered)
     }
 }
 

@@ -363,7 +363,7 @@ impl Stage {
     }
 
     fn tell(&mut self, change: Change) {
-        self.registry.apply((0, 0), change, self.now);
+        self.registry.apply((0, 0), change);
     }
 
     fn list(&mut self, objects: &[(&str, Value)]) {
@@ -443,10 +443,79 @@ fn neither_an_error_nor_half_a_list_takes_a_source_away() {
     assert_eq!(stage.sources(0), ["infra/mon/p-0 10.0.0.1"]);
     stage.tell(Change::Listing);
     assert_eq!(stage.sources(0), ["infra/mon/p-0 10.0.0.1"]);
-    assert_eq!(stage.after(30).problems.len(), 1, "a list that has begun is not a success");
-    assert_eq!(stage.after(30).problems, BTreeMap::new(), "but silence is");
+    assert_eq!(stage.after(3600).problems.len(), 1, "neither a list that has begun nor silence is a success");
     stage.tell(Change::ListEnded);
+    assert_eq!(stage.after(0).problems, BTreeMap::new());
     assert_eq!(stage.sources(0), ["infra/mon/p-0 10.0.0.1 gone"]);
+}
+
+#[test]
+fn an_error_stands_until_something_went_well() {
+    let mapped = || map(&block(Kind::Pod), at("10.0.0.1"));
+    for success in [
+        Change::ListEnded,
+        Change::Watching,
+        Change::Applied("mon/p-0".into(), mapped()),
+        Change::Deleted("mon/p-0".into()),
+    ] {
+        let mut stage = Stage::new(block(Kind::Pod));
+        stage.list(&[("mon/p-0", at("10.0.0.1"))]);
+        for failure in ["refused", "still refused"] {
+            stage.tell(Change::Failed(failure.into()));
+            assert_eq!(stage.after(600).problems, BTreeMap::from([("here".into(), failure.into())]));
+        }
+        stage.tell(success);
+        assert_eq!(stage.after(0).problems, BTreeMap::new());
+    }
+}
+
+#[test]
+fn an_api_server_that_has_not_answered_is_a_problem() {
+    let mut stage = Stage::new(block(Kind::Pod));
+    stage.tell(Change::Listing);
+    assert_eq!(
+        stage.after(10).problems,
+        BTreeMap::from([("here".into(), "the API server has not listed what is there yet".into())])
+    );
+    stage.tell(Change::ListEnded);
+    assert_eq!(stage.after(0).problems, BTreeMap::new());
+}
+
+/// Somebody made a mistake in an object of a source that was well.
+#[test]
+fn a_source_whose_object_cannot_be_used_any_more_says_why_and_waits() {
+    let block = Block { port: Some(Port::Name("web".into())), ..block(Kind::Pod) };
+    let renamed = json!({ "spec": { "containers": [{ "name": "p", "ports": [{ "name": "http", "containerPort": 9090 }] }] } });
+    let ftp = json!({ "metadata": { "annotations": { "prometheus.io/scheme": "ftp" } } });
+    for (mistake, why) in [
+        (renamed, "has no port web"),
+        (ftp, "annotation prometheus.io/scheme is \"ftp\"; write http or https"),
+    ] {
+        let mut stage = Stage::new(block.clone());
+        stage.list(&[("mon/p-0", at("10.0.0.1"))]);
+        stage.after(0);
+        let broken = map(&stage.block, merged(at("10.0.0.1"), mistake));
+        stage.tell(Change::Applied("mon/p-0".into(), broken));
+        let Refreshed { sources, problems } = stage.after(0);
+        assert_eq!(sources[0].1, Presence::Gone(format!("its object cannot be used: {why}")));
+        assert_eq!(problems, BTreeMap::from([("infra/mon/p-0".into(), why.into())]));
+        // Whoever wrote it may take longer to mend it than a pod takes to move.
+        assert_eq!(stage.sources(3600), ["infra/mon/p-0 10.0.0.1 gone"]);
+        let mended = map(&stage.block, at("10.0.0.1"));
+        stage.tell(Change::Applied("mon/p-0".into(), mended));
+        assert_eq!(stage.sources(0), ["infra/mon/p-0 10.0.0.1"]);
+        // Its time begins when it is gone, not when it was broken.
+        stage.tell(Change::Deleted("mon/p-0".into()));
+        assert_eq!(stage.sources(0), ["infra/mon/p-0 10.0.0.1 gone"]);
+        assert_eq!(stage.registry.next_expiry(), Some(stage.now + Duration::from_secs(900)));
+    }
+}
+
+#[test]
+fn a_slice_without_the_port_says_so_of_each_endpoint() {
+    let block = Block { port: Some(Port::Name("http".into())), ..block(Kind::EndpointSlice) };
+    let two = slice("IPv4", json!([endpoint("10.0.0.1", "p-0"), endpoint("10.0.0.2", "p-1")]));
+    check(&block, vec![(two, &["infra/mon/p-0 has no port http", "infra/mon/p-1 has no port http"])]);
 }
 
 #[test]
@@ -552,4 +621,41 @@ async fn a_cluster_that_forbids_holds_up_the_others_for_a_while_and_is_named() {
         problems["discovery block infra in all namespaces"],
         "pods is forbidden: User \"sluice\" cannot list resource \"pods\"; allow our ServiceAccount to list and watch pods there"
     );
+}
+
+/// A list that is answered, and watches that are: first with errors, then by being taken without a word.
+fn client_with_a_break(watches_refused: usize) -> kube::Client {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::body::Body;
+    let list =
+        json!({ "kind": "PodList", "apiVersion": "v1", "metadata": { "resourceVersion": "5" }, "items": [] });
+    let broken = json!({
+        "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 500, "message": "etcd is away",
+    });
+    let watches = AtomicUsize::new(0);
+    let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+        let is_watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
+        let silence = futures::stream::pending::<Result<bytes::Bytes, std::io::Error>>();
+        let (status, body) = match is_watch {
+            false => (200, Body::from(list.to_string())),
+            true if watches.fetch_add(1, Ordering::Relaxed) < watches_refused => {
+                (500, Body::from(broken.to_string()))
+            }
+            true => (200, Body::from_stream(silence)),
+        };
+        let answer = http::Response::builder().status(status).body(body).unwrap();
+        std::future::ready(Ok::<_, std::convert::Infallible>(answer))
+    });
+    kube::Client::new(service, "default")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_is_taken_again_ends_its_error_though_nothing_changes() {
+    let changes = watch::changes(&client_with_a_break(2), &Arc::new(block(Kind::Pod)), None);
+    let told = tokio::time::timeout(Duration::from_secs(600), changes.take(5).collect::<Vec<_>>());
+    let told = told.await.expect("the watch was taken");
+    let failed =
+        || Change::Failed("pods cannot be watched: etcd is away; what is known of them stays".into());
+    assert_eq!(told, [Change::Listing, Change::ListEnded, failed(), failed(), Change::Watching]);
 }

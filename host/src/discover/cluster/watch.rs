@@ -19,6 +19,7 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
+use super::answers::{Taken, noted, noting};
 use super::block::{Block, Kind};
 use super::objects::{Object, is_selected, key};
 use super::registry::Change;
@@ -53,19 +54,20 @@ where
     K: Object + Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     K: Clone + Debug + DeserializeOwned + Send + 'static,
 {
+    let taken = Taken::default();
+    let client = noting(client, &taken);
     let api: Api<K> = match namespace {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
+        Some(namespace) => Api::namespaced(client, namespace),
+        None => Api::all(client),
     };
     let mut config = watcher::Config::default().timeout(WATCH_SECONDS);
     if !block.labels.is_empty() {
         config = config.labels(&block.labels.to_string());
     }
     let block = block.clone();
-    watcher(api, config)
-        .backoff(Pauses::default())
-        .filter_map(move |event| ready(change(&block, event)))
-        .boxed()
+    let changes =
+        watcher(api, config).backoff(Pauses::default()).filter_map(move |event| ready(change(&block, event)));
+    noted(changes, taken, || Change::Watching).boxed()
 }
 
 fn change<K: Object + Resource>(block: &Block, event: watcher::Result<Event<K>>) -> Option<Change> {
