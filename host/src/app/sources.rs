@@ -77,7 +77,7 @@ async fn tell_sources(
             deps.collector.sources().into_iter().map(|asked| (asked.name.clone(), asked)).collect();
         for (source, _) in &targets.sources {
             let seen = source_seen(asked.get(&source.name), report.seen.get(&source.name));
-            deps.board.source(source).observed(seen, now());
+            deps.board.source(source).observed(seen);
         }
         let present: HashSet<_> = targets.sources.iter().map(|(source, _)| source.name.clone()).collect();
         for gone in told.difference(&present) {
@@ -99,13 +99,46 @@ fn source_seen(asked: Option<&collect::SourceHealth>, probed: Option<&health::Se
         asked.is_none_or(|asked| asked.healthy || (asked.last_seen.is_none() && asked.last_error.is_none()));
     let ready = probed.is_none_or(|probed| probed.absent.is_none() && probed.state != health::State::Down);
     let failing = probed.filter(|probed| probed.failures() > 0);
-    let probe_error = failing.and_then(|probed| Some(probed.last_error.clone()?.0));
+    // What the cluster says explains what probes and queries say.
     let absent = probed.and_then(|probed| probed.absent.clone());
+    let probe_error = failing.and_then(|probed| probed.last_error.clone());
     let query_error = asked.and_then(|asked| asked.last_error.clone());
+    let newest = query_error.into_iter().chain(probe_error).max_by_key(|(_, at)| *at);
     SourceSeen {
         healthy: answers && ready,
+        failures: asked.map_or(0, |asked| asked.failures).max(probed.map_or(0, health::Seen::failures)),
         last_seen: asked.and_then(|asked| asked.last_seen).max(probed.and_then(|probed| probed.last_seen)),
-        last_error: absent.or(query_error).or(probe_error),
+        last_error: absent.or(newest),
         clock_skew_millis: asked.and_then(|asked| asked.skew_millis),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Timestamp;
+
+    fn asked(error: &str, at: i64) -> collect::SourceHealth {
+        collect::SourceHealth {
+            name: SourceName::new("s"),
+            healthy: true,
+            last_ok: None,
+            last_seen: Some(Timestamp(1)),
+            last_error: Some((error.to_owned(), Timestamp(at))),
+            failures: 1,
+            series: 0,
+            skew_millis: None,
+        }
+    }
+
+    #[test]
+    fn a_source_shows_its_newest_error_and_when_that_was_unless_the_cluster_explains_it() {
+        let older = asked("timed out", 5);
+        assert_eq!(source_seen(Some(&older), None).last_error, Some(("timed out".into(), Timestamp(5))));
+        let absent = Some(("the pod is not ready".to_owned(), Timestamp(3)));
+        let mut probed = health::Seen::default();
+        probed.absent.clone_from(&absent);
+        let seen = source_seen(Some(&older), Some(&probed));
+        assert_eq!((seen.healthy, seen.failures, seen.last_error), (false, 1, absent));
     }
 }

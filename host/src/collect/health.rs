@@ -20,8 +20,10 @@ pub struct SourceHealth {
     pub last_ok: Option<Timestamp>,
     /// When it last answered anything at all.
     pub last_seen: Option<Timestamp>,
-    /// Why the last request failed, if it did.
-    pub last_error: Option<String>,
+    /// Why the last request failed and when, if it did.
+    pub last_error: Option<(String, Timestamp)>,
+    /// Requests in a row that failed because of the source.
+    pub failures: u32,
     /// Series in the newest answers.
     pub series: usize,
     /// How far its clock is ahead of ours, in milliseconds, give or take half a second.
@@ -34,7 +36,7 @@ pub(super) struct Health {
     failures: u32,
     last_ok: Option<Timestamp>,
     last_seen: Option<Timestamp>,
-    last_error: Option<String>,
+    last_error: Option<(String, Timestamp)>,
     pub(super) skew_millis: Option<i64>,
 }
 
@@ -53,8 +55,8 @@ impl Health {
     }
 
     /// A request failed. What the request itself is to blame for says nothing about the source.
-    pub(super) fn failed(&mut self, cause: &Cause) {
-        self.last_error = Some(cause.to_string());
+    pub(super) fn failed(&mut self, cause: &Cause, now: Timestamp) {
+        self.last_error = Some((cause.to_string(), now));
         if cause.is_the_sources() {
             self.failures = self.failures.saturating_add(1);
         }
@@ -67,6 +69,7 @@ impl Health {
             last_ok: self.last_ok,
             last_seen: self.last_seen,
             last_error: self.last_error.clone(),
+            failures: self.failures,
             series,
             skew_millis: self.skew_millis,
         }
@@ -100,17 +103,18 @@ mod tests {
         let mut health = Health::default();
         assert!(!is_healthy(&health));
         health.succeeded(Timestamp(1));
-        health.failed(&timeout);
+        health.failed(&timeout, Timestamp(2));
         assert!(is_healthy(&health));
-        health.failed(&timeout);
+        health.failed(&timeout, Timestamp(2));
         assert!(!is_healthy(&health));
         health.succeeded(Timestamp(2));
         assert!(is_healthy(&health));
         for _ in 0..3 {
-            health.failed(&Cause::TooManySeries { max: 1 });
+            health.failed(&Cause::TooManySeries { max: 1 }, Timestamp(3));
         }
         assert!(is_healthy(&health));
-        assert!(health.report(SourceName::new("s"), 0).last_error.is_some());
+        let report = health.report(SourceName::new("s"), 0);
+        assert_eq!((report.failures, report.last_error.map(|(_, at)| at)), (0, Some(Timestamp(3))));
     }
 
     #[test]

@@ -43,10 +43,10 @@ pub(super) async fn ask(
     let result = attempt(origin, query, tick, timeout, table).await;
     let told = result.as_ref().map(|bytes| *bytes);
     origin.observer.tell(Asked { source: &origin.source, took: began.elapsed(), result: told });
-    let mut health = lock(&origin.health);
+    let (mut health, now) = (lock(&origin.health), SystemTime::now().into());
     match &result {
-        Ok(_) => health.succeeded(SystemTime::now().into()),
-        Err(cause) => health.failed(cause),
+        Ok(_) => health.succeeded(now),
+        Err(cause) => health.failed(cause, now),
     }
     result
 }

@@ -57,6 +57,7 @@ impl From<SourceStatus> for Target {
             last_error,
             consecutive_failures,
             clock_skew_millis,
+            healthy: _,
         } = source;
         let (last_error, last_error_at) = last_error.map(|(error, at)| (error, time(at))).unzip();
         Target {

@@ -12,7 +12,7 @@ use crate::model::{
     Author, Endpoint, HonorLabels, Interval, Labels, RemoteWriteEndpoint, Source, SourceGroup, SourceName,
     Stamps, TargetType, Tenant, TenantId, Tick, TickLimits, Timestamp,
 };
-use crate::status::{Board, Collected, LaneEntry, Latest, Stage, write_sample};
+use crate::status::{Board, Collected, LaneEntry, Latest, SourceSeen, Stage, write_sample};
 use crate::telemetry::Metrics;
 
 /// 2015-07-01T20:10:51.781Z
@@ -75,7 +75,13 @@ fn tenant() -> Tenant {
 /// One running tenant that has collected and delivered one tick.
 fn running() -> (Board, LaneEntry) {
     let board = Board::new();
-    board.source(&source()).answered(Some(-250), NOW);
+    board.source(&source()).observed(SourceSeen {
+        healthy: true,
+        failures: 0,
+        last_seen: Some(NOW),
+        last_error: None,
+        clock_skew_millis: Some(-250),
+    });
     let tenant = tenant();
     let entry = board.tenant(&tenant.id);
     entry.starting(&Arc::new(tenant.clone()), vec![]);

@@ -340,10 +340,12 @@ impl LaneEntry {
 pub struct SourceSeen {
     /// Whether it answers; one failure between answers does not count.
     pub healthy: bool,
+    /// Questions in a row that it did not answer.
+    pub failures: u32,
     /// When it last answered anything.
     pub last_seen: Option<Timestamp>,
-    /// Why the last question failed, if it did.
-    pub last_error: Option<String>,
+    /// Why the last question failed and when, if it did.
+    pub last_error: Option<(String, Timestamp)>,
     /// Its clock minus ours.
     pub clock_skew_millis: Option<i64>,
 }
@@ -363,34 +365,17 @@ impl SourceEntry {
         *status = SourceStatus { name, url, labels, lag, replica_group, ..status.clone() };
     }
 
-    /// The source answered; `clock_skew_millis` is its clock minus ours, if the answer told.
-    pub fn answered(&self, clock_skew_millis: Option<i64>, now: Timestamp) {
+    /// What who asks the source knows of it now. An error that is over stays until the next one.
+    pub fn observed(&self, seen: SourceSeen) {
+        let SourceSeen { healthy, failures, last_seen, last_error, clock_skew_millis } = seen;
         let mut status = lock(&self.0);
-        status.last_seen = Some(now);
-        status.consecutive_failures = 0;
-        status.clock_skew_millis = clock_skew_millis.or(status.clock_skew_millis);
-    }
-
-    /// What who asks the source knows of it at `now`.
-    pub fn observed(&self, seen: SourceSeen, now: Timestamp) {
-        let SourceSeen { healthy, last_seen, last_error, clock_skew_millis } = seen;
-        let mut status = lock(&self.0);
+        status.healthy = healthy;
+        status.consecutive_failures = failures;
         status.last_seen = last_seen.or(status.last_seen);
         status.clock_skew_millis = clock_skew_millis.or(status.clock_skew_millis);
-        if let Some(message) =
-            last_error.filter(|m| status.last_error.as_ref().is_none_or(|(old, _)| old != m))
-        {
-            status.last_error = Some((message, now));
+        if let Some((message, at)) = last_error {
+            status.last_error = Some((bounded_text(message), at));
         }
-        status.consecutive_failures = if healthy { 0 } else { status.consecutive_failures.saturating_add(1) };
-    }
-
-    /// The source did not answer, or not as it should.
-    pub fn failed(&self, error: &(dyn Error + 'static), now: Timestamp) {
-        let message = told(error);
-        let mut status = lock(&self.0);
-        status.last_error = Some((message, now));
-        status.consecutive_failures = status.consecutive_failures.saturating_add(1);
     }
 }
 
@@ -400,7 +385,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn told(error: &(dyn Error + 'static)) -> String {
-    let mut text = telemetry::chain(error);
+    bounded_text(telemetry::chain(error))
+}
+
+fn bounded_text(mut text: String) -> String {
     if text.len() > ERROR_BYTES_MAX {
         text.truncate(text.floor_char_boundary(ERROR_BYTES_MAX));
         text.push('…');

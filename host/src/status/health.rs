@@ -140,12 +140,12 @@ impl TenantStatus {
 }
 
 impl SourceStatus {
-    /// `unknown` until it was asked, then whether it answered last.
+    /// `unknown` until it was asked, then whether it answers.
     pub fn state(&self) -> &'static str {
-        match (self.consecutive_failures, self.last_seen) {
-            (0, None) => "unknown",
-            (0, Some(_)) => "up",
-            _ => "down",
+        match (self.healthy, self.last_seen) {
+            (true, None) => "unknown",
+            (true, Some(_)) => "up",
+            (false, _) => "down",
         }
     }
 }

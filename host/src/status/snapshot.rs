@@ -157,7 +157,9 @@ pub struct SourceStatus {
     pub last_seen: Option<Timestamp>,
     /// What went wrong last, even if it is over.
     pub last_error: Option<(String, Timestamp)>,
-    /// Queries that failed since the last that did not.
+    /// Whether it answers; nobody has heard otherwise of one that was not asked yet.
+    pub healthy: bool,
+    /// Queries or probes in a row that failed, the more of the two.
     pub consecutive_failures: u32,
     /// Its clock minus ours, in milliseconds, if an answer told.
     pub clock_skew_millis: Option<i64>,
@@ -178,6 +180,7 @@ impl From<&Source> for SourceStatus {
             replica_group: source.replica_group.clone(),
             last_seen: None,
             last_error: None,
+            healthy: true,
             consecutive_failures: 0,
             clock_skew_millis: None,
         }

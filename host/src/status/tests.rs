@@ -129,15 +129,35 @@ fn one_source_down_degrades_and_all_down_is_unhealthy() {
     let one = board.source(&source());
     let other = board.source(&Source { name: SourceName::new("other"), ..source() });
     assert_eq!(board.snapshot(NOW).health(), Health::Ok);
-    one.failed(&io::Error::other("refused"), NOW);
+    let down = SourceSeen {
+        healthy: false,
+        failures: 3,
+        last_seen: None,
+        last_error: Some(("refused".into(), NOW)),
+        clock_skew_millis: None,
+    };
+    one.observed(down.clone());
     assert_eq!(board.snapshot(NOW).health(), Health::Degraded);
-    other.failed(&io::Error::other("refused"), NOW);
+    other.observed(down);
     assert_eq!(board.snapshot(NOW).health(), Health::Unhealthy);
-    one.answered(Some(-20), NOW);
-    other.answered(None, NOW);
+    let up = SourceSeen {
+        healthy: true,
+        failures: 1,
+        last_seen: Some(NOW),
+        last_error: None,
+        clock_skew_millis: Some(-20),
+    };
+    one.observed(up.clone());
+    other.observed(SourceSeen { clock_skew_millis: None, ..up });
     let snapshot = board.snapshot(NOW);
     assert_eq!(snapshot.health(), Health::Ok);
     assert_eq!(snapshot.sources[0].clock_skew_millis, Some(-20));
+    assert_eq!(
+        snapshot.sources[0].last_error,
+        Some(("refused".into(), NOW)),
+        "what is over can still be read"
+    );
+    assert_eq!((snapshot.sources[0].state(), snapshot.sources[0].consecutive_failures), ("up", 1));
     assert_eq!(snapshot.sources[0].url, "http://127.0.0.1:9090/");
 }
 

@@ -27,8 +27,8 @@ pub struct Seen {
     pub last_error: Option<(String, Timestamp)>,
     /// Probes in a row that contradict the verdict, or made it: failures while failing, successes while succeeding.
     streak: Streak,
-    /// What the cluster says, if that is not that the source is ready.
-    pub absent: Option<String>,
+    /// What the cluster says and since when, if that is not that the source is ready.
+    pub absent: Option<(String, Timestamp)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -59,14 +59,14 @@ impl Seen {
 
     /// The cluster says that it is there, or not.
     pub(super) fn told(&mut self, presence: &Presence, at: Timestamp) {
-        let absent = match presence {
-            Presence::Ready => None,
-            Presence::NotReady(why) | Presence::Gone(why) => Some(why.clone()),
-        };
-        if let Some(why) = absent.as_ref().filter(|_| absent != self.absent) {
-            self.last_error = Some((why.clone(), at));
+        match presence {
+            Presence::Ready => self.absent = None,
+            Presence::NotReady(why) | Presence::Gone(why) => {
+                if self.absent.as_ref().is_none_or(|(known, _)| known != why) {
+                    self.absent = Some((why.clone(), at));
+                }
+            }
         }
-        self.absent = absent;
     }
 
     /// Failed probes in a row.
