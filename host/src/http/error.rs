@@ -80,6 +80,16 @@ pub enum Error {
         #[source]
         source: Cause,
     },
+    /// The server refuses to talk to us, for the certificate that we showed or did not show. TLS 1.3 says so only after
+    /// the handshake, in place of an answer.
+    #[error("{address} wants a client certificate, or does not accept ours: {}", innermost(&**source))]
+    Unidentified {
+        /// Scheme, host and port.
+        address: String,
+        /// What TLS said.
+        #[source]
+        source: Cause,
+    },
     /// It took too long.
     #[error("{address}: {phase} after {} s", after.as_secs_f64())]
     Timeout {
@@ -114,7 +124,8 @@ impl Error {
     /// and a name can appear while we wait, so these count.
     pub fn is_transient(&self) -> bool {
         match self {
-            Error::Connect { .. } | Error::Tls { .. } | Error::Timeout { .. } | Error::Broken { .. } => true,
+            Error::Connect { .. } | Error::Timeout { .. } | Error::Broken { .. } => true,
+            Error::Tls { .. } | Error::Unidentified { .. } => true,
             // Files are read again, and somebody may have mended this one.
             Error::File { .. } => true,
             Error::Setup(_) | Error::Address | Error::Forbidden { .. } | Error::TooLarge { .. } => false,
@@ -126,6 +137,9 @@ impl Error {
         if let Some(source) = route::forbidden(causes(&error)) {
             return Error::Forbidden { address, source };
         }
+        if causes(&error).filter_map(|cause| cause.downcast_ref()).any(is_about_us) {
+            return Error::Unidentified { address, source: error.into() };
+        }
         match error.is_connect() {
             true if causes(&error).any(|e| e.is::<rustls::Error>()) => {
                 Error::Tls { address, source: error.into() }
@@ -134,6 +148,24 @@ impl Error {
             false => Error::Broken { address, source: error.into() },
         }
     }
+}
+
+/// Whether the server complains about a certificate. It has seen one at most: ours.
+fn is_about_us(error: &rustls::Error) -> bool {
+    use rustls::AlertDescription as Alert;
+    let rustls::Error::AlertReceived(alert) = error else { return false };
+    matches!(
+        alert,
+        Alert::CertificateRequired
+            | Alert::NoCertificate
+            | Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::AccessDenied
+    )
 }
 
 /// An error and everything under it. `io::Error` hides the error it wraps from `source()`, so it is opened here.
