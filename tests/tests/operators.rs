@@ -220,3 +220,34 @@ async fn debug_endpoints_are_not_on_the_public_address() {
         assert_eq!(running.sluice.debug(path).await.status, StatusCode::OK, "{path}");
     }
 }
+
+/// What is allowed comes from the operator's rule for the namespace, what is used from the last tick: five series.
+#[tokio::test]
+async fn metrics_tell_how_near_a_resource_comes_to_its_limits() {
+    let (stage, receiver) = tokio::join!(Stage::set(), StrictReceiver::start());
+    let rule = serde_json::json!({
+        "rules": [{ "namespaces": ["webapp-*"], "limits": { "maxSeries": 40, "maxBytesPerTick": 50_000 } }],
+    });
+    let sluice = Setup::new()
+        .source("main", &stage.source.url())
+        .setting("tenancy", rule)
+        .resource("webapp.yaml", &resource(&receiver))
+        .start()
+        .await;
+    let value = async |name: &str, limit: &str| {
+        let labels = format!(r#"{{tenant="webapp-team",resource="webapp-metrics",limit="{limit}"}} "#);
+        let page = sluice.get("/metrics").await;
+        let line = page.text().lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(&*labels));
+        line.and_then(|value| value.parse::<u64>().ok())
+    };
+    eventually("a tick is shown", async || {
+        let used = (
+            value("sluice_limit_used", "tick_series").await,
+            value("sluice_limit_used", "tick_bytes").await?,
+        );
+        (used.0 == Some(5) && (1..1_000).contains(&used.1)).then_some(())
+    })
+    .await;
+    assert_eq!(value("sluice_limit_max", "tick_series").await, Some(40));
+    assert_eq!(value("sluice_limit_max", "tick_bytes").await, Some(50_000));
+}

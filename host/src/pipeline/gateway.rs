@@ -91,6 +91,7 @@ impl GatewayLane {
         let until = retry::Until { stop: halt, cut: &self.context.cut, give_up_at };
         match retry::until_acknowledged(attempt, &self.context.config.retry, until, observe).await {
             Ok(Replaced { group, .. }) => {
+                self.quota.took(group.body.len());
                 self.assembler.settle(tick, asked.conclude);
                 self.left_out(&group);
                 let sent = Sent { samples: group.series, bytes: group.body.len() };
@@ -98,6 +99,7 @@ impl GatewayLane {
             }
             Err(deliver::Error::Stopped(_)) => return Ok(Progress::Halted),
             Err(deliver::Error::GroupTooLarge { bytes_max: max }) if max == self.quota.bytes_max() => {
+                self.quota.took(max);
                 let breach = Breach::Group { max };
                 self.context.breached(tick, Stage::Deliver, &breach, series, targets);
             }

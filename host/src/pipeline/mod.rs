@@ -47,7 +47,7 @@ use intake::Intake;
 use lane::{Context, lock};
 use latest::Shown;
 pub use outputs::{Conclude, Emitted, Outputs, Rank};
-use quota::Quota;
+use quota::{Quota, Used};
 use remote::RemoteLane;
 use schedule::Schedule;
 
@@ -258,7 +258,7 @@ impl Builder<'_> {
                 let context = self.context(&all, endpoint);
                 // Another resource with this group was refused, so nobody else writes to it.
                 let (assembler, intakes) = (self.assembler(&context, endpoint, None)?, self.intakes());
-                let quota = Quota::shared(self.tenant.limits, 1).remove(0);
+                let quota = Quota::shared(self.tenant.limits, 1, &self.used()).remove(0);
                 let sink = Pushgateway::new(
                     self.deps.http.clone(),
                     gateway,
@@ -271,7 +271,7 @@ impl Builder<'_> {
             }
             Endpoint::RemoteWrite(remote) => {
                 let beside = if self.groups.len() > 1 { Beside::Others } else { Beside::Nobody };
-                let quotas = Quota::shared(self.tenant.limits, self.groups.len());
+                let quotas = Quota::shared(self.tenant.limits, self.groups.len(), &self.used());
                 let mut lanes = Vec::new();
                 for ((index, group), quota) in (0..).zip(self.groups).zip(quotas) {
                     let context = self.context(group, endpoint);
@@ -285,6 +285,10 @@ impl Builder<'_> {
                 Ok(lanes)
             }
         }
+    }
+
+    fn used(&self) -> Used {
+        Used::new(&self.deps.metrics, &self.tenant.id, self.tenant.limits)
     }
 
     /// All groups, their sources ranked one after the other.

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::model::TickLimits;
+use crate::model::{TenantId, TickLimits};
+use crate::telemetry::{Limit, Metrics, Usage};
 
 /// A tick that is beyond a limit of the operator's. Nothing of it may be delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -50,6 +51,26 @@ pub(crate) struct Quota {
     limits: TickLimits,
     shares: Arc<[Share]>,
     own: usize,
+    used: Used,
+}
+
+/// Where it is shown how near a resource comes to its limits. It has one place for all of its endpoints: they are sent
+/// the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Used {
+    series: Usage,
+    bytes: Usage,
+}
+
+impl Used {
+    /// Shows the limits too.
+    pub(crate) fn new(metrics: &Metrics, id: &TenantId, limits: TickLimits) -> Used {
+        let TickLimits { series_max, bytes_max } = limits;
+        Used {
+            series: metrics.limit(id, Limit::TickSeries, series_max),
+            bytes: metrics.limit(id, Limit::TickBytes, bytes_max),
+        }
+    }
 }
 
 /// What a group's newest tick came to.
@@ -61,21 +82,28 @@ struct Share {
 
 impl Quota {
     /// The quotas of `groups` lanes to one endpoint.
-    pub(crate) fn shared(limits: TickLimits, groups: usize) -> Vec<Quota> {
+    pub(crate) fn shared(limits: TickLimits, groups: usize, used: &Used) -> Vec<Quota> {
         let shares: Arc<[Share]> = (0..groups).map(|_| Share::default()).collect();
-        (0..groups).map(|own| Quota { limits, shares: shares.clone(), own }).collect()
+        (0..groups).map(|own| Quota { limits, shares: shares.clone(), own, used: used.clone() }).collect()
     }
 
     /// The sources answered with so many series.
     pub(crate) fn series(&self, count: usize) -> Result<(), Breach> {
         let (series, max) = (self.total(count, |share| &share.series), self.limits.series_max);
+        self.used.series.set(series);
         if series > max { Err(Breach::Series { series, max }) } else { Ok(()) }
     }
 
     /// So many bytes are about to be sent.
     pub(crate) fn bytes(&self, count: usize) -> Result<(), Breach> {
         let (bytes, max) = (self.total(count, |share| &share.bytes), self.limits.bytes_max);
+        self.used.bytes.set(bytes);
         if bytes > max { Err(Breach::Bytes { bytes, max }) } else { Ok(()) }
+    }
+
+    /// A group of so many bytes was sent, or one that would have had more was not.
+    pub(crate) fn took(&self, bytes: usize) {
+        self.used.bytes.set(bytes);
     }
 
     /// The most bytes there can be.
@@ -92,16 +120,27 @@ impl Quota {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::Exposition;
 
     #[test]
     fn all_groups_of_a_resource_share_its_limit() {
         let limits = TickLimits { series_max: 10, bytes_max: 100 };
-        let quotas = Quota::shared(limits, 2);
+        let metrics = Metrics::new();
+        let id = TenantId { namespace: "web".into(), name: "a".into() };
+        let used = Used::new(&metrics, &id, limits);
+        let shown = |limit: &str| {
+            let text = metrics.encode(Exposition::OpenMetrics);
+            let line = format!("sluice_limit_used{{tenant=\"web\",resource=\"a\",limit=\"{limit}\"}} ");
+            text.lines().find_map(|shown| shown.strip_prefix(&line)).map(str::to_owned)
+        };
+        let quotas = Quota::shared(limits, 2, &used);
         assert_eq!(quotas[0].series(10), Ok(()));
         let over = Err(Breach::Series { series: 11, max: 10 });
         assert_eq!((quotas[1].series(1), quotas[0].series(10)), (over, over));
         assert_eq!((quotas[0].series(9), quotas[1].series(1)), (Ok(()), Ok(())));
+        assert_eq!(shown("tick_series").as_deref(), Some("10"));
         assert_eq!(quotas[0].bytes(101), Err(Breach::Bytes { bytes: 101, max: 100 }));
-        assert_eq!(Quota::shared(TickLimits::NONE, 1)[0].bytes(usize::MAX), Ok(()));
+        assert_eq!(shown("tick_bytes").as_deref(), Some("101"), "beyond the limit, too");
+        assert_eq!(Quota::shared(TickLimits::NONE, 1, &used)[0].bytes(usize::MAX), Ok(()));
     }
 }

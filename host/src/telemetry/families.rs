@@ -13,7 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
-use super::handles::{Outcome, QueryResult, Refusal, TenantMetrics};
+use super::handles::{Limit, Outcome, QueryResult, Refusal, TenantMetrics};
 use crate::model::TenantId;
 
 /// From a loopback answer to the longest timeout anyone should set.
@@ -87,6 +87,8 @@ pub(super) mod labels {
 
     #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
     pub(in crate::telemetry) struct Limit {
+        pub(in crate::telemetry) tenant: Arc<str>,
+        pub(in crate::telemetry) resource: Arc<str>,
         pub(in crate::telemetry) limit: &'static str,
     }
 
@@ -99,6 +101,13 @@ pub(super) mod labels {
 impl labels::Resource {
     pub(super) fn of(id: &TenantId) -> labels::Resource {
         labels::Resource { tenant: id.namespace.as_str().into(), resource: id.name.as_str().into() }
+    }
+}
+
+impl labels::Limit {
+    pub(super) fn of(id: &TenantId, limit: Limit) -> labels::Limit {
+        let labels::Resource { tenant, resource } = labels::Resource::of(id);
+        labels::Limit { tenant, resource, limit: limit.as_str() }
     }
 }
 
@@ -116,6 +125,8 @@ pub(super) struct Targets {
     pub(super) cursor_lag: Family<labels::Resource, Seconds>,
     pub(super) series_kept: Family<labels::Resource, Gauge>,
     pub(super) series_dropped: Family<labels::Resource, Gauge>,
+    pub(super) limit_max: Family<labels::Limit, Gauge>,
+    pub(super) limit_used: Family<labels::Limit, Gauge>,
 }
 
 /// What is counted per source.
@@ -129,13 +140,11 @@ pub(super) struct Sources {
     pub(super) skew: Family<labels::Source, Seconds>,
 }
 
-/// What is counted per filter, per limit, and for the whole.
+/// What is counted per filter, and for the whole.
 pub(super) struct Parts {
     pub(super) filter_rows: Family<labels::Filter, Counter>,
     pub(super) filter_busy: Family<labels::Filter, SecondsSpent>,
     pub(super) filter_traps: Family<labels::Trap, Counter>,
-    pub(super) limit_max: Family<labels::Limit, Gauge>,
-    pub(super) limit_used: Family<labels::Limit, Gauge>,
     pub(super) tenants: Family<labels::State, Gauge>,
 }
 
@@ -177,6 +186,8 @@ impl Targets {
             cursor_lag: r.add_in(Seconds, "sluice_cursor_lag", "Age of the newest tick that every endpoint of a resource has acknowledged", Family::default()),
             series_kept: r.add("sluice_series_kept", "Series of the last tick that the filters kept"),
             series_dropped: r.add("sluice_series_dropped", "Series of the last tick that the filters dropped"),
+            limit_max: r.add("sluice_limit_max", "What the operator allows a resource, in the unit that ends the limit's name"),
+            limit_used: r.add("sluice_limit_used", "How much of it the last tick took"),
         }
     }
 
@@ -204,6 +215,11 @@ impl Targets {
         self.cursor_lag.remove(&labels);
         self.series_kept.remove(&labels);
         self.series_dropped.remove(&labels);
+        for limit in Limit::ALL {
+            let labels = labels::Limit::of(id, limit);
+            self.limit_max.remove(&labels);
+            self.limit_used.remove(&labels);
+        }
     }
 }
 
@@ -245,8 +261,6 @@ impl Parts {
             filter_rows: r.add("sluice_filter_rows", "Series (classify) or samples (process) that went into a filter"),
             filter_busy: r.add_in(Unit::Seconds, "sluice_filter_busy", "Time spent inside a filter", Family::default()),
             filter_traps: r.add("sluice_filter_traps", "Calls of a filter that trapped, ran out of a budget or answered nonsense"),
-            limit_max: r.add("sluice_limit_max", "A named maximum, in the unit that ends its name"),
-            limit_used: r.add("sluice_limit_used", "How much of a named maximum is in use, or the largest seen where it bounds one item"),
             tenants: r.add("sluice_tenants", "Resources, by state"),
         }
     }

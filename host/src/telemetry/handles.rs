@@ -71,6 +71,27 @@ impl Outcome {
     }
 }
 
+/// A limit of the operator's on one resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// Series at one tick, of all source groups (`limits.maxSeries`).
+    TickSeries,
+    /// Bytes of one tick to one endpoint, on the wire (`limits.maxBytesPerTick`).
+    TickBytes,
+}
+
+impl Limit {
+    pub(super) const ALL: [Limit; 2] = [Limit::TickSeries, Limit::TickBytes];
+
+    /// The word in the `limit` label; its unit ends it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Limit::TickSeries => "tick_series",
+            Limit::TickBytes => "tick_bytes",
+        }
+    }
+}
+
 /// How a query of a source ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QueryResult {
@@ -254,7 +275,7 @@ impl SourceMetrics {
     }
 }
 
-/// How much of one named maximum is in use.
+/// How much of one limit is in use.
 #[derive(Debug, Clone)]
 pub struct Usage(Gauge);
 
@@ -263,14 +284,8 @@ impl Usage {
         Usage(gauge)
     }
 
-    /// For a pool: what is in use now.
-    pub fn set(&self, used: u64) {
+    /// So much is in use now; it may be more than the limit.
+    pub fn set(&self, used: usize) {
         self.0.set(i64::try_from(used).unwrap_or(i64::MAX));
-    }
-
-    /// For a maximum of one item (a request, a body): remembers the largest seen.
-    pub fn raise(&self, used: u64) {
-        let used = i64::try_from(used).unwrap_or(i64::MAX);
-        self.0.inner().fetch_max(used, std::sync::atomic::Ordering::Relaxed);
     }
 }

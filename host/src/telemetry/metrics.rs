@@ -12,7 +12,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use super::families::{Parts, Sources, Targets, labels};
-use super::handles::{SourceMetrics, TenantMetrics, Usage};
+use super::handles::{Limit, SourceMetrics, TenantMetrics, Usage};
 use super::process::Process;
 use super::text::{Exposition, classic};
 use crate::model::{SourceName, TargetType, TenantId};
@@ -113,11 +113,12 @@ impl Metrics {
         lock(&self.0.trapped).insert(labels);
     }
 
-    /// Declares a named maximum; the handle tells how near its use is. The unit ends the name: `request_bytes`.
-    pub fn limit(&self, name: &'static str, max: u64) -> Usage {
-        let labels = labels::Limit { limit: name };
-        self.0.parts.limit_max.get_or_create(&labels).set(i64::try_from(max).unwrap_or(i64::MAX));
-        Usage::new(self.0.parts.limit_used.get_or_create_owned(&labels))
+    /// Shows what the operator allows a resource; the handle tells how near it comes to that.
+    pub fn limit(&self, id: &TenantId, limit: Limit, max: usize) -> Usage {
+        let labels = labels::Limit::of(id, limit);
+        let targets = &self.0.targets;
+        targets.limit_max.get_or_create(&labels).set(i64::try_from(max).unwrap_or(i64::MAX));
+        Usage::new(targets.limit_used.get_or_create_owned(&labels))
     }
 
     /// How far each resource is behind. One that nobody counts for, because it just ended, is left out.

@@ -11,7 +11,7 @@ mod metrics;
 mod process;
 mod text;
 
-pub use handles::{Outcome, QueryResult, Refusal, SourceMetrics, TenantMetrics, Usage};
+pub use handles::{Limit, Outcome, QueryResult, Refusal, SourceMetrics, TenantMetrics, Usage};
 pub use log::{Error, JsonLines, LogFormat, init};
 pub use metrics::{FilterCall, Metrics};
 pub use text::{CLASSIC_TYPE, Exposition, OPENMETRICS_TYPE};

@@ -2,7 +2,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use super::*;
-use crate::telemetry::{Outcome, QueryResult, Refusal};
+use crate::telemetry::{Limit, Outcome, QueryResult, Refusal};
 
 fn id(namespace: &str, name: &str) -> TenantId {
     TenantId { namespace: namespace.into(), name: name.into() }
@@ -29,7 +29,7 @@ fn busy() -> Metrics {
     source.clock_skew(-0.25);
     metrics.filter_called("patterns", FilterCall::Classify, 1250, Duration::from_millis(4));
     metrics.filter_trapped(&id("web", "a"), "mine");
-    metrics.limit("request_bytes", 1_000_000).raise(300);
+    metrics.limit(&id("web", "a"), Limit::TickBytes, 1_000_000).set(300);
     metrics.tenants_by_state([("running", 1)]);
     metrics
 }
@@ -47,7 +47,8 @@ fn the_seeds_metrics_have_their_documented_names_and_labels() {
         r#"sluice_cursor_lag_seconds{tenant="web",resource="a"} 1.5"#,
         r#"sluice_source_clock_skew_seconds{source="a \"quoted\" one"} -0.25"#,
         r#"sluice_filter_busy_seconds_total{filter="patterns",call="classify"} 0.004"#,
-        r#"sluice_limit_used{limit="request_bytes"} 300"#,
+        r#"sluice_limit_used{tenant="web",resource="a",limit="tick_bytes"} 300"#,
+        r#"sluice_limit_max{tenant="web",resource="a",limit="tick_bytes"} 1000000"#,
         concat!(r#"sluice_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
         "# UNIT remote_write_request_duration_seconds seconds",
     ] {
