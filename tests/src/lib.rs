@@ -15,4 +15,5 @@ pub mod series;
 pub mod servers;
 pub mod stage;
 pub mod strict_receiver;
+pub mod tls;
 pub mod wait;

@@ -9,7 +9,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
-use http::{Method, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::BodyExt as _;
 
 use crate::servers::Local;
@@ -24,6 +24,8 @@ pub struct Call {
     pub method: Method,
     /// The path, such as `/api/v1/query`.
     pub path: String,
+    /// All headers.
+    pub headers: HeaderMap,
     /// All parameters; of a repeated one the last.
     pub form: Form,
 }
@@ -79,7 +81,8 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     let query = head.uri.query().unwrap_or_default().as_bytes();
     let pairs = url::form_urlencoded::parse(query).chain(url::form_urlencoded::parse(&body));
     let form = pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
-    let call = Call { method: head.method, path: head.uri.path().to_owned(), form };
+    let path = head.uri.path().to_owned();
+    let call = Call { method: head.method, path, headers: head.headers, form };
     shared.calls.lock().expect("no holder panics").push(call.clone());
     let script = shared.script.lock().expect("no holder panics").clone();
     let (status, body) = script(&call);

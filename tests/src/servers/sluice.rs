@@ -24,6 +24,7 @@ pub struct Setup {
     secrets: Vec<(String, String)>,
     resources: Vec<(String, String)>,
     settings: Map<String, Value>,
+    variables: Vec<(String, String)>,
     pod: Option<Pod>,
 }
 
@@ -80,6 +81,12 @@ impl Setup {
         self
     }
 
+    /// A variable of its environment.
+    pub fn variable(mut self, name: &str, value: &str) -> Setup {
+        self.variables.push((name.into(), value.into()));
+        self
+    }
+
     /// Takes the resources from a cluster, as this pod of it, instead of from a folder.
     pub fn pod(self, pod: Pod) -> Setup {
         Setup { pod: Some(pod), ..self }
@@ -133,6 +140,7 @@ impl Setup {
         write(&folder.join("sluice.yaml"), &format!("{config:#}\n"));
         let mut command = Command::new(binary());
         command.current_dir(folder).args(["run", "--config", &at("sluice.yaml")]).env_remove("KUBECONFIG");
+        command.envs(self.variables.iter().cloned());
         if let Some(Pod { name, namespace }) = &self.pod {
             command.env("POD_NAME", name).env("POD_NAMESPACE", namespace);
         }
