@@ -59,6 +59,58 @@ fn a_right_file_passes() {
     let folder = TempDir::new().unwrap();
     let (output, said) = check(folder.path(), &[("web.yaml", RIGHT)]);
     assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.starts_with("web.yaml: ok, 1 resource\n"), "{said}");
+    assert!(said.ends_with("\nSecrets and endpoints were not checked: add --config sluice.yaml\n"), "{said}");
+}
+
+#[test]
+fn a_warning_is_told_and_is_no_failure() {
+    let folder = TempDir::new().unwrap();
+    let other = RIGHT.replace("webapp-metrics", "other");
+    let text = format!("{}---\n{other}", RIGHT.replace("http_requests_total", "http_*"));
+    let (output, said) = check(folder.path(), &[("web.yaml", &text)]);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("web.yaml: ok, 2 resources, 1 warning\n"), "{said}");
+    assert!(said.contains("web.yaml:9: warning: spec.metrics[0]: "), "{said}");
+}
+
+#[test]
+fn with_a_configuration_everything_is_checked_and_told_in_the_order_of_files_and_lines() {
+    let folder = TempDir::new().unwrap();
+    let config = "sources: [{ name: a, url: \"http://x\" }]\ntenants: { folder: tenants }\nsecrets: { folder: tenants }\n\
+                  endpoints: { \"prometheus.webapp-team:9090\": \"http://x\" }\n";
+    std::fs::write(folder.path().join("sluice.yaml"), config).unwrap();
+    std::fs::create_dir(folder.path().join("tenants")).unwrap();
+    let secret = "    target: { type: remote_write }\n    remoteWrite:\n      url: \"https://x.example/\"\n      basicAuth: { username: u, \
+                  passwordSecret: { name: none, key: password } }\n    extraLabels: { a: 1 }\n";
+    let (head, _) = RIGHT.split_once("    target:").unwrap();
+    for (file, text) in [
+        (
+            "c.yaml",
+            format!(
+                "{}{secret}",
+                head.replace("webapp-metrics", "c").replace("http_requests_total", "*_total")
+            ),
+        ),
+        ("b.yaml", RIGHT.replace("interval", "intervall")),
+        ("a.yaml", RIGHT.replace("webapp-metrics", "a")),
+    ] {
+        std::fs::write(folder.path().join("tenants").join(file), text).unwrap();
+    }
+    // A file that is named twice is checked once.
+    let output = command(folder.path(), &["check", "--config", "sluice.yaml", "tenants/b.yaml", "tenants"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    let places: Vec<_> = said.lines().map(|line| line.split(": ").next().unwrap()).collect();
+    let expected =
+        ["sluice.yaml:1", "tenants/b.yaml:13", "tenants/c.yaml:9", "tenants/c.yaml:17", "tenants/c.yaml:18"];
+    assert_eq!(places, expected, "{said}");
+    let good = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        good.starts_with("sluice.yaml: ok, a configuration, 1 warning\ntenants/a.yaml: ok, 1 resource\n"),
+        "{good}"
+    );
+    assert!(!good.contains("--config"), "{good}");
 }
 
 #[test]
@@ -107,6 +159,25 @@ fn a_label_name_prometheus_would_refuse_is_named() {
 }
 
 #[test]
+fn a_value_in_the_wrong_form_is_told_the_right_one() {
+    let auth = |password: &str| {
+        format!(
+            "type: remote_write\n    remoteWrite:\n      url: https://x.example/\n      basicAuth: {{ username: u, \
+             passwordSecret: {password} }}\n"
+        )
+    };
+    let block =
+        "type: \"prometheus\"\n    prometheus:\n      serviceName: \"prometheus\"\n      servicePort: 9090\n";
+    for password in ["web", "[web, password]"] {
+        refuses(block, &auth(password), &["basicAuth.passwordSecret: ", "is not a mapping", "name, key"]);
+    }
+    refuses("source: webapp-team", "source: [webapp-team]", &["web.yaml:7: spec.source", "write one value"]);
+    refuses("\"webapp-team\"\n", "true\n", &["extraLabels.tenant: true is not text", "in quotes"]);
+    refuses("enabled: true", "enabled: yes", &["enabled: \"yes\" is not true or false", "write true"]);
+    refuses("    enabled: true", "\tenabled: true", &["web.yaml:12: a tab", "spaces"]);
+}
+
+#[test]
 fn text_that_is_not_yaml_and_another_kind_are_refused() {
     refuses("spec:", "spec: [", &[]);
     refuses("kind: MetricAccess", "kind: MetricsAccess", &["kind", "MetricAccess"]);
@@ -124,7 +195,8 @@ fn all_mistakes_of_all_files_are_reported_at_once() {
     for part in ["a.yaml", "intervall", "sum(up)", "b.yaml", "kafka"] {
         assert!(said.contains(part), "{part}: {said}");
     }
-    assert!(!said.contains("c.yaml:"), "{said}");
+    assert_eq!(said.matches("c.yaml:").count(), 1, "{said}");
+    assert!(said.contains("c.yaml: ok, 1 resource\n"), "{said}");
 }
 
 #[test]

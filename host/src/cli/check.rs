@@ -1,5 +1,6 @@
 //! `sluice check`: every mistake in resources and configurations, without running anything.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::{Path as FilePath, PathBuf};
 use std::process::ExitCode;
@@ -49,8 +50,21 @@ struct Site {
 /// What was found so far.
 #[derive(Default)]
 struct Findings {
+    looked_at: BTreeSet<PathBuf>,
+    files: Vec<Checked>,
     problems: Vec<Problem>,
     reviews: Vec<Review>,
+}
+
+/// A file that could be read.
+struct Checked {
+    file: Arc<FilePath>,
+    holds: Content,
+}
+
+enum Content {
+    Configuration,
+    Resources(usize),
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
@@ -59,7 +73,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     // Without an installation at hand, Services resolve as in a cluster and every Secret counts as present.
     let mut site = Site { policy: Policy::default(), secrets: Box::new(Unchecked) };
     if let Some(path) = &args.config
-        && let Some(config) = findings.config(Config::load(path))
+        && let Some(config) = findings.config(&Arc::from(path.as_path()), Config::load(path))
     {
         site = match config.tenants {
             config::Tenants::Folder(tenants) => {
@@ -79,7 +93,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     findings.problems.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
     let failed = findings.problems.iter().any(Problem::is_error);
     let printed = match args.output {
-        Output::Text => print_text(&findings.problems, &tenants),
+        Output::Text => print_text(&findings, &tenants, args.config.as_deref()),
         Output::Json => print_json(&findings.problems, &tenants),
     };
     match printed {
@@ -90,7 +104,12 @@ pub(super) fn run(args: &Args) -> ExitCode {
 }
 
 impl Findings {
-    fn config(&mut self, loaded: Result<(Config, Vec<Problem>), Invalid>) -> Option<Config> {
+    fn config(
+        &mut self,
+        file: &Arc<FilePath>,
+        loaded: Result<(Config, Vec<Problem>), Invalid>,
+    ) -> Option<Config> {
+        self.files.push(Checked { file: Arc::clone(file), holds: Content::Configuration });
         match loaded {
             Ok((config, warnings)) => {
                 self.problems.extend(warnings);
@@ -121,14 +140,18 @@ impl Findings {
         }
     }
 
+    /// A file that is named twice, or stands in a folder that is named too, is one file.
     fn file(&mut self, path: &FilePath, site: &Site) {
+        if !self.looked_at.insert(path.to_owned()) {
+            return;
+        }
         let text = match text(path) {
             Ok(text) => text,
             Err(error) => return self.refuse(path, &format!("the file cannot be read: {error}"), ""),
         };
         let name: Arc<FilePath> = Arc::from(path);
         if document::parse(&text).is_ok_and(|roots| roots.first().is_some_and(config::is_config)) {
-            self.config(Config::read(&name, &text));
+            self.config(&name, Config::read(&name, &text));
             return;
         }
         match tenancy::read(&name, &text) {
@@ -136,6 +159,8 @@ impl Findings {
                 self.problems.push(Problem::warning(Path::root(), "the file is empty", "").in_file(&name));
             }
             Ok(resources) => {
+                self.files
+                    .push(Checked { file: Arc::clone(&name), holds: Content::Resources(resources.len()) });
                 let review = |resource: &Resource| {
                     // What labels the namespaces of a cluster have is not known here.
                     let policy = site.policy.for_namespace(resource.namespace(), &NamespaceLabels::new());
@@ -152,13 +177,48 @@ impl Findings {
     }
 }
 
-/// Problems to standard error, what the good resources would do to standard output.
-fn print_text(problems: &[Problem], tenants: &Tenants) -> io::Result<()> {
+impl Checked {
+    /// `web.yaml: ok, 2 resources, 1 warning`; nothing if there is an error in it.
+    fn verdict(&self, problems: &[Problem]) -> Option<String> {
+        let of_this = || problems.iter().filter(|problem| problem.file.as_deref() == Some(&*self.file));
+        if of_this().any(Problem::is_error) {
+            return None;
+        }
+        let holds = match self.holds {
+            Content::Configuration => "a configuration".to_owned(),
+            Content::Resources(count) => counted(count, "resource"),
+        };
+        let warnings = match of_this().count() {
+            0 => String::new(),
+            count => format!(", {}", counted(count, "warning")),
+        };
+        Some(format!("{}: ok, {holds}{warnings}", self.file.display()))
+    }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Problems to standard error; which files are good and what their resources would do to standard output.
+fn print_text(findings: &Findings, tenants: &Tenants, config: Option<&FilePath>) -> io::Result<()> {
+    let Findings { files, problems, reviews, .. } = findings;
     let mut err = io::stderr().lock();
     for problem in problems {
         writeln!(err, "{problem}")?;
     }
     let mut out = io::stdout().lock();
+    for verdict in files.iter().filter_map(|file| file.verdict(problems)) {
+        writeln!(out, "{verdict}")?;
+    }
+    print_tenants(&mut out, tenants)?;
+    if config.is_none() && !reviews.is_empty() {
+        writeln!(out, "Secrets and endpoints were not checked: add --config sluice.yaml")?;
+    }
+    out.flush()
+}
+
+fn print_tenants(out: &mut impl Write, tenants: &Tenants) -> io::Result<()> {
     for tenant in tenants.running.values() {
         let interval = GoDuration(tenant.interval.duration());
         writeln!(
@@ -178,7 +238,7 @@ fn print_text(problems: &[Problem], tenants: &Tenants) -> io::Result<()> {
     for id in &tenants.disabled {
         writeln!(out, "{id}: disabled")?;
     }
-    out.flush()
+    Ok(())
 }
 
 fn print_json(problems: &[Problem], tenants: &Tenants) -> io::Result<()> {

@@ -131,7 +131,49 @@ impl de::Error for Error {
 
 /// `"30 s" is not a duration; write "30s"`, from what serde says of what it found and of what it wanted.
 fn mismatch(found: Unexpected<'_>, expected: &str) -> String {
-    let found_text = match found {
+    let found_text = in_words(found);
+    let whole = || ("a whole number", "write digits only, without quotes".to_owned());
+    let (wanted, cure) = match expected {
+        "a string" => ("text", cure_for_text(found, &found_text)),
+        "a boolean" => ("true or false", cure_for_boolean(found)),
+        "a sequence" => ("a list", "write each entry on a line of its own, after \"- \"".to_owned()),
+        "a map" => ("a mapping", "write \"name: value\" lines below it".to_owned()),
+        "u8" | "u16" | "u32" | "u64" | "usize" => whole(),
+        "i8" | "i16" | "i32" | "i64" | "isize" => whole(),
+        "f32" | "f64" => ("a number", "write a number, without quotes".to_owned()),
+        other => match other.split_once("; ") {
+            Some((wanted, cure)) => (wanted, cure.to_owned()),
+            None => return format!("{found_text} is not {other}"),
+        },
+    };
+    format!("{found_text} is not {wanted}; {cure}")
+}
+
+fn cure_for_text(found: Unexpected<'_>, found_text: &str) -> String {
+    match found {
+        Unexpected::Seq => "write one value, in quotes if it begins with [".to_owned(),
+        Unexpected::Map => "write one value, in quotes if it begins with {".to_owned(),
+        Unexpected::Unit | Unexpected::Option => "write a value behind the colon".to_owned(),
+        _ => format!("write \"{found_text}\", in quotes"),
+    }
+}
+
+/// YAML before 1.2 had more words for the two values, and `kubectl` still takes them.
+fn cure_for_boolean(found: Unexpected<'_>) -> String {
+    let word = match found {
+        Unexpected::Str(text) => text.to_ascii_lowercase(),
+        _ => String::new(),
+    };
+    let meant = match &*word {
+        "true" | "yes" | "on" | "y" => "true",
+        "false" | "no" | "off" | "n" => "false",
+        _ => "true or false",
+    };
+    format!("write {meant}, without quotes")
+}
+
+fn in_words(found: Unexpected<'_>) -> String {
+    match found {
         Unexpected::Bool(b) => b.to_string(),
         Unexpected::Unsigned(n) => n.to_string(),
         Unexpected::Signed(n) => n.to_string(),
@@ -141,34 +183,6 @@ fn mismatch(found: Unexpected<'_>, expected: &str) -> String {
         Unexpected::Seq => "a list".to_owned(),
         Unexpected::Map => "a mapping".to_owned(),
         other => other.to_string(),
-    };
-    let quoted = matches!(
-        found,
-        Unexpected::Bool(_) | Unexpected::Unsigned(_) | Unexpected::Signed(_) | Unexpected::Float(_)
-    );
-    let (wanted, cure) = match expected {
-        "a string" if quoted => ("text", format!("write \"{found_text}\", in quotes")),
-        "a string" => ("text", "put the whole value in quotes".to_owned()),
-        "a boolean" => ("true or false", "write true or false, without quotes".to_owned()),
-        "a sequence" => ("a list", "write each entry on a line of its own, after \"- \"".to_owned()),
-        "a map" => ("a mapping", "write \"name: value\" lines below it".to_owned()),
-        e if e.starts_with("struct ") => ("a mapping", "write its fields below it, indented".to_owned()),
-        "u8" | "u16" | "u32" | "u64" | "usize" => {
-            ("a whole number", "write digits only, without quotes".to_owned())
-        }
-        "i8" | "i16" | "i32" | "i64" | "isize" => {
-            ("a whole number", "write digits only, without quotes".to_owned())
-        }
-        "f32" | "f64" => ("a number", "write a number, without quotes".to_owned()),
-        other => match other.split_once("; ") {
-            Some((wanted, cure)) => return format!("{found_text} is not {wanted}; {cure}"),
-            None => (other, String::new()),
-        },
-    };
-    if cure.is_empty() {
-        format!("{found_text} is not {wanted}")
-    } else {
-        format!("{found_text} is not {wanted}; {cure}")
     }
 }
 
@@ -222,13 +236,29 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'_> {
         }
     }
 
+    /// A mapping and nothing else: serde would take a list for the fields in their order.
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        match &self.0.value {
+            Value::Map(_) => self.deserialize_any(visitor),
+            _ => {
+                let expected = format!("a mapping; write below it, indented: {}", fields.join(", "));
+                Err(de::Error::invalid_type(self.0.unexpected(), &expected.as_str()))
+            }
+        }
+    }
+
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         visitor.visit_unit()
     }
 
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq
-        tuple tuple_struct map struct identifier
+        tuple tuple_struct map identifier
     }
 }
 

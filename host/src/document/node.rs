@@ -62,9 +62,28 @@ pub fn parse(text: &str) -> Result<Vec<Node>, Problem> {
     serde_saphyr::from_multiple_with_options(text, options()).map_err(|error| {
         let error = error.without_snippet();
         let line = error.location().and_then(|l| u32::try_from(l.line()).ok()).filter(|l| *l > 0);
+        if let Some(line) = tabbed_line(text, line) {
+            let cure = "indent with spaces, two for each level";
+            let problem = Problem::error(Path::root(), "a tab stands in the indentation", cure);
+            return Problem { line: Some(line), ..problem };
+        }
         let message = format!("the file is not valid YAML: {}", one_line(&error.to_string()));
         Problem { line, ..Problem::error(Path::root(), message, "") }
     })
+}
+
+/// The line whose indentation holds a tab, if that is what the parser stumbled over. It names the line where it gave up,
+/// or where what it was reading began.
+fn tabbed_line(text: &str, error_at: Option<u32>) -> Option<u32> {
+    const LINES_BEFORE_MAX: u32 = 2;
+    const LINES_AFTER_MAX: u32 = 1;
+    let error_at = error_at?;
+    let near = error_at.saturating_sub(LINES_BEFORE_MAX)..=error_at.saturating_add(LINES_AFTER_MAX);
+    let is_tabbed = |line: &str| line.chars().take_while(|c| c.is_whitespace()).any(|c| c == '\t');
+    (1..)
+        .zip(text.lines())
+        .find(|(number, line)| near.contains(number) && is_tabbed(line))
+        .map(|(number, _)| number)
 }
 
 fn options() -> Options {

@@ -66,12 +66,37 @@ fn every_mistake_of_a_document_is_found_in_one_reading() {
             r#"s.yaml:6: books[2]["job=\"x\""]: unknown field; known here: title, kind, pages"#,
             r#"s.yaml:6: books[2].title: is missing; write title: …"#,
             r#"s.yaml:8: books[3].pages: "many" is not a whole number; write digits only, without quotes"#,
-            r#"s.yaml:9: open: "yes" is not true or false; write true or false, without quotes"#,
+            r#"s.yaml:9: open: "yes" is not true or false; write true, without quotes"#,
             r#"s.yaml:10: tags: a list is not a mapping; write "name: value" lines below it"#,
             r#"s.yaml:11: wait: "30 s" is not a duration; write "30s""#,
             r#"s.yaml:12: more: unknown field; known here: owner, books, open, tags, wait"#,
         ]
     );
+}
+
+#[test]
+fn what_is_written_in_the_wrong_form_is_told_the_right_one() {
+    for (text, told) in [
+        ("owner: [me]", "owner: a list is not text; write one value, in quotes if it begins with ["),
+        ("owner: {name: me}", "owner: a mapping is not text; write one value, in quotes if it begins with {"),
+        ("owner:", "owner: nothing is not text; write a value behind the colon"),
+        ("owner: true", r#"owner: true is not text; write "true", in quotes"#),
+        ("open: yes", r#"open: "yes" is not true or false; write true, without quotes"#),
+        ("open: 'False'", r#"open: "False" is not true or false; write false, without quotes"#),
+        ("open: Off", r#"open: "Off" is not true or false; write false, without quotes"#),
+        ("open: 1", "open: 1 is not true or false; write true or false, without quotes"),
+        ("books: a", r#"books: "a" is not a list; write each entry on a line of its own, after "- ""#),
+        ("books: [a]", r#"books[0]: "a" is not a mapping; write below it, indented: title, kind, pages"#),
+        (
+            "books: [[a, novel, 3]]",
+            "books[0]: a list is not a mapping; write below it, indented: title, kind, pages",
+        ),
+        ("tags: a", r#"tags: "a" is not a mapping; write "name: value" lines below it"#),
+    ] {
+        let text = format!("{text}\n");
+        let told = format!("s.yaml:1: {told}");
+        assert_eq!(lines(&read(&text)).first(), Some(&told), "{text}");
+    }
 }
 
 #[test]
@@ -107,6 +132,24 @@ fn a_file_that_is_not_yaml_says_where() {
     assert!(problem.line.is_some_and(|l| l >= 2), "{problem:?}");
     let problem = parse("a: 1\nb: 2\na: 3\n").unwrap_err();
     assert_eq!(problem.line, Some(3), "{problem}");
+}
+
+#[test]
+fn a_tab_in_the_indentation_is_named_at_its_own_line() {
+    for (text, line) in
+        [("a: 1\n\tb: 2\n", 2), ("a:\n  b: 1\n  \tc: 2\n  d: 3\n", 3), ("a:\n\tb: 2\nc: 3\n", 2)]
+    {
+        let problem = parse(text).unwrap_err();
+        assert_eq!(
+            problem.to_string(),
+            "a tab stands in the indentation; indent with spaces, two for each level"
+        );
+        assert_eq!(problem.line, Some(line), "{text:?}");
+    }
+    // Elsewhere a tab is as good as a space, and not what is wrong.
+    assert!(parse("a: |\n  x\n  \ty\nb:\t1\n").is_ok());
+    let problem = parse("a: |\n  \ty\nb: 1\nc: 2\nd: 3\ne: }\n").unwrap_err();
+    assert!(problem.message.starts_with("the file is not valid YAML: "), "{problem}");
 }
 
 #[test]

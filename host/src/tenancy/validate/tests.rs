@@ -278,7 +278,7 @@ fn bad_blocks_are_refused_with_a_cure() {
         (format!("{PROMETHEUS}    extraLabels: {{managed_by: me}}\n"),
          r#"web.yaml:11: spec.remoteWrite.extraLabels.managed_by: "me" is not the operator's value of this label; write "multi-tenant-proxy", or remove it"#),
         (format!("{PROMETHEUS}    honorLabels: \"true\"\n"),
-         r#"web.yaml:11: spec.remoteWrite.honorLabels: "true" is not true or false; write true or false, without quotes"#),
+         r#"web.yaml:11: spec.remoteWrite.honorLabels: "true" is not true or false; write true, without quotes"#),
         (external("      url: x.example.com\n"),
          r#"web.yaml:11: spec.remoteWrite.remoteWrite.url: "x.example.com" is not an address: relative URL without a base; write it as https://host:port/api/v1/write"#),
         (external("      url: ftp://x/y\n"),
@@ -329,7 +329,7 @@ fn bad_specs_are_refused_with_a_cure() {
         ),
         (
             "  source: s\n  metrics:\n  - up\n  - {job=\"a\"}\n".to_owned(),
-            "web.yaml:8: spec.metrics[1]: a mapping is not text; put the whole value in quotes",
+            "web.yaml:8: spec.metrics[1]: a mapping is not text; write one value, in quotes if it begins with {",
         ),
         (
             "  source: s\n  metrics: [up]\n  labelSelectors: {a-b: x}\n".to_owned(),
