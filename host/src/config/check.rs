@@ -12,6 +12,7 @@ use super::policy;
 use super::sources::{base_url, sources};
 use super::{Config, Delivery, Disk, Filters, Listen, Log, State, Tenants, file};
 use crate::deliver::encode::{REQUEST_BYTES_HARD_MAX, REQUEST_BYTES_MAX, REQUEST_SAMPLES_MAX};
+use crate::deliver::retry::{BACKOFF_FIRST, BACKOFF_MAX};
 use crate::discover;
 use crate::document::{ByteSize, GoDuration, Path, Problem, nearest};
 use crate::model::guard::Place;
@@ -27,10 +28,6 @@ const CONCURRENCY_MAX: usize = 64;
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How far back missed ticks are asked for: at an hour a receiver's head is closed.
 const BACKFILL_MAX: Duration = Duration::from_secs(50 * 60);
-/// The pause after a first failure: short, since most failures are a receiver's restart.
-const BACKOFF_MIN: Duration = Duration::from_millis(500);
-/// The longest pause: a receiver that came back is noticed within it.
-const BACKOFF_MAX: Duration = Duration::from_secs(30);
 /// How often cursors are saved. What lies between two saves is in doubt after a crash.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 /// The longest time between two saves, by design.
@@ -225,7 +222,7 @@ fn delivery(given: &file::Delivery, found: &mut Vec<Problem>) -> Delivery {
             "write \"50m\", or give receivers an out-of-order window",
         ));
     }
-    let backoff_min = positive(given.min_backoff, BACKOFF_MIN, &at("minBackoff"), found);
+    let backoff_min = positive(given.min_backoff, BACKOFF_FIRST, &at("minBackoff"), found);
     let backoff_max = positive(given.max_backoff, BACKOFF_MAX.max(backoff_min), &at("maxBackoff"), found);
     if backoff_max < backoff_min {
         let message = format!("\"{}\" is shorter than minBackoff", GoDuration(backoff_max));

@@ -18,32 +18,9 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 use super::encode::Request;
 use super::{Error, answer};
 use crate::http::{AGENT, Client, Route, Timeouts};
-use crate::model::{BasicAuth, RemoteWriteEndpoint};
+use crate::model::{BasicAuth, RESERVED_HEADERS, RemoteWriteEndpoint};
 
 const VERSION: HeaderName = HeaderName::from_static("x-prometheus-remote-write-version");
-
-/// Headers that belong to the protocol or to the connection; an endpoint may not set them. `Authorization` is not
-/// among them: a bearer token is a header, as long as there is no basic authentication as well.
-const RESERVED: [&str; 18] = [
-    "accept-encoding",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "user-agent",
-    "www-authenticate",
-    "x-prometheus-remote-read-version",
-    "x-prometheus-remote-write-version",
-];
 
 /// The receiver has the whole request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,7 +69,7 @@ fn all_headers(given: &[(String, String)], auth: Option<&BasicAuth>) -> Result<H
     for (name, value) in given {
         let refused = |cause| Error::Header { name: name.clone(), cause };
         let key: HeaderName = name.parse().map_err(|_| refused("this is no header name"))?;
-        if RESERVED.contains(&key.as_str()) {
+        if RESERVED_HEADERS.contains(&key.as_str()) {
             return Err(refused("the protocol sets it; remove it"));
         }
         if key == AUTHORIZATION && auth.is_some() {

@@ -12,10 +12,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::Error;
 
-/// Prometheus' own pace (`queue_config`, `min_backoff` and `max_backoff`): a hiccup costs almost nothing, and a
-/// receiver that comes back is noticed well within one tick of 15 s.
-const BACKOFF_FIRST: Duration = Duration::from_millis(30);
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// The pause after a first failure: short, since most failures are a receiver's restart.
+pub const BACKOFF_FIRST: Duration = Duration::from_millis(500);
+
+/// The longest pause: a receiver that came back is noticed within it. Prometheus' is 5 s (`max_backoff`), for one sender;
+/// here thousands of pipelines may wait for one receiver.
+pub const BACKOFF_MAX: Duration = Duration::from_secs(30);
 
 /// A receiver that asks for more than this is asked again after this.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
@@ -221,8 +223,8 @@ mod tests {
         let start = Instant::now();
         let (result, seen) = play(&[|| Err(unavailable(None))], &CancellationToken::new(), Some(hour)).await;
         let Err(Error::GaveUp { attempts, source }) = result else { panic!("{result:?}") };
-        assert!(start.elapsed() <= hour && start.elapsed() > hour - Duration::from_secs(6));
-        assert!((3600 / 5..3600 / 2).contains(&attempts), "{attempts}");
+        assert!(start.elapsed() <= hour && start.elapsed() > hour - BACKOFF_MAX);
+        assert!((3600 / 30..3600 / 12).contains(&attempts), "{attempts}");
         assert_eq!(seen.len(), attempts as usize);
         assert!(matches!(*source, Error::Unavailable { .. }));
     }
@@ -248,7 +250,11 @@ mod tests {
     fn pauses_double_up_to_the_maximum_and_are_spread() {
         let policy = Policy::default();
         let millis = |failed, jitter| policy.pause(failed, None, jitter).as_millis();
-        assert_eq!([1, 2, 3, 9, 40, 4_000_000].map(|n| millis(n, 1.0)), [30, 60, 120, 5000, 5000, 5000]);
-        assert_eq!([1, 2, 9].map(|n| millis(n, 0.0)), [15, 30, 2500]);
+        let longest = 30_000;
+        assert_eq!(
+            [1, 2, 3, 9, 40, 4_000_000].map(|n| millis(n, 1.0)),
+            [500, 1000, 2000, longest, longest, longest]
+        );
+        assert_eq!([1, 2, 9].map(|n| millis(n, 0.0)), [250, 500, longest / 2]);
     }
 }

@@ -54,6 +54,31 @@ pub enum Author {
     Tenant,
 }
 
+/// Headers that belong to the protocol or to the connection; an endpoint may not set them. `Authorization` is not among
+/// them: a bearer token is a header, as long as there is no basic authentication as well.
+pub const RESERVED_HEADERS: [&str; 20] = [
+    "accept-encoding",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+    "via",
+    "www-authenticate",
+    "x-prometheus-remote-read-version",
+    "x-prometheus-remote-write-version",
+];
+
 /// A receiver of remote write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteWriteEndpoint {

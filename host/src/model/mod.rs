@@ -20,7 +20,8 @@ mod time;
 pub use access::{Access, Credentials, Identity, Tls, Verify};
 pub use cidr::{Cidr, CidrError};
 pub use endpoint::{
-    Author, BasicAuth, Endpoint, PushgatewayEndpoint, Receiver, RemoteWriteEndpoint, TargetType,
+    Author, BasicAuth, Endpoint, PushgatewayEndpoint, RESERVED_HEADERS, Receiver, RemoteWriteEndpoint,
+    TargetType,
 };
 pub use guard::Guard;
 pub use labels::{Labels, LabelsError, METRIC_NAME, is_label_name};

@@ -9,7 +9,7 @@ use url::{Host, Url};
 use super::Findings;
 use crate::document::Path;
 use crate::model::guard::is_localhost;
-use crate::model::{Author, BasicAuth, RemoteWriteEndpoint, TenantId};
+use crate::model::{Author, BasicAuth, RESERVED_HEADERS, RemoteWriteEndpoint, TenantId};
 use crate::tenancy::Surroundings;
 use crate::tenancy::names::{is_dns_subdomain, is_secret_key};
 use crate::tenancy::policy::{Effective, Transport};
@@ -19,30 +19,6 @@ use crate::tenancy::resource::{BasicAuth as BasicAuthBlock, RemoteWriteTarget};
 const URL_BYTES_MAX: usize = 2048;
 /// Headers one resource may add.
 const HEADERS_MAX: usize = 32;
-
-/// Headers that belong to the protocol or to the connection.
-const RESERVED: [&str; 20] = [
-    "accept-encoding",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "user-agent",
-    "via",
-    "www-authenticate",
-    "x-prometheus-remote-read-version",
-    "x-prometheus-remote-write-version",
-];
 
 pub(super) fn endpoint(
     id: &TenantId,
@@ -214,7 +190,7 @@ fn checked_headers(
             findings.refuse(place, "is not a header's name", "use letters, digits and -");
             continue;
         };
-        if RESERVED.contains(&header.as_str()) {
+        if RESERVED_HEADERS.contains(&header.as_str()) {
             findings.refuse(place, "the protocol sets this header", "remove it");
         } else if header == http::header::AUTHORIZATION && has_auth {
             findings.refuse(place, "basicAuth sets this header", "remove one of the two");
