@@ -10,6 +10,7 @@ use std::time::Duration;
 use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
+use crate::model::chain;
 use crate::{discover, tenancy};
 
 /// How long an API server may be silent in the middle of an answer, or before it. A healthy one says something within
@@ -30,7 +31,7 @@ const _: () = {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A kubeconfig file cannot be used.
-    #[error("the kubeconfig {} cannot be used: {source}; correct the file, or kubernetes.kubeconfig", file.display())]
+    #[error("the kubeconfig {} cannot be used: {}; correct the file, or kubernetes.kubeconfig", file.display(), chain(source))]
     Kubeconfig {
         /// The file.
         file: PathBuf,
@@ -40,11 +41,12 @@ pub enum Error {
     },
     /// Nothing says where the API server is.
     #[error(
-        "no API server is known: {0}; run in a pod with a ServiceAccount, or write kubernetes.kubeconfig"
+        "no API server is known: {}; run in a pod with a ServiceAccount, or write kubernetes.kubeconfig",
+        chain(.0)
     )]
     Nowhere(#[source] kube::config::InferConfigError),
     /// The client cannot be built.
-    #[error("the API server's client cannot be built: {0}")]
+    #[error("the API server's client cannot be built: {}", chain(.0))]
     Client(#[source] kube::Error),
 }
 

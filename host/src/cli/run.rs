@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::config::{Config, LogFormat};
+use crate::model::chain;
 use crate::status::Board;
 use crate::telemetry;
 
@@ -48,7 +49,7 @@ where
     match until_signal(async |stop| app(config, Board::new(), stop).await) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            error!("{error:#}");
+            error!("{}", chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }
@@ -59,7 +60,7 @@ pub(super) fn status(ended: anyhow::Result<()>) -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "{error:#}");
+            let _ = writeln!(io::stderr(), "{}", chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }

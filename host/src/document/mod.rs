@@ -34,7 +34,7 @@ pub fn to_yaml(value: &impl serde::Serialize) -> Result<String, NotYaml> {
 
 /// A value cannot be written as YAML.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot be written as YAML")]
+#[error("cannot be written as YAML: {0}")]
 pub struct NotYaml(#[from] serde_saphyr::ser::Error);
 
 #[cfg(test)]

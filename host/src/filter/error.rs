@@ -6,7 +6,7 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The Wasm engine cannot work on this machine with this configuration.
-    #[error("the Wasm engine cannot start")]
+    #[error("the Wasm engine cannot start: {0:#}")]
     Engine(#[source] wasmtime::Error),
     /// The bytes are not a filter this version can run.
     #[error("{filter} is not a filter: {cause}")]
@@ -41,8 +41,7 @@ pub enum Error {
         filter: String,
         /// The panic's message if the filter left one, else the trap's.
         said: String,
-        /// The trap and where in the module it happened.
-        #[source]
+        /// The trap and where in the module it happened: many lines, for whoever debugs the filter.
         trap: wasmtime::Error,
     },
     /// The filter did not answer in time.
@@ -64,7 +63,7 @@ pub enum Error {
         limit: usize,
     },
     /// The filter's answer breaks the contract.
-    #[error("filter {filter} gave an answer that breaks the contract")]
+    #[error("filter {filter} gave an answer that breaks the contract: {cause}")]
     Nonsense {
         /// The step's name.
         filter: String,

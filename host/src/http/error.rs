@@ -63,7 +63,7 @@ pub enum Error {
         source: Forbidden,
     },
     /// Nobody listens there, the name is unknown, or the network is down.
-    #[error("cannot connect to {address}: {}", innermost(&**source))]
+    #[error("cannot connect to {address}: {source}")]
     Connect {
         /// Scheme, host and port.
         address: String,
@@ -72,7 +72,7 @@ pub enum Error {
         source: Cause,
     },
     /// The certificate is not trusted, or the other side does not speak TLS.
-    #[error("cannot trust {address}: {}", innermost(&**source))]
+    #[error("cannot trust {address}: {source}")]
     Tls {
         /// Scheme, host and port.
         address: String,
@@ -82,7 +82,7 @@ pub enum Error {
     },
     /// The server refuses to talk to us, for the certificate that we showed or did not show. TLS 1.3 says so only after
     /// the handshake, in place of an answer.
-    #[error("{address} wants a client certificate, or does not accept ours: {}", innermost(&**source))]
+    #[error("{address} wants a client certificate, or does not accept ours: {source}")]
     Unidentified {
         /// Scheme, host and port.
         address: String,
@@ -101,7 +101,7 @@ pub enum Error {
         after: Duration,
     },
     /// The connection broke before the answer was complete; the request may or may not have had its effect.
-    #[error("{address} broke the connection before the answer was complete: {}", innermost(&**source))]
+    #[error("{address} broke the connection before the answer was complete: {source}")]
     Broken {
         /// Scheme, host and port.
         address: String,
@@ -137,15 +137,14 @@ impl Error {
         if let Some(source) = route::forbidden(causes(&error)) {
             return Error::Forbidden { address, source };
         }
+        let source = innermost(&error);
         if causes(&error).filter_map(|cause| cause.downcast_ref()).any(is_about_us) {
-            return Error::Unidentified { address, source: error.into() };
+            return Error::Unidentified { address, source };
         }
         match error.is_connect() {
-            true if causes(&error).any(|e| e.is::<rustls::Error>()) => {
-                Error::Tls { address, source: error.into() }
-            }
-            true => Error::Connect { address, source: error.into() },
-            false => Error::Broken { address, source: error.into() },
+            true if causes(&error).any(|e| e.is::<rustls::Error>()) => Error::Tls { address, source },
+            true => Error::Connect { address, source },
+            false => Error::Broken { address, source },
         }
     }
 }
@@ -179,6 +178,7 @@ fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (
     })
 }
 
-fn innermost(error: &(dyn StdError + 'static)) -> String {
-    causes(error).last().unwrap_or(error).to_string()
+/// What the system said. The layers of the client above it only say which of them it went through.
+pub(super) fn innermost(error: &(dyn StdError + 'static)) -> Cause {
+    causes(error).last().unwrap_or(error).to_string().into()
 }

@@ -8,6 +8,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
 
+use super::error::innermost;
 use super::{Error, Phase};
 
 /// How long the rest of a body that nobody needs is waited for. The answer itself is known by then.
@@ -46,7 +47,7 @@ impl Response {
             match frame {
                 None => return Ok(None),
                 Some(Err(e)) => {
-                    return Err(Error::Broken { address: self.address.clone(), source: e.into() });
+                    return Err(Error::Broken { address: self.address.clone(), source: innermost(&e) });
                 }
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) if data.is_empty() => continue,

@@ -4,6 +4,7 @@
 //! Never: IO, async, clocks, or knowledge of where a value came from.
 
 mod access;
+mod cause;
 mod cidr;
 pub mod conflicts;
 mod endpoint;
@@ -18,6 +19,7 @@ mod tenant;
 mod time;
 
 pub use access::{Access, Credentials, Identity, Tls, Verify};
+pub use cause::chain;
 pub use cidr::{Cidr, CidrError};
 pub use endpoint::{
     Author, BasicAuth, Endpoint, PushgatewayEndpoint, RESERVED_HEADERS, Receiver, RemoteWriteEndpoint,

@@ -14,8 +14,7 @@ use super::{
     Collected, Delivered, Failure, Lane, Latest, Phase, REPORTS_MAX, Readiness, Snapshot, SourceStatus,
     Stage, TenantFacts, TenantStatus, TickReport,
 };
-use crate::model::{Endpoint, Source, SourceGroup, SourceName, Tenant, TenantId, Tick, Timestamp};
-use crate::telemetry;
+use crate::model::{Endpoint, Source, SourceGroup, SourceName, Tenant, TenantId, Tick, Timestamp, chain};
 
 /// The longest error text that is kept.
 const ERROR_BYTES_MAX: usize = 1_000;
@@ -385,7 +384,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn told(error: &(dyn Error + 'static)) -> String {
-    bounded_text(telemetry::chain(error))
+    bounded_text(chain(error))
 }
 
 fn bounded_text(mut text: String) -> String {

@@ -18,6 +18,8 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer};
 
+use crate::model::chain;
+
 /// Names the line's own fields have; an event's field of such a name gets `field_` before it.
 const RESERVED: [&str; 3] = ["level", "msg", "time"];
 
@@ -47,7 +49,7 @@ pub enum Error {
         source: tracing_subscriber::filter::ParseError,
     },
     /// A subscriber was installed before.
-    #[error("logging is already set up in this process")]
+    #[error("logging is already set up in this process: {0}")]
     AlreadySet(#[source] tracing_subscriber::util::TryInitError),
 }
 
@@ -132,7 +134,7 @@ impl Visit for Fields {
 
     /// An error is told with all its causes.
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        self.put(field, Value::String(super::chain(value)));
+        self.put(field, Value::String(chain(value)));
     }
 }
 
@@ -274,6 +276,6 @@ mod tests {
         let error = Error::Filter { filter: "x".into(), source: EnvFilter::try_new("a=b=c").unwrap_err() };
         let line = logged(|| tracing::warn!(error = &cause as &(dyn std::error::Error + 'static), "failed"));
         assert!(line.contains(r#""error":"connection refused""#), "{line}");
-        assert!(super::super::chain(&error).starts_with("log filter \"x\": "));
+        assert!(error.to_string().starts_with("log filter \"x\": "));
     }
 }

@@ -23,6 +23,7 @@ use super::answers::{Taken, noted, noting};
 use super::block::{Block, Kind};
 use super::objects::{Object, is_selected, key};
 use super::registry::Change;
+use crate::model::chain;
 
 /// How long one watch request lasts. A connection that died without a word is noticed a little after it.
 pub const WATCH_SECONDS: u32 = 90;
@@ -103,12 +104,6 @@ fn told(block: &Block, error: &watcher::Error) -> String {
         Some(401 | 403) => format!("{text}; allow our ServiceAccount to list and watch {kind} there"),
         _ => format!("{kind} cannot be watched: {text}; what is known of them stays"),
     }
-}
-
-/// An error and its causes; a client's own texts leave out why.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// Doubling pauses with jitter, so that replicas do not come back in step. They are short again only after a while

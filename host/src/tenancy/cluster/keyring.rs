@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::backoff::Pauses;
-use crate::model::Secret;
+use crate::model::{Secret, chain};
 use crate::tenancy::resource::SecretKey;
 use crate::tenancy::secrets::SecretError;
 
@@ -153,7 +153,7 @@ async fn follow(
             Some(Err(error)) => match refusal(&error) {
                 Some(why) => Known::Refused(why),
                 None if answered => continue,
-                None => Known::Refused(error.to_string()),
+                None => Known::Refused(chain(&error)),
             },
         };
         answered = true;

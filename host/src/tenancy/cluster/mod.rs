@@ -36,7 +36,7 @@ use tracing::{debug, info, warn};
 
 use super::names::is_dns_subdomain;
 use super::tenants::{Published, Running, Tenants};
-use crate::model::TenantId;
+use crate::model::{TenantId, chain};
 use crate::tenancy::policy::NamespaceLabels;
 use crate::tenancy::{Policy, Service, WATCH_SECONDS};
 use backoff::Pauses;
@@ -187,7 +187,7 @@ fn answer<K>(what: &str, event: watcher::Result<Event<K>>, failing: &mut bool) -
             Some(event)
         }
         Err(error) => {
-            let error = &error as &dyn std::error::Error;
+            let error = chain(&error);
             match std::mem::replace(failing, true) {
                 false => warn!(error, "{what} cannot be watched; all pipelines go on as they are"),
                 true => debug!(error, "{what} cannot be watched"),

@@ -51,7 +51,7 @@ pub struct Config {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It is missing, or not a folder, or may not be read.
-    #[error("the tenants' folder {} cannot be read; create it, or correct tenants.folder", folder.display())]
+    #[error("the tenants' folder {} cannot be read: {source}; create it, or correct tenants.folder", folder.display())]
     Folder {
         /// The folder.
         folder: PathBuf,

@@ -18,6 +18,7 @@ use tracing::{info, warn};
 use super::lease::{self, Intent};
 use super::watch::{Watch, pause};
 use super::{Ledger, Members, RENEW_EVERY};
+use crate::model::chain;
 
 /// Who writes our Leases, for the API server.
 const FIELD_MANAGER: &str = "sluice";
@@ -46,7 +47,9 @@ pub struct Config {
 pub enum Error {
     /// We may not write it.
     #[error(
-        "the Lease {lease} may not be written; give the ServiceAccount create, patch and delete on leases in {namespace}"
+        "the Lease {lease} may not be written: {}; give the ServiceAccount create, patch and delete on leases in \
+         {namespace}",
+        chain(source)
     )]
     Forbidden {
         /// The Lease.
@@ -58,7 +61,7 @@ pub enum Error {
         source: kube::Error,
     },
     /// The API server refused it for another reason, or cannot be reached.
-    #[error("the Lease {lease} was not renewed: {source}")]
+    #[error("the Lease {lease} was not renewed: {}", chain(source))]
     Renew {
         /// The Lease.
         lease: String,
@@ -74,7 +77,8 @@ pub enum Error {
     },
     /// Other members' Leases cannot be seen.
     #[error(
-        "members' Leases in {namespace} cannot be watched (the ServiceAccount needs list and watch on leases there): {source}"
+        "members' Leases in {namespace} cannot be watched (the ServiceAccount needs list and watch on leases there): {}",
+        chain(source)
     )]
     Watch {
         /// Where they are.

@@ -19,7 +19,7 @@ use super::place::{SHARDS, config_map, shard_of};
 use super::store::{self, Failure};
 use super::view::{SHARD_BYTES_MAX, is_newer};
 use super::{HANDOVER_MAX, SAVE_EVERY};
-use crate::model::TenantId;
+use crate::model::{TenantId, chain};
 use crate::tenancy::ownership::{Members, Watch, pause};
 
 /// Releases that wait to be looked at. Beyond it, whoever releases waits.
@@ -355,7 +355,10 @@ impl<C: Cursors> Engine<C> {
             }
             Err(error) => {
                 if !std::mem::replace(&mut self.known.watch_fails, true) {
-                    warn!(%error, "Cursors of other replicas cannot be watched; what runs goes on");
+                    warn!(
+                        error = chain(&error),
+                        "Cursors of other replicas cannot be watched; what runs goes on"
+                    );
                 }
             }
         }

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::book::{Current, Outcome, Write};
 use super::place::config_map;
+use crate::model::chain;
 
 /// Who writes them, for the API server.
 const FIELD_MANAGER: &str = "sluice";
@@ -47,7 +48,7 @@ pub(super) async fn write(api: Api<ConfigMap>, write: &Write) -> (Outcome, Optio
 /// Why a write failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
-    #[error(transparent)]
+    #[error("{}", chain(.0))]
     Api(#[from] kube::Error),
     #[error("no answer within {} s", REQUEST_MAX.as_secs())]
     Slow,

@@ -26,6 +26,7 @@ use super::pace::Write;
 use super::reason::{Kind, Reason, Truth};
 use super::render::shortened;
 use super::types::MetricAccessStatus;
+use crate::model::chain;
 use crate::tenancy::resource::{API_VERSION, KIND};
 
 /// Who reports, in every Event.
@@ -238,7 +239,9 @@ impl Teller {
             let id = (told.regarding.namespace.clone(), told.regarding.name.clone());
             match tokio::time::timeout(TELL_TIMEOUT, self.tell(told)).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => warn!(namespace = id.0, name = id.1, %error, "event not told"),
+                Ok(Err(error)) => {
+                    warn!(namespace = id.0, name = id.1, error = chain(&error), "event not told")
+                }
                 Err(_) => warn!(namespace = id.0, name = id.1, "event not told: no answer"),
             }
         }

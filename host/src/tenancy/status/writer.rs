@@ -21,7 +21,7 @@ use super::events::{self, Events};
 use super::facts::Facts;
 use super::pace::{Outcome, Pace, Write};
 use super::render::{Before, render};
-use crate::model::{TenantId, Timestamp};
+use crate::model::{TenantId, Timestamp, chain};
 use crate::tenancy::cluster::api_resource;
 use crate::tenancy::resource::{API_VERSION, KIND};
 
@@ -157,7 +157,7 @@ impl Writer {
 enum Failure {
     #[error("the API server had not answered after {} s", WRITE_TIMEOUT.as_secs())]
     Timeout,
-    #[error(transparent)]
+    #[error("{}", chain(.0))]
     Api(#[from] KubeError),
 }
 
