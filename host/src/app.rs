@@ -9,6 +9,7 @@ mod sources;
 pub mod status;
 
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -24,6 +25,7 @@ use crate::deliver::cursor;
 use crate::deliver::encode::Limits;
 use crate::deliver::retry::Policy;
 use crate::discover::Discovery;
+use crate::document::Problem;
 use crate::filter::{self, Runtime};
 use crate::http;
 use crate::model::{Guard, Timestamp};
@@ -47,8 +49,35 @@ pub struct App {
     deps: Arc<Deps>,
     discovery: Discovery,
     tenancy: Tenancy,
-    listeners: serve::Bound,
     save_every: Duration,
+    serving: Serving,
+}
+
+/// The listeners, which answer from the beginning. Dropped, they close.
+struct Serving {
+    tasks: JoinSet<Result<(), serve::Error>>,
+    public: SocketAddr,
+    debug: SocketAddr,
+    close: CancellationToken,
+}
+
+impl Serving {
+    async fn open(listen: &config::Listen, state: serve::State) -> anyhow::Result<Serving> {
+        let addresses = serve::Config { listen: listen.address, debug_listen: listen.debug };
+        let listeners = serve::Bound::open(&addresses).await?;
+        let (public, debug) = (listeners.public_address()?, listeners.debug_address()?);
+        let (mut tasks, close) = (JoinSet::new(), CancellationToken::new());
+        tasks.spawn(listeners.run(state, close.clone()));
+        Ok(Serving { tasks, public, debug, close })
+    }
+
+    async fn close(mut self) -> anyhow::Result<()> {
+        self.close.cancel();
+        while let Some(served) = self.tasks.join_next().await {
+            served.context("serving")??;
+        }
+        Ok(())
+    }
 }
 
 /// Who watches the resources, and what it publishes.
@@ -57,13 +86,18 @@ enum Tenancy {
     Cluster(Box<Replica>),
 }
 
-/// Builds the program and runs it until `stop`.
+/// Builds the program and runs it until `stop`; told to stop before it is built, it ends at once.
 pub async fn run(config: Config, board: Board, stop: CancellationToken) -> anyhow::Result<()> {
-    App::build(config, board).await?.run(stop).await
+    let app = tokio::select! {
+        built = App::build(config, board) => built?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    app.run(stop).await
 }
 
 impl App {
-    /// Opens what can fail: addresses, the state file, the tenants' folder, the engine.
+    /// Opens what can fail: addresses, the state file, the tenants' folder, the engine. Compiling the filters takes
+    /// seconds; whoever asks for our health is answered meanwhile.
     pub async fn build(config: Config, board: Board) -> anyhow::Result<App> {
         let limits = limits_of(&config.filters);
         App::build_with(config, board, move || Runtime::new(&limits)).await
@@ -76,11 +110,9 @@ impl App {
         runtime: impl FnOnce() -> Result<Runtime, filter::Error> + Send + 'static,
     ) -> anyhow::Result<App> {
         let runtime = tokio::task::spawn_blocking(runtime);
-        let listeners = serve::Bound::open(&serve::Config {
-            listen: config.listen.address,
-            debug_listen: config.listen.debug,
-        })
-        .await?;
+        let metrics = Metrics::new();
+        let serving =
+            Serving::open(&config.listen, serve::State::new(board.clone(), metrics.clone(), now)).await?;
         let cursors = match config.state.file {
             Some(file) => cursor::Store::open(file)?,
             None => cursor::Store::in_memory(),
@@ -105,7 +137,7 @@ impl App {
         };
         let discovery = Discovery::new(config.discovery, cluster);
         let runtime = runtime.await.context("the filters' engine")??;
-        let metrics = Metrics::new();
+        board.compiled();
         let deps = Deps {
             collector: Collector::new(http.clone(), collect::Config::default(), observer(&metrics)),
             runtime,
@@ -118,19 +150,16 @@ impl App {
             config: pipeline_config(&config.delivery),
             now,
         };
-        Ok(App { deps: Arc::new(deps), discovery, tenancy, listeners, save_every: config.state.save_every })
+        Ok(App { deps: Arc::new(deps), discovery, tenancy, save_every: config.state.save_every, serving })
     }
 
     /// Runs until `stop`: then ticks in flight end, the cursors are saved, and the listeners close.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let App { deps, discovery, tenancy, listeners, save_every } = self;
-        let (public, private) = (listeners.public_address()?, listeners.debug_address()?);
-        info!(%public, debug = %private, "Sluice is running");
+        let App { deps, discovery, tenancy, save_every, serving } = self;
+        info!(public = %serving.public, debug = %serving.debug, "Sluice is running");
 
         // What runs until the pipelines have ended.
         let after = CancellationToken::new();
-        let state = serve::State::new(deps.board.clone(), deps.metrics.clone(), now);
-        let serving = tokio::spawn(listeners.run(state, after.clone()));
         let saving = tokio::spawn(deps.cursors.clone().run(save_every, after.clone()));
 
         // What ends with the signal.
@@ -166,7 +195,7 @@ impl App {
         }
         after.cancel();
         saving.await.context("saving cursors")?;
-        serving.await.context("serving")??;
+        serving.close().await?;
         info!("Sluice has stopped");
         Ok(())
     }
@@ -245,7 +274,9 @@ fn tell(deps: &Deps, tenants: &Tenants, vanished: Vanished, strays: &mut HashSet
     }
     for id in tenants.running.keys() {
         let remarks = tenants.remarks.get(id).map(Vec::as_slice).unwrap_or_default();
-        deps.board.tenant(id).remark(remarks.iter().map(ToString::to_string).collect());
+        let (unmet, warnings): (Vec<_>, Vec<_>) = remarks.iter().partition(|problem| problem.is_error());
+        let told = |problems: Vec<&Problem>| problems.into_iter().map(ToString::to_string).collect();
+        deps.board.tenant(id).remark(told(unmet), told(warnings));
     }
     tell_strays(deps, tenants, strays);
     if vanished == Vanished::Forgotten {

@@ -96,6 +96,33 @@ listen: {{address: "127.0.0.1:0", debug: "127.0.0.1:0"}}
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn while_the_filters_are_compiled_probes_are_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = configuration(folder.path(), "http://127.0.0.1:9", "http://127.0.0.1:9");
+    let port = sluice_tests::servers::free_port();
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+    let config = Config { listen: sluice::config::Listen { address, debug: address }, ..config };
+    // Compiling takes until we say so.
+    let (done, compiled) = std::sync::mpsc::channel();
+    let runtime = move || {
+        compiled.recv().unwrap();
+        Runtime::new(&filter::Config::default())
+    };
+    let board = Board::new();
+    let building = tokio::spawn(App::build_with(config, board, runtime));
+    let get = async |path: &str| sluice_tests::http::get(&format!("http://{address}{path}")).await.ok();
+    let alive = eventually("it answers", async || get("/livez").await).await;
+    assert_eq!(alive.status, 200);
+    let ready = get("/readyz").await.unwrap();
+    assert_eq!((ready.status.as_u16(), ready.text()), (503, "not ready: filters are being compiled\n"));
+    done.send(()).unwrap();
+    let app = building.await.unwrap().unwrap();
+    assert_eq!(get("/readyz").await.unwrap().text(), "not ready: the resources are being read\n");
+    drop(app);
+    eventually("its listeners close", async || get("/livez").await.is_none().then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_built_in_filters_deliver_what_was_asked_for() {
     let (receiver, _) = run(None).await;
     let samples = eventually("samples arrive", async || Some(receiver.samples())).await;

@@ -71,7 +71,7 @@ pub(super) fn until_signal(
     work: impl AsyncFnOnce(CancellationToken) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let stop = CancellationToken::new();
         // The handlers are in place before the work starts: no signal is lost.
         let (mut interrupt, mut terminate) =
@@ -86,5 +86,8 @@ pub(super) fn until_signal(
             asked.cancel();
         });
         work(stop).await
-    })
+    });
+    // What it has to finish, the work has waited for. Only a compilation may still be under way, and nobody needs it.
+    runtime.shutdown_background();
+    ended
 }

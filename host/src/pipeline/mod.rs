@@ -191,7 +191,7 @@ impl Pipeline {
         former: Vec<Lane>,
     ) -> Result<Pipeline, Error> {
         let entry = deps.board.tenant(&tenant.id);
-        entry.starting(tenant, entry.remarks());
+        entry.starting(tenant);
         let cut = CancellationToken::new();
         let mut builder = Builder { deps, tenant, groups, former, cut: cut.clone() };
         let mut lanes = Vec::new();

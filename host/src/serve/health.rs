@@ -22,6 +22,7 @@ struct RemoteWrite {
     name: String,
     state: &'static str,
     reasons: Vec<String>,
+    warnings: Vec<String>,
     target_type: Option<&'static str>,
     interval_seconds: Option<f64>,
     lanes: Vec<LaneReport>,
@@ -104,6 +105,7 @@ fn remote_write(tenant: &TenantStatus, now: Timestamp) -> RemoteWrite {
         name: tenant.id.name.clone(),
         state: tenant.state(now),
         reasons: tenant.health(now).1,
+        warnings: tenant.warnings.clone(),
         target_type: tenant.facts.as_ref().map(|facts| facts.target_type.as_str()),
         interval_seconds: interval.map(|interval| interval.as_secs_f64()),
         lanes: tenant

@@ -104,9 +104,10 @@ fn row(out: &mut String, tenant: &TenantStatus, now: Timestamp) -> fmt::Result {
             lane.delivered.map_or("nothing yet".to_owned(), |d| format!("{} ago", ago(now.since(d.at))));
         write!(out, "<code>{}</code> <small>{when}</small><br>", Esc(&lane.endpoint))?;
     }
-    let reasons = tenant.health(now).1;
-    if !reasons.is_empty() {
-        write!(out, "<tr class=why><td><td colspan=7>{}", Esc(reasons.join("; ")))?;
+    for (class, said) in [("why", &tenant.health(now).1), ("note", &tenant.warnings)] {
+        if !said.is_empty() {
+            write!(out, "<tr class={class}><td><td colspan=7>{}", Esc(said.join("; ")))?;
+        }
     }
     Ok(())
 }

@@ -84,7 +84,7 @@ fn running() -> (Board, LaneEntry) {
     });
     let tenant = tenant();
     let entry = board.tenant(&tenant.id);
-    entry.starting(&Arc::new(tenant.clone()), vec![]);
+    entry.starting(&Arc::new(tenant.clone()));
     let group = SourceGroup::gather([Arc::new(source())]).remove(0);
     let lane = entry.lane(&group, &tenant.endpoints[0], NOW);
     let tick = Tick::at_or_before(NOW, tenant.interval);
@@ -144,6 +144,7 @@ async fn a_resource_that_delivers_nothing_falls_behind() {
 #[tokio::test]
 async fn health_tells_the_state_of_every_remote_write() {
     let (board, _) = running();
+    board.tenant(&tenant().id).remark(vec![], vec!["metrics[0]: probably not meant".into()]);
     let (status, kind, body) = get(public(state(&board)), "/health", "*/*").await;
     assert_eq!((status, &*kind), (StatusCode::OK, "application/json"));
     let report: serde_json::Value = serde_json::from_str(&body).unwrap();
@@ -156,6 +157,7 @@ async fn health_tells_the_state_of_every_remote_write() {
             "name": "a<script>",
             "state": "running",
             "reasons": [],
+            "warnings": ["metrics[0]: probably not meant"],
             "target_type": "prometheus",
             "interval_seconds": 30.0,
             "lanes": [{
@@ -198,10 +200,7 @@ async fn an_unhealthy_remote_write_is_visible_in_the_status_code() {
 async fn readiness_waits_for_the_pipelines_and_liveness_does_not() {
     let board = Board::new();
     let (status, _, why) = get(public(state(&board)), "/readyz", "*/*").await;
-    assert_eq!(
-        (status, &*why),
-        (StatusCode::SERVICE_UNAVAILABLE, "not ready: the resources are being read\n")
-    );
+    assert_eq!((status, &*why), (StatusCode::SERVICE_UNAVAILABLE, "not ready: filters are being compiled\n"));
     assert_eq!(get(public(state(&board)), "/livez", "*/*").await.0, StatusCode::OK);
     let (board, _) = running();
     assert_eq!(get(public(state(&board)), "/readyz", "*/*").await.0, StatusCode::OK);
@@ -268,9 +267,18 @@ async fn targets_are_shown_without_credentials() {
 #[tokio::test]
 async fn the_page_shows_everything_escaped_and_needs_nothing_else() {
     let (board, _) = running();
+    board.tenant(&tenant().id).remark(vec![], vec!["metrics[0]: not <meant>".into()]);
     let (status, kind, html) = get(debug(state(&board)), "/", "text/html").await;
     assert_eq!((status, &*kind), (StatusCode::OK, "text/html; charset=utf-8"));
-    for shown in ["a&lt;script&gt;", "tenant=&quot;", "&lt;c1&gt;", "1\u{202f}250", "running", "40.0"] {
+    for shown in [
+        "not &lt;meant&gt;",
+        "a&lt;script&gt;",
+        "tenant=&quot;",
+        "&lt;c1&gt;",
+        "1\u{202f}250",
+        "running",
+        "40.0",
+    ] {
         assert!(html.contains(shown) || html.contains(&shown.replace("&quot;", "\"")), "{shown}: {html}");
     }
     for forbidden in ["<script", "hidden", "secret", "src=", "@import", "url("] {

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::broadcast;
 
 use super::{
-    Collected, Delivered, Failure, Lane, Latest, Phase, REPORTS_MAX, Readiness, Snapshot, SourceStatus,
-    Stage, TenantFacts, TenantStatus, TickReport,
+    Collected, Delivered, Failure, Lane, Latest, Phase, REPORTS_MAX, Readiness, Snapshot, SourceEntry, Stage,
+    TenantFacts, TenantStatus, TickReport,
 };
 use crate::model::{Endpoint, Source, SourceGroup, SourceName, Tenant, TenantId, Tick, Timestamp, chain};
 
@@ -35,8 +35,9 @@ struct Inner {
 }
 
 /// How far the program's start, or its end, has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Boot {
+    Compiling,
     Loading,
     Starting,
     Ready,
@@ -63,7 +64,7 @@ impl Board {
             sources: Mutex::default(),
             unreadable: Mutex::default(),
             discovery: Mutex::default(),
-            boot: Mutex::new(Boot::Loading),
+            boot: Mutex::new(Boot::Compiling),
             reports: broadcast::Sender::new(REPORTS_MAX),
         }))
     }
@@ -106,17 +107,25 @@ impl Board {
         *lock(&self.0.discovery) = problems;
     }
 
+    /// The built-in filters are compiled.
+    pub fn compiled(&self) {
+        self.advance(Boot::Loading);
+    }
+
     /// The resources were read once: every pipeline there is now has an entry.
     pub fn loaded(&self) {
-        let mut boot = lock(&self.0.boot);
-        if *boot == Boot::Loading {
-            *boot = Boot::Starting;
-        }
+        self.advance(Boot::Starting);
     }
 
     /// The program is about to end.
     pub fn stopping(&self) {
-        *lock(&self.0.boot) = Boot::Stopping;
+        self.advance(Boot::Stopping);
+    }
+
+    /// What is behind us does not come again.
+    fn advance(&self, to: Boot) {
+        let mut boot = lock(&self.0.boot);
+        *boot = to.max(*boot);
     }
 
     /// Whether Sluice should get traffic. Once ready it stays so until it stops: a resource added later that is
@@ -124,6 +133,7 @@ impl Board {
     pub fn readiness(&self) -> Readiness {
         let boot = *lock(&self.0.boot);
         match boot {
+            Boot::Compiling => Readiness::Not("filters are being compiled".into()),
             Boot::Loading => Readiness::Not("the resources are being read".into()),
             Boot::Ready => Readiness::Ready,
             Boot::Stopping => Readiness::Not("stopping".into()),
@@ -131,7 +141,7 @@ impl Board {
                 let entries = self.entries();
                 match entries.iter().filter(|entry| lock(&entry.0.status).phase == Phase::Starting).count() {
                     0 => {
-                        *lock(&self.0.boot) = Boot::Ready;
+                        self.advance(Boot::Ready);
                         Readiness::Ready
                     }
                     left => Readiness::Not(format!("{left} of {} pipelines have not started", entries.len())),
@@ -157,7 +167,7 @@ impl Board {
         Snapshot {
             now,
             tenants: self.entries().iter().map(|entry| lock(&entry.0.status).clone()).collect(),
-            sources: sources.iter().map(|entry| lock(&entry.0).clone()).collect(),
+            sources: sources.iter().map(SourceEntry::status).collect(),
             unreadable: lock(&self.0.unreadable).iter().map(|(o, p)| (o.clone(), p.clone())).collect(),
             discovery: lock(&self.0.discovery).clone(),
         }
@@ -204,25 +214,22 @@ impl fmt::Debug for TenantEntry {
 impl TenantEntry {
     fn new(id: TenantId) -> TenantEntry {
         let phase = Phase::default();
-        let (warnings, lanes) = (Vec::new(), Vec::new());
-        let status = TenantStatus { id, phase, tenant: None, facts: None, warnings, lanes };
+        let (tenant, facts) = (None, None);
+        let (unmet, warnings, lanes) = (Vec::new(), Vec::new(), Vec::new());
+        let status = TenantStatus { id, phase, tenant, facts, unmet, warnings, lanes };
         TenantEntry(Arc::new(TenantInner { status: Mutex::new(status), latest: Mutex::default() }))
     }
 
-    /// A pipeline is being built for `tenant`; `warnings` are what is wrong with it although it runs. Lanes and
-    /// samples of an earlier pipeline are forgotten.
-    pub fn starting(&self, tenant: &Arc<Tenant>, warnings: Vec<String>) {
-        self.restart(Phase::Starting, Some(tenant), warnings);
+    /// A pipeline is being built for `tenant`. Lanes and samples of an earlier pipeline are forgotten; what was
+    /// remarked stays.
+    pub fn starting(&self, tenant: &Arc<Tenant>) {
+        self.restart(Phase::Starting, Some(tenant));
     }
 
-    /// What is to be said about the resource although it runs.
-    pub fn remark(&self, warnings: Vec<String>) {
-        lock(&self.0.status).warnings = bounded(warnings);
-    }
-
-    /// What [`TenantEntry::remark`] noted.
-    pub fn remarks(&self) -> Vec<String> {
-        lock(&self.0.status).warnings.clone()
+    /// What is to be said about the resource although it runs: which parts of it are refused, and what to look at.
+    pub fn remark(&self, unmet: Vec<String>, warnings: Vec<String>) {
+        let mut status = lock(&self.0.status);
+        (status.unmet, status.warnings) = (bounded(unmet), bounded(warnings));
     }
 
     /// The pipeline runs.
@@ -232,12 +239,14 @@ impl TenantEntry {
 
     /// The resource cannot run as it is written.
     pub fn refused(&self, problems: Vec<String>) {
-        self.restart(Phase::Refused { problems: bounded(problems) }, None, Vec::new());
+        self.restart(Phase::Refused { problems: bounded(problems) }, None);
+        self.remark(Vec::new(), Vec::new());
     }
 
     /// The resource says `enabled: false`.
     pub fn disabled(&self) {
-        self.restart(Phase::Disabled, None, Vec::new());
+        self.restart(Phase::Disabled, None);
+        self.remark(Vec::new(), Vec::new());
     }
 
     /// The entry of one lane, made if there is none: what `group` gives and `endpoint` gets.
@@ -263,14 +272,13 @@ impl TenantEntry {
         LaneEntry { tenant: self.clone(), group: name, endpoint: key }
     }
 
-    fn restart(&self, phase: Phase, tenant: Option<&Arc<Tenant>>, warnings: Vec<String>) {
+    fn restart(&self, phase: Phase, tenant: Option<&Arc<Tenant>>) {
         let latest = std::mem::take(&mut *lock(&self.0.latest));
         let facts = tenant.map(|tenant| TenantFacts::from(&**tenant));
         let mut status = lock(&self.0.status);
         // Who is refused by its pipeline was starting before.
         let tenant = tenant.or(status.tenant.as_ref()).cloned();
-        let (id, warnings) = (status.id.clone(), bounded(warnings));
-        *status = TenantStatus { id, phase, tenant, facts, warnings, lanes: Vec::new() };
+        *status = TenantStatus { phase, tenant, facts, lanes: Vec::new(), ..status.clone() };
         drop(status);
         drop(latest);
     }
@@ -334,52 +342,8 @@ impl LaneEntry {
     }
 }
 
-/// What is known of a source by who asks it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SourceSeen {
-    /// Whether it answers; one failure between answers does not count.
-    pub healthy: bool,
-    /// Questions in a row that it did not answer.
-    pub failures: u32,
-    /// When it last answered anything.
-    pub last_seen: Option<Timestamp>,
-    /// Why the last question failed and when, if it did.
-    pub last_error: Option<(String, Timestamp)>,
-    /// Its clock minus ours.
-    pub clock_skew_millis: Option<i64>,
-}
-
-/// One source's place on the board; a clone is the same place.
-#[derive(Debug, Clone)]
-pub struct SourceEntry(Arc<Mutex<SourceStatus>>);
-
-impl SourceEntry {
-    fn new(source: &Source) -> SourceEntry {
-        SourceEntry(Arc::new(Mutex::new(source.into())))
-    }
-
-    fn declare(&self, source: &Source) {
-        let SourceStatus { name, url, labels, lag, replica_group, .. } = source.into();
-        let mut status = lock(&self.0);
-        *status = SourceStatus { name, url, labels, lag, replica_group, ..status.clone() };
-    }
-
-    /// What who asks the source knows of it now. An error that is over stays until the next one.
-    pub fn observed(&self, seen: SourceSeen) {
-        let SourceSeen { healthy, failures, last_seen, last_error, clock_skew_millis } = seen;
-        let mut status = lock(&self.0);
-        status.healthy = healthy;
-        status.consecutive_failures = failures;
-        status.last_seen = last_seen.or(status.last_seen);
-        status.clock_skew_millis = clock_skew_millis.or(status.clock_skew_millis);
-        if let Some((message, at)) = last_error {
-            status.last_error = Some((bounded_text(message), at));
-        }
-    }
-}
-
 /// A panic elsewhere leaves every entry whole: each is written in one assignment.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -387,7 +351,7 @@ fn told(error: &(dyn Error + 'static)) -> String {
     bounded_text(chain(error))
 }
 
-fn bounded_text(mut text: String) -> String {
+pub(super) fn bounded_text(mut text: String) -> String {
     if text.len() > ERROR_BYTES_MAX {
         text.truncate(text.floor_char_boundary(ERROR_BYTES_MAX));
         text.push('…');

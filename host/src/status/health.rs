@@ -2,9 +2,9 @@
 //!
 //! The rule, as `/health` documents it:
 //! - a remote write is **unhealthy** when one of its lanes has delivered nothing for three intervals, or its last
-//!   three attempts failed; **degraded** when its last attempt failed, it is more than three intervals behind, it
-//!   has warnings, no source is there for it, an older resource
-//!   writes some of its series, or it is refused;
+//!   three attempts failed; **degraded** when something it asks for is not done: its last attempt failed, it is more
+//!   than three intervals behind, a part of it is refused, no source is there for it, an older resource writes some of
+//!   its series, or it is refused as a whole. A warning is shown and changes nothing;
 //! - a source is **degraded** when its last query failed, or its probes do;
 //! - the whole is as bad as the worst remote write, degraded when a source or a document is or discovery has a problem,
 //!   and unhealthy when no source answers at all.
@@ -103,7 +103,7 @@ impl TenantStatus {
             Phase::Starting | Phase::Running => {}
         }
         let interval = self.facts.as_ref().map(|facts| facts.interval.duration());
-        let mut reasons = self.warnings.clone();
+        let mut reasons = self.unmet.clone();
         let mut worst = if reasons.is_empty() { Health::Ok } else { Health::Degraded };
         if self.phase == Phase::Running && self.lanes.is_empty() {
             worst = worst.max(Health::Degraded);

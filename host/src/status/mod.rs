@@ -8,15 +8,17 @@ mod board;
 mod exposition;
 mod health;
 mod snapshot;
+mod source;
 
 use std::time::Duration;
 
-pub use board::{Board, LaneEntry, SourceEntry, SourceSeen, TenantEntry, TenantLatest};
+pub use board::{Board, LaneEntry, TenantEntry, TenantLatest};
 pub use exposition::write_sample;
 pub use health::{Health, INTERVALS_WITHOUT_DELIVERY_MAX, Readiness};
 pub use snapshot::{
     Collected, Delivered, Failure, Lane, Phase, Snapshot, SourceStatus, TenantFacts, TenantStatus,
 };
+pub use source::{SourceEntry, SourceSeen};
 
 use crate::model::{TenantId, Tick};
 

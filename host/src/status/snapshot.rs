@@ -134,7 +134,9 @@ pub struct TenantStatus {
     pub tenant: Option<Arc<Tenant>>,
     /// What it asked for; unknown while it is refused.
     pub facts: Option<TenantFacts>,
-    /// What is wrong with it although it runs: a pattern that grants nothing, say.
+    /// The parts of it that are refused although it runs: a pattern that grants nothing, say.
+    pub unmet: Vec<String>,
+    /// What is taken as written, but is probably not what was meant.
     pub warnings: Vec<String>,
     /// Its lanes, by source group and endpoint.
     pub lanes: Vec<Lane>,

@@ -59,7 +59,7 @@ fn tenant() -> Tenant {
 fn running() -> (Board, LaneEntry) {
     let board = Board::new();
     let entry = board.tenant(&id());
-    entry.starting(&Arc::new(tenant()), vec![]);
+    entry.starting(&Arc::new(tenant()));
     let lane = entry.lane(&group(), &endpoint(), NOW);
     entry.running();
     (board, lane)
@@ -162,15 +162,17 @@ fn one_source_down_degrades_and_all_down_is_unhealthy() {
 }
 
 #[test]
-fn ready_means_loaded_and_every_pipeline_started_and_stays_so() {
+fn ready_means_compiled_and_loaded_and_every_pipeline_started_and_stays_so() {
     let board = Board::new();
     let entry = board.tenant(&id());
+    assert_eq!(board.readiness(), Readiness::Not("filters are being compiled".into()));
+    board.compiled();
     assert_eq!(board.readiness(), Readiness::Not("the resources are being read".into()));
     board.loaded();
     assert_eq!(board.readiness(), Readiness::Not("1 of 1 pipelines have not started".into()));
     entry.running();
     assert_eq!(board.readiness(), Readiness::Ready);
-    entry.starting(&Arc::new(tenant()), vec![]);
+    entry.starting(&Arc::new(tenant()));
     assert_eq!(board.readiness(), Readiness::Ready);
     board.stopping();
     assert_eq!(board.readiness(), Readiness::Not("stopping".into()));
@@ -180,7 +182,8 @@ fn ready_means_loaded_and_every_pipeline_started_and_stays_so() {
 fn a_restart_forgets_lanes_and_an_old_entry_does_not_bring_them_back() {
     let (board, lane) = running();
     lane.delivered(tick(NOW), 5, NOW);
-    board.tenant(&id()).starting(&Arc::new(tenant()), vec!["metrics[1] grants nothing".into()]);
+    board.tenant(&id()).remark(vec!["metrics[1] grants nothing".into()], vec![]);
+    board.tenant(&id()).starting(&Arc::new(tenant()));
     lane.delivered(tick(NOW), 5, NOW);
     let snapshot = board.snapshot(NOW);
     assert_eq!(snapshot.tenants[0].lanes, []);
@@ -188,6 +191,21 @@ fn a_restart_forgets_lanes_and_an_old_entry_does_not_bring_them_back() {
     assert_eq!(snapshot.tenants[0].facts.as_ref().unwrap().stamps, [("tenant".into(), "web".into())]);
     board.remove(&id());
     assert_eq!(board.snapshot(NOW).tenants, []);
+}
+
+#[test]
+fn a_warning_is_shown_and_degrades_nothing() {
+    let (board, _) = running();
+    board.tenant(&id()).remark(vec![], vec!["metrics[0] is probably not what was meant".into()]);
+    assert_eq!(state_at(&board, 0), ("running", Health::Ok));
+    let tenant = &board.snapshot(NOW).tenants[0];
+    assert_eq!(tenant.health(NOW).1, [""; 0]);
+    assert_eq!(tenant.warnings, ["metrics[0] is probably not what was meant"]);
+    // What it asks for and does not get is another matter.
+    board.tenant(&id()).remark(vec!["metrics[1] grants nothing".into()], vec![]);
+    assert_eq!(state_at(&board, 0), ("degraded", Health::Degraded));
+    board.tenant(&id()).refused(vec!["spec.source: is missing".into()]);
+    assert_eq!(board.snapshot(NOW).tenants[0].unmet, [""; 0]);
 }
 
 #[test]
@@ -227,7 +245,7 @@ async fn reports_reach_listeners_and_nobody_waits_for_them() {
 fn a_resource_without_a_source_and_a_cluster_that_cannot_be_watched_degrade() {
     let board = Board::new();
     let entry = board.tenant(&id());
-    entry.starting(&Arc::new(tenant()), vec![]);
+    entry.starting(&Arc::new(tenant()));
     entry.running();
     assert_eq!(state_at(&board, 0), ("degraded", Health::Degraded));
     board.remove(&id());

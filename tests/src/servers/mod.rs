@@ -36,7 +36,7 @@ pub fn find(name: &str) -> PathBuf {
 }
 
 /// A port that was free a moment ago. Another process may take it first: who uses it, tries again.
-pub(crate) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
     listener.local_addr().expect("a bound socket has an address").port()
 }

@@ -92,13 +92,13 @@ impl Setup {
         Setup { pod: Some(pod), ..self }
     }
 
-    /// Starts the program and waits until it is alive.
+    /// Starts the program and waits until its filters are compiled.
     pub async fn start(self) -> Sluice {
         let folder = self.lay_out();
         for _ in 0..PORT_TRIES_MAX {
             let ports = [free_port(), free_port()];
             let mut process = self.launch(folder.path(), ports);
-            if alive(&mut process, ports[0]).await {
+            if is_up(&mut process, ports[0]).await {
                 return Sluice { setup: self, process, folder, ports };
             }
             let log = process.log();
@@ -216,7 +216,7 @@ impl Sluice {
     pub async fn restart(&mut self) {
         self.process.kill();
         self.process = self.setup.launch(self.folder.path(), self.ports);
-        assert!(alive(&mut self.process, self.ports[0]).await, "sluice ended:\n{}", self.process.log());
+        assert!(is_up(&mut self.process, self.ports[0]).await, "sluice ended:\n{}", self.process.log());
     }
 }
 
@@ -258,13 +258,14 @@ fn binary() -> PathBuf {
     binary
 }
 
-async fn alive(process: &mut Process, port: u16) -> bool {
-    let url = format!("http://127.0.0.1:{port}/livez");
-    eventually("sluice is alive", async || {
+/// Not whether it is ready: of a program that waits for its cluster, tests want to see that.
+async fn is_up(process: &mut Process, port: u16) -> bool {
+    let url = format!("http://127.0.0.1:{port}/readyz");
+    eventually("sluice has started", async || {
         if process.ended().is_some() {
             return Some(false);
         }
-        http::get(&url).await.is_ok_and(|a| a.status.is_success()).then_some(true)
+        http::get(&url).await.is_ok_and(|a| !a.text().contains("compiled")).then_some(true)
     })
     .await
 }
