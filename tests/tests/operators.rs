@@ -134,6 +134,18 @@ async fn the_log_has_the_documented_shape() {
 }
 
 #[tokio::test]
+async fn the_process_started_before_it_logged_anything() {
+    let running = running().await;
+    let page = running.sluice.get("/metrics").await;
+    let started = page.text().lines().find_map(|line| line.strip_prefix("process_start_time_seconds "));
+    let started: f64 = started.unwrap().parse().unwrap();
+    let first = running.sluice.log_lines()[0]["time"].as_str().unwrap().to_owned();
+    let logged = first.parse::<k8s_openapi::jiff::Timestamp>().unwrap().as_millisecond() as f64 / 1000.0;
+    // The kernel counts in hundredths of a second.
+    assert!(started <= logged + 0.01 && started > logged - 60.0, "{started} {logged}");
+}
+
+#[tokio::test]
 async fn health_is_visible_and_changes_with_the_receiver() {
     let running = running().await;
     // A loaded machine may be late for a moment, and then health says so.
@@ -165,6 +177,41 @@ async fn health_is_visible_and_changes_with_the_receiver() {
 }
 
 #[tokio::test]
+async fn a_receiver_that_fails_is_told_once_and_so_is_its_recovery() {
+    let mut running = running().await;
+    let told = |sluice: &Sluice, message: &str| -> Vec<Json> {
+        sluice.log_lines().into_iter().filter(|line| line["msg"] == message).collect()
+    };
+    running.receiver.reply_always(Reply::refuse(StatusCode::SERVICE_UNAVAILABLE));
+    let before = running.receiver.seen().len();
+    let attempts = async || (running.receiver.seen().len() >= before + 12).then_some(());
+    eventually("many attempts fail", attempts).await;
+    let failing = told(&running.sluice, "Receiver does not take samples");
+    let [line] = failing.as_slice() else { panic!("{failing:#?}") };
+    assert_eq!(
+        (&line["level"], &line["namespace"], &line["name"]),
+        (&"warn".into(), &"webapp-team".into(), &"webapp-metrics".into())
+    );
+    assert_eq!(line["endpoint"], format!("{}/write", running.receiver.url()), "{line}");
+    assert_eq!((&line["kept"], &line["kept_for_seconds"]), (&"every tick".into(), &3000.into()), "{line}");
+    assert!(line["error"].as_str().unwrap().contains("503 Service Unavailable"), "{line}");
+    assert!(told(&running.sluice, "Remote write job delivers again").is_empty());
+
+    running.receiver.reply_always(Reply::Accept);
+    let back = eventually("it delivers again", async || {
+        told(&running.sluice, "Remote write job delivers again").pop()
+    })
+    .await;
+    assert_eq!((&back["level"], &back["endpoint"]), (&"info".into(), &line["endpoint"]), "{back}");
+    assert!(back["down_seconds"].as_u64().unwrap() >= 1, "{back}");
+    assert!(back["ticks_caught_up"].as_u64().unwrap() >= 2, "{back}");
+    assert!(running.sluice.stop().await.success());
+    assert_eq!(told(&running.sluice, "Receiver does not take samples").len(), 1);
+    assert_eq!(told(&running.sluice, "Remote write job delivers again").len(), 1);
+    assert_eq!(running.receiver.violations(), []);
+}
+
+#[tokio::test]
 async fn a_source_that_is_down_is_shown() {
     let mut running = running().await;
     running.stage.source.kill();
@@ -175,6 +222,13 @@ async fn a_source_that_is_down_is_shown() {
     .await;
     let targets = running.sluice.debug("/debug/targets").await;
     assert!(targets.text().contains("down"), "{}", targets.text());
+    for message in ["A source does not answer queries", "A source is down", "No source answers"] {
+        eventually(message, async || running.sluice.log().contains(message).then_some(())).await;
+    }
+    let lines = running.sluice.log_lines();
+    for message in ["A source does not answer queries", "A source is down", "No source answers"] {
+        assert_eq!(lines.iter().filter(|line| line["msg"] == message).count(), 1, "{message}");
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::model::outage::{Outages, Recovery, Standstill};
 use crate::model::{SourceName, Timestamp};
 
 use super::Cause;
@@ -37,6 +38,7 @@ pub(super) struct Health {
     last_ok: Option<Timestamp>,
     last_seen: Option<Timestamp>,
     last_error: Option<(String, Timestamp)>,
+    outages: Outages<()>,
     pub(super) skew_millis: Option<i64>,
 }
 
@@ -47,19 +49,23 @@ impl Health {
         self.skew_millis = skew_millis.or(self.skew_millis);
     }
 
-    /// The source answered completely.
-    pub(super) fn succeeded(&mut self, now: Timestamp) {
+    /// The source answered completely. If this ends an outage that was worth saying: how long it was.
+    pub(super) fn succeeded(&mut self, now: Timestamp) -> Option<Duration> {
         self.failures = 0;
         self.last_ok = Some(now);
         self.last_error = None;
+        self.outages.succeeded(Standstill::Over, now).map(|Recovery { down, .. }| down)
     }
 
-    /// A request failed. What the request itself is to blame for says nothing about the source.
-    pub(super) fn failed(&mut self, cause: &Cause, now: Timestamp) {
+    /// A request failed; whether that is worth saying. What the request itself is to blame for says nothing about the
+    /// source.
+    pub(super) fn failed(&mut self, cause: &Cause, now: Timestamp) -> bool {
         self.last_error = Some((cause.to_string(), now));
-        if cause.is_the_sources() {
-            self.failures = self.failures.saturating_add(1);
+        if !cause.is_the_sources() {
+            return false;
         }
+        self.failures = self.failures.saturating_add(1);
+        self.outages.failed((), FAILURES_MAX, now)
     }
 
     pub(super) fn report(&self, name: SourceName, series: usize) -> SourceHealth {
@@ -102,19 +108,20 @@ mod tests {
         let timeout = Cause::Timeout(Duration::from_secs(1));
         let mut health = Health::default();
         assert!(!is_healthy(&health));
-        health.succeeded(Timestamp(1));
-        health.failed(&timeout, Timestamp(2));
+        assert_eq!(health.succeeded(Timestamp(1_000)), None);
+        assert!(!health.failed(&timeout, Timestamp(2_000)));
         assert!(is_healthy(&health));
-        health.failed(&timeout, Timestamp(2));
+        assert!(health.failed(&timeout, Timestamp(3_000)), "now it is worth saying");
+        assert!(!health.failed(&timeout, Timestamp(4_000)), "once");
         assert!(!is_healthy(&health));
-        health.succeeded(Timestamp(2));
+        assert_eq!(health.succeeded(Timestamp(9_000)), Some(Duration::from_secs(7)));
         assert!(is_healthy(&health));
         for _ in 0..3 {
-            health.failed(&Cause::TooManySeries { max: 1 }, Timestamp(3));
+            assert!(!health.failed(&Cause::TooManySeries { max: 1 }, Timestamp(99_000)));
         }
         assert!(is_healthy(&health));
         let report = health.report(SourceName::new("s"), 0);
-        assert_eq!((report.failures, report.last_error.map(|(_, at)| at)), (0, Some(Timestamp(3))));
+        assert_eq!((report.failures, report.last_error.map(|(_, at)| at)), (0, Some(Timestamp(99_000))));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use base64::Engine;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, RETRY_AFTER};
 use http::{HeaderMap, Request, Uri};
+use tracing::{info, warn};
 use url::Url;
 
 use crate::http::{Response, Timeouts};
@@ -43,12 +44,26 @@ pub(super) async fn ask(
     let result = attempt(origin, query, tick, timeout, table).await;
     let told = result.as_ref().map(|bytes| *bytes);
     origin.observer.tell(Asked { source: &origin.source, took: began.elapsed(), result: told });
-    let (mut health, now) = (lock(&origin.health), SystemTime::now().into());
-    match &result {
-        Ok(_) => health.succeeded(now),
-        Err(cause) => health.failed(cause, now),
-    }
+    note(origin, result.as_ref().err(), SystemTime::now().into());
     result
+}
+
+/// Takes over how the source answered, and says when it begins to fail and when that is over.
+fn note(origin: &Origin, failure: Option<&Cause>, now: Timestamp) {
+    let source = &origin.source.name;
+    let mut health = lock(&origin.health);
+    match failure {
+        None => {
+            if let Some(down) = health.succeeded(now) {
+                info!(%source, down_seconds = down.as_secs(), "A source answers queries again");
+            }
+        }
+        Some(error) => {
+            if health.failed(error, now) {
+                warn!(%source, %error, "A source does not answer queries");
+            }
+        }
+    }
 }
 
 async fn attempt(

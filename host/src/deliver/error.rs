@@ -118,6 +118,14 @@ impl Error {
         }
     }
 
+    /// Whether somebody has to mend the endpoint first: refused credentials, a wrong or forbidden address, a receiver
+    /// that is not enabled. Nothing is wrong with what was sent.
+    pub fn is_to_be_mended(&self) -> bool {
+        let forbidden = matches!(self, Error::Http(http::Error::Forbidden { .. }));
+        forbidden
+            || matches!(self, Error::Unauthorized { .. } | Error::NotFound { .. } | Error::Redirected { .. })
+    }
+
     /// How long the receiver asks us to wait before the next attempt.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

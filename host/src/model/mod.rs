@@ -10,6 +10,7 @@ pub mod conflicts;
 mod endpoint;
 pub mod guard;
 mod labels;
+pub mod outage;
 pub mod pattern;
 mod secret;
 mod source;

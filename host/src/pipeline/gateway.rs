@@ -3,6 +3,7 @@
 //! In: the clock. Out: one PUT of the whole group a tick, and a DELETE when the tenant goes away.
 //! Never: a group split over two requests; a tick older than the newest; a group emptied because a source is away.
 
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
 use futures::future::join_all;
@@ -18,6 +19,7 @@ use super::lane::{Context, Failure, Progress, Sent, compute};
 use super::outputs::{Conclude, Emitted, Outputs};
 use super::quota::{Breach, Quota};
 use super::schedule::pause;
+use crate::collect;
 use crate::deliver::exposition::{self, LeftOut};
 use crate::deliver::pushgateway::{Grouped, Pushgateway, Replaced};
 use crate::deliver::{self, retry};
@@ -70,15 +72,12 @@ impl GatewayLane {
 
     async fn tick(&mut self, tick: Tick, halt: &CancellationToken) -> Result<Progress, Failure> {
         let began = Instant::now();
-        let asked = tokio::select! {
-            gathered = self.gather(tick) => gathered?,
-            () = halt.cancelled() => return Ok(Progress::Halted),
+        let asking = gather(&mut self.intakes, tick);
+        let asked = match self.context.answered(tick, asking, &self.quota, halt).await? {
+            ControlFlow::Continue(asked) => asked,
+            ControlFlow::Break(progress) => return Ok(progress),
         };
         let (series, targets) = (asked.series(), asked.answers.len());
-        if let Err(breach) = self.quota.series(series) {
-            self.context.breached(tick, Stage::Collect, &breach, series, targets);
-            return Ok(Progress::Settled);
-        }
         let prepared = compute(|| self.prepare(tick, &asked));
         self.context.filtered(self.assembler.usage());
         let prepared = prepared?;
@@ -86,7 +85,7 @@ impl GatewayLane {
         let Prepared { rows, counts, emitted } = prepared;
         let rows: Vec<(&Grouped, f64)> = rows.iter().map(|(series, value)| (series, *value)).collect();
         let attempt = || self.sink.replace(&rows);
-        let observe = |attempt: retry::Attempt<'_>| self.context.attempted(&attempt, 0);
+        let observe = |attempt: retry::Attempt<'_>| self.context.attempted(tick, &attempt, 0);
         let give_up_at = Some(self.context.next_due_at(tick));
         let until = retry::Until { stop: halt, cut: &self.context.cut, give_up_at };
         match retry::until_acknowledged(attempt, &self.context.config.retry, until, observe).await {
@@ -103,46 +102,10 @@ impl GatewayLane {
                 let breach = Breach::Group { max };
                 self.context.breached(tick, Stage::Deliver, &breach, series, targets);
             }
-            Err(error) => {
-                let id = &self.context.tenant.id;
-                warn!(namespace = %id.namespace, name = %id.name, %tick, %error, "Group not delivered");
-                self.context.refused(Refusal::Other, emitted.samples);
-            }
+            // The attempts have said why.
+            Err(_) => self.context.refused(Refusal::Other, emitted.samples),
         }
         Ok(Progress::Settled)
-    }
-
-    /// Asks all groups. A group without an answer keeps its values at the receiver.
-    async fn gather(&mut self, tick: Tick) -> Result<Gathered, Failure> {
-        let mut asking = Vec::with_capacity(self.intakes.len());
-        for intake in &mut self.intakes {
-            asking.push(intake.at(tick));
-        }
-        let asked = join_all(asking).await;
-        let mut whole = Gathered { answers: Vec::new(), conclude: Conclude::Ended, failures: Vec::new() };
-        for gathered in asked {
-            match gathered {
-                Ok(Gathered { answers, conclude, failures }) => {
-                    whole.answers.extend(answers);
-                    whole.failures.extend(failures);
-                    if conclude == Conclude::Nothing {
-                        whole.conclude = Conclude::Nothing;
-                    }
-                }
-                Err(error) => {
-                    whole.failures.push(error);
-                    whole.conclude = Conclude::Nothing;
-                }
-            }
-        }
-        match whole.failures.pop() {
-            Some(error) if whole.answers.is_empty() => Err(error.into()),
-            last => {
-                whole.failures.extend(last);
-                self.context.gathered(tick, &whole);
-                Ok(whole)
-            }
-        }
     }
 
     fn prepare(&mut self, tick: Tick, asked: &Gathered) -> Result<Prepared, Failure> {
@@ -181,6 +144,34 @@ impl GatewayLane {
 
     pub(crate) fn context(&self) -> &Context {
         &self.context
+    }
+}
+
+/// Asks all groups. A group without an answer keeps its values at the receiver.
+async fn gather(intakes: &mut [Intake], tick: Tick) -> Result<Gathered, collect::Error> {
+    let asked = join_all(intakes.iter_mut().map(|intake| intake.at(tick))).await;
+    let mut whole = Gathered { answers: Vec::new(), conclude: Conclude::Ended, failures: Vec::new() };
+    for gathered in asked {
+        match gathered {
+            Ok(Gathered { answers, conclude, failures }) => {
+                whole.answers.extend(answers);
+                whole.failures.extend(failures);
+                if conclude == Conclude::Nothing {
+                    whole.conclude = Conclude::Nothing;
+                }
+            }
+            Err(error) => {
+                whole.failures.push(error);
+                whole.conclude = Conclude::Nothing;
+            }
+        }
+    }
+    match whole.failures.pop() {
+        Some(error) if whole.answers.is_empty() => Err(error),
+        last => {
+            whole.failures.extend(last);
+            Ok(whole)
+        }
     }
 }
 

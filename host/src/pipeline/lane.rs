@@ -2,22 +2,25 @@
 //!
 //! Never: a decision about a series, or IO of its own.
 
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::Config;
 use super::assemble::{self, Counts};
 use super::intake::Gathered;
-use super::outputs::{Emitted, Outputs};
-use super::quota::Breach;
+use super::news::{Fault, Missed};
+use super::outputs::Emitted;
+use super::quota::{Breach, Quota};
 use super::schedule::{Due, Schedule};
 use crate::collect::{self, Collected};
 use crate::deliver::{self, cursor, retry};
 use crate::filter::Usage;
+use crate::model::outage::Outages;
 use crate::model::{Tenant, Tick, Timestamp};
 use crate::status::{self, Board, LaneEntry, Stage, TickReport};
 use crate::telemetry::{FilterCall, Metrics, Outcome, Refusal, TenantMetrics};
@@ -54,6 +57,14 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    fn fault(&self) -> Fault {
+        match self {
+            Failure::Collect(_) => Fault::Collect,
+            Failure::Assemble(_) => Fault::Filter,
+            Failure::Deliver(error) => Fault::of(error),
+        }
+    }
+
     fn stage(&self) -> Stage {
         match self {
             Failure::Collect(_) => Stage::Collect,
@@ -90,6 +101,10 @@ pub(crate) struct Context {
     pub(crate) counted: Vec<Counted>,
     /// Which identity an older resource has, as far as it was told.
     pub(crate) conflict: Option<Arc<str>>,
+    /// What is wrong, as far as it was told.
+    pub(crate) outages: Mutex<Outages<Fault>>,
+    /// Whether ticks that were missed are asked for again.
+    pub(crate) missed: Missed,
 }
 
 /// One filter's work as far as it is counted.
@@ -101,7 +116,7 @@ pub(crate) struct Counted {
 }
 
 impl Context {
-    fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         (self.schedule.now)()
     }
 
@@ -120,8 +135,7 @@ impl Context {
 
     fn skipped(&self, due: Due) -> Tick {
         if due.skipped > 0 {
-            let (id, ticks, next) = (&self.tenant.id, due.skipped, due.tick);
-            warn!(namespace = %id.namespace, name = %id.name, ticks, %next, "Ticks skipped: older than maxBackfill");
+            self.fails(Fault::TooOld, due.tick, &format_args!("{} ticks before this one", due.skipped));
             self.metrics.ticks(Outcome::GivenUp, due.skipped);
         }
         due.tick
@@ -132,7 +146,29 @@ impl Context {
         tick.timestamp().minus(self.schedule.interval.duration() * IDLE_INTERVALS_MAX)
     }
 
-    pub(crate) fn gathered(&self, tick: Tick, gathered: &Gathered) {
+    /// A tick's complete answers, unless the tick is over with them: told to halt meanwhile, or more series than the
+    /// tenant may have.
+    pub(crate) async fn answered(
+        &self,
+        tick: Tick,
+        asking: impl Future<Output = Result<Gathered, collect::Error>>,
+        quota: &Quota,
+        halt: &CancellationToken,
+    ) -> Result<ControlFlow<Progress, Gathered>, Failure> {
+        let asked = tokio::select! {
+            gathered = asking => gathered?,
+            () = halt.cancelled() => return Ok(ControlFlow::Break(Progress::Halted)),
+        };
+        self.gathered(tick, &asked);
+        let series = asked.series();
+        if let Err(breach) = quota.series(series) {
+            self.breached(tick, Stage::Collect, &breach, series, asked.answers.len());
+            return Ok(ControlFlow::Break(Progress::Settled));
+        }
+        Ok(ControlFlow::Continue(asked))
+    }
+
+    fn gathered(&self, tick: Tick, gathered: &Gathered) {
         for answer in &gathered.answers {
             let Collected { source, series, histograms, skew_millis, .. } = &answer.collected;
             let counted = self.registry.for_source(&source.name);
@@ -142,9 +178,10 @@ impl Context {
                 counted.clock_skew(*millis as f64 / 1000.0);
             }
         }
+        // Of the source itself it is said where it is asked; other sources have answered for it.
         for error in &gathered.failures {
             let id = &self.tenant.id;
-            warn!(namespace = %id.namespace, name = %id.name, %tick, %error, "A source did not answer");
+            debug!(namespace = %id.namespace, name = %id.name, %tick, %error, "A source did not answer");
         }
     }
 
@@ -194,8 +231,7 @@ impl Context {
         series: usize,
         targets_used: usize,
     ) {
-        let id = &self.tenant.id;
-        warn!(namespace = %id.namespace, name = %id.name, %tick, error = %breach, "Tick not delivered");
+        self.fails(Fault::Limit, tick, breach);
         let selected = series as u64;
         self.metrics.collected(selected);
         let (kept, dropped, collided) = (0, 0, 0);
@@ -223,11 +259,12 @@ impl Context {
         }
     }
 
-    pub(crate) fn attempted(&self, attempt: &retry::Attempt<'_>, bytes: usize) {
+    pub(crate) fn attempted(&self, tick: Tick, attempt: &retry::Attempt<'_>, bytes: usize) {
         let outcome = attempt.error.map_or(Ok(()), Err);
         self.metrics.request(&outcome, attempt.took, bytes as u64);
         if let Some(error) = attempt.error {
             self.status.failed(Stage::Deliver, error, self.now());
+            self.attempt_fails(tick, error, attempt.next);
         }
     }
 
@@ -250,6 +287,7 @@ impl Context {
         self.metrics.stale_markers(emitted.stale as u64);
         self.metrics.tick(if late { Outcome::Late } else { Outcome::Delivered });
         self.status.delivered(tick, sent.samples as u64, now);
+        self.recovers(tick);
         self.board.report(TickReport {
             tenant: self.tenant.id.clone(),
             group: self.key.group.clone(),
@@ -284,8 +322,7 @@ impl Context {
 
     /// Reports a tick that could not be sent, and says how long to wait before it is tried again.
     pub(crate) fn failed(&mut self, tick: Tick, failure: &Failure) -> Duration {
-        let id = &self.tenant.id;
-        warn!(namespace = %id.namespace, name = %id.name, %tick, error = %failure, "Tick not delivered");
+        self.fails(failure.fault(), tick, failure);
         self.status.failed(failure.stage(), failure, self.now());
         self.metrics.tick(Outcome::Failed);
         let interval = self.schedule.interval.duration();
@@ -308,9 +345,9 @@ fn backoff(failures: u32) -> Duration {
     Duration::from_secs(1 << failures.min(5)).min(Duration::from_secs(30))
 }
 
-/// Locks the outputs; a panic while they were locked leaves them usable.
-pub(crate) fn lock(outputs: &Mutex<Outputs>) -> MutexGuard<'_, Outputs> {
-    outputs.lock().unwrap_or_else(PoisonError::into_inner)
+/// A panic while it was locked leaves what is locked usable: the outputs, and what was told.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Runs work that takes milliseconds of CPU without holding up other tasks of this thread.

@@ -12,6 +12,7 @@ mod gateway;
 mod intake;
 mod lane;
 mod latest;
+mod news;
 mod outputs;
 mod quota;
 mod remote;
@@ -46,6 +47,7 @@ pub use gateway::remove_groups;
 use intake::Intake;
 use lane::{Context, lock};
 use latest::Shown;
+use news::Missed;
 pub use outputs::{Conclude, Emitted, Outputs, Rank};
 use quota::{Quota, Used};
 use remote::RemoteLane;
@@ -326,6 +328,11 @@ impl Builder<'_> {
             attempted_tick: None,
             counted: Vec::new(),
             conflict: None,
+            outages: Mutex::default(),
+            missed: match endpoint {
+                Endpoint::RemoteWrite(_) => Missed::AskedAgain,
+                Endpoint::Pushgateway(_) => Missed::Passed,
+            },
         }
     }
 

@@ -3,6 +3,7 @@
 //! In: a cursor. Out: acknowledged ticks, and the cursor behind each.
 //! Never: tick T+1 sent before all of T is settled; a tick delivered that a filter failed on.
 
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,13 +18,13 @@ use super::batches::{Batches, Encoded};
 use super::claims::Seat;
 use super::intake::{Gathered, Intake};
 use super::lane::{Context, Failure, Progress, Sent, compute, lock};
+use super::news::Fault;
 use super::outputs::{Emitted, Outputs};
 use super::quota::Quota;
 use super::schedule::pause;
 use crate::deliver::encode::Request;
 use crate::deliver::remote_write::RemoteWrite;
 use crate::deliver::{self, retry};
-use crate::http;
 use crate::model::{STALE_NAN_BITS, Tick};
 use crate::status::Stage;
 use crate::telemetry::Refusal;
@@ -64,14 +65,6 @@ enum Taken {
     Halted,
 }
 
-/// Refused credentials, a wrong or forbidden address, a receiver that is not enabled: nothing is wrong with what was
-/// sent.
-fn is_to_be_mended(error: &deliver::Error) -> bool {
-    use deliver::Error::{Http, NotFound, Redirected, Unauthorized};
-    let forbidden = matches!(error, Http(http::Error::Forbidden { .. }));
-    forbidden || matches!(error, Unauthorized { .. } | NotFound { .. } | Redirected { .. })
-}
-
 impl RemoteLane {
     pub(crate) fn new(
         context: Context,
@@ -104,16 +97,11 @@ impl RemoteLane {
 
     async fn tick(&mut self, tick: Tick, halt: &CancellationToken) -> Result<Progress, Failure> {
         let began = Instant::now();
-        let asked = tokio::select! {
-            gathered = self.intake.at(tick) => gathered?,
-            () = halt.cancelled() => return Ok(Progress::Halted),
+        let asked = match self.context.answered(tick, self.intake.at(tick), &self.quota, halt).await? {
+            ControlFlow::Continue(asked) => asked,
+            ControlFlow::Break(progress) => return Ok(progress),
         };
-        self.context.gathered(tick, &asked);
         let (series, targets) = (asked.series(), asked.answers.len());
-        if let Err(breach) = self.quota.series(series) {
-            self.context.breached(tick, Stage::Collect, &breach, series, targets);
-            return Ok(Progress::Settled);
-        }
         let prepared = compute(|| self.prepare(tick, &asked));
         self.context.filtered(self.assembler.usage());
         let prepared = prepared?;
@@ -190,7 +178,7 @@ impl RemoteLane {
     async fn settle(&self, tick: Tick, request: &Request, halt: &CancellationToken) -> Settled {
         let attempt = || self.sink.send(request);
         let bytes = request.body.len();
-        let observe = |attempt: retry::Attempt<'_>| self.context.attempted(&attempt, bytes);
+        let observe = |attempt: retry::Attempt<'_>| self.context.attempted(tick, &attempt, bytes);
         let give_up_at = Some(self.context.give_up_at(tick));
         let until = retry::Until { stop: halt, cut: &self.context.cut, give_up_at };
         let why = match retry::until_acknowledged(attempt, &self.context.config.retry, until, observe).await {
@@ -198,11 +186,13 @@ impl RemoteLane {
             Err(deliver::Error::Stopped(_)) => return Settled::Halted,
             Err(error) => error,
         };
-        let (id, samples) = (&self.context.tenant.id, request.samples);
-        warn!(namespace = %id.namespace, name = %id.name, %tick, samples, error = %why, "Samples not delivered");
+        let samples = request.samples;
         match why {
-            deliver::Error::GaveUp { .. } => Settled::Refused(Refusal::TooOld, samples),
-            held if is_to_be_mended(&held) => Settled::Held(held),
+            held if held.is_to_be_mended() => Settled::Held(held),
+            late @ deliver::Error::GaveUp { .. } => {
+                self.context.fails(Fault::TooOld, tick, &late);
+                Settled::Refused(Refusal::TooOld, samples)
+            }
             _ => Settled::Refused(Refusal::Other, samples),
         }
     }
