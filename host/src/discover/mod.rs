@@ -34,7 +34,7 @@ pub enum Presence {
     Ready,
     /// It is there, and the cluster sends nobody to it: why.
     NotReady(String),
-    /// Its object is gone: which.
+    /// It has no address now, because its object is gone or cannot be used: why.
     Gone(String),
 }
 

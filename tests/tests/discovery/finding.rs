@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use sluice_tests::series::LabelSet;
+use sluice_tests::servers::{Pod, Setup};
 use sluice_tests::wait::eventually;
 
 use super::world::{MON, Server, World, problems, shows, targets, text};
@@ -166,6 +167,35 @@ async fn a_resource_gets_the_targets_whose_label_is_its_source() {
         .collect();
     let wanted = [("m_db", "db"), ("m_nobodys", "web"), ("m_web", "web")];
     assert_eq!(held, wanted.map(|(name, tenant)| (name.to_owned(), tenant.to_owned())).into());
+    assert_eq!(world.receiver.violations(), []);
+}
+
+#[tokio::test]
+async fn a_replica_finds_its_sources_where_its_resources_are() {
+    let world = World::new().await;
+    let server = Server::with("m_one", 1).await;
+    server.pod(&world.api, "p-0", json!({}));
+    world.api.create(json!({ "kind": "Namespace", "metadata": { "name": "sluice" } }));
+    world.api.create(json!({
+        "kind": "MetricAccess", "metadata": { "name": "web", "namespace": "team" },
+        "spec": { "source": "web", "metrics": ["m_.*"], "remoteWrite": {
+            "enabled": true, "interval": "1s", "target": { "type": "remote_write" },
+            "remoteWrite": { "url": world.receiver.url() },
+        }},
+    }));
+    let blocks = json!([{ "name": "pods", "kind": "pod", "namespaces": [MON], "port": "web", "lag": "1s" }]);
+    // Where sources are looked for is said once, with the resources.
+    let mut sluice = Setup::new()
+        .setting("kubernetes", json!({ "kubeconfig": world.kubeconfig() }))
+        .setting("discovery", json!({ "kubernetes": blocks }))
+        .setting("isolation", json!({ "mode": "optional" }))
+        .setting("receivers", json!({ "allow": ["127.0.0.0/8"] }))
+        .pod(Pod { name: "sluice-0".to_owned(), namespace: "sluice".to_owned() })
+        .start()
+        .await;
+    world.receives(&[("__name__", "m_one")]).await;
+    shows(&sluice, "pods/mon/p-0", "up", "").await;
+    assert!(sluice.stop().await.success());
     assert_eq!(world.receiver.violations(), []);
 }
 

@@ -36,6 +36,14 @@ impl Pair {
         server.pod(&self.world.api, &format!("prom-{replica}"), labels);
     }
 
+    /// What the cluster says of the first replica's pod.
+    fn tell_ready(&self, ready: &str) {
+        self.world.api.apply(json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "prom-a", "namespace": MON },
+            "status": { "conditions": [{ "type": "Ready", "status": ready }] },
+        }));
+    }
+
     async fn start(&self) -> Sluice {
         let blocks = json!([{
             "name": "ha", "kind": "pod", "namespaces": [MON], "labelSelector": "app=prometheus", "port": "web",
@@ -138,6 +146,25 @@ async fn a_replica_that_is_not_ready_is_passed_over_until_it_is_ready_for_a_whil
     assert!(text(&target, "last_error_at") > failed_at, "the last error is the newest: {target}");
     assert!(pair.a.probes_answered() >= PROBES);
     eventually("it is asked again", async || (pair.a.queries() > asked).then_some(())).await;
+    assert!(sluice.stop().await.success());
+    assert_eq!(pair.assert_no_gap(), [1.0, 2.0]);
+}
+
+#[tokio::test]
+async fn a_replica_whose_pod_is_not_ready_is_passed_over_though_it_answers() {
+    let pair = Pair::new().await;
+    let mut sluice = pair.start().await;
+    pair.come_from(1.0).await;
+    pair.tell_ready("False");
+    shows(&sluice, "ha/mon/prom-a", "down", "the pod is not ready").await;
+    pair.come_from(2.0).await;
+    let asked = (pair.a.queries(), pair.a.probes_answered());
+    eventually("it is probed all the while", async || (pair.a.probes_answered() > asked.1 + 1).then_some(()))
+        .await;
+    assert_eq!(pair.a.queries(), asked.0);
+    pair.tell_ready("True");
+    shows(&sluice, "ha/mon/prom-a", "up", "").await;
+    eventually("it is asked again", async || (pair.a.queries() > asked.0).then_some(())).await;
     assert!(sluice.stop().await.success());
     assert_eq!(pair.assert_no_gap(), [1.0, 2.0]);
 }
