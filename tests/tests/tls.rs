@@ -189,7 +189,7 @@ async fn a_discovered_server_is_asked_by_its_blocks_terms_and_a_new_token_is_use
             "phase": "Running", "podIP": "127.0.0.1", "conditions": [{ "type": "Ready", "status": "True" }],
         },
     }));
-    let token_file = files.with("token", "first\n");
+    let token_file = files.with("token", "s3cret-1\n");
     let us = files.identity("us", &ours.certify(&["sluice"]));
     let block = |name: &str, ca: PathBuf| {
         json!({
@@ -231,9 +231,9 @@ async fn a_discovered_server_is_asked_by_its_blocks_terms_and_a_new_token_is_use
         })
         .await;
     };
-    used("Bearer first").await;
-    files.with("token", "second\n");
-    used("Bearer second").await;
+    used("Bearer s3cret-1").await;
+    files.with("token", "s3cret-2\n");
+    used("Bearer s3cret-2").await;
     files.with("token", "");
     let why = format!("cannot use {}: is empty", token_file.display());
     eventually("an empty file is named", async || {
@@ -241,15 +241,15 @@ async fn a_discovered_server_is_asked_by_its_blocks_terms_and_a_new_token_is_use
         target["last_error"].as_str()?.contains(&why).then_some(())
     })
     .await;
-    files.with("token", "third\n");
-    used("Bearer third").await;
+    files.with("token", "s3cret-3\n");
+    used("Bearer s3cret-3").await;
     assert!(sluice.stop().await.success());
     let all: BTreeSet<String> = server.calls().iter().map(token).collect();
-    assert_eq!(all, ["Bearer first", "Bearer second", "Bearer third"].map(str::to_owned).into());
+    assert_eq!(all, ["Bearer s3cret-1", "Bearer s3cret-2", "Bearer s3cret-3"].map(str::to_owned).into());
     assert_eq!(via(&receiver), ["right"]);
     assert_eq!(receiver.violations(), []);
     let log = sluice.log();
-    assert!(!log.contains("second"), "a token is in the log: {log}");
+    assert!(!log.contains("s3cret"), "a token is in the log: {log}");
 }
 
 #[tokio::test]
