@@ -13,7 +13,7 @@ help: ## This list
 		while read -r name what; do printf '  make %-12s %s\n' "$$name" "$$what"; done
 
 demo: target $(if $(REAL),servers) ## Build and run the main job; REAL=1: on a real Prometheus and Pushgateway
-	$(if $(REAL),SLUICE_SERVERS="$$($(GET_SERVERS) | sed -n 's/^servers: //p')" )$(CARGO) run -p sluice -- \
+	@$(if $(REAL),SLUICE_SERVERS="$$($(GET_SERVERS) | sed -n 's/^servers: //p')" )$(CARGO) run -p sluice -- \
 		demo $(if $(REAL),--real)
 
 test: target servers ## All tests: unit, property, end to end on real servers

@@ -66,8 +66,9 @@ where
     A: FnOnce(Config, Board, CancellationToken) -> F,
     F: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
+    // What is wrong with a team is on the board, and the demo tells it from there.
     let shown =
-        telemetry::init(telemetry::LogFormat::Text, "warn").map_err(anyhow::Error::from).and_then(|()| {
+        telemetry::init(telemetry::LogFormat::Text, "error").map_err(anyhow::Error::from).and_then(|()| {
             run::until_signal(async |stop| {
                 let app = |path: std::path::PathBuf, board, stop| {
                     let loaded = Config::load(&path).map(|(config, _)| app(config, board, stop));

@@ -3,11 +3,12 @@
 //! In: a snapshot. Out: one HTML document that needs nothing else and reloads itself.
 //! Never: a text from outside that is not escaped, or a script.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Display, Write as _};
 use std::time::Duration;
 
 use crate::model::Timestamp;
-use crate::status::{Lane, Snapshot, SourceStatus, TenantFacts, TenantStatus};
+use crate::status::{Collected, Lane, Phase, Snapshot, SourceStatus, TenantFacts, TenantStatus};
 
 /// More resources than this are left to `/health`; a person reads the first, which are the worst.
 const TENANTS_MAX: usize = 200;
@@ -43,7 +44,8 @@ pub(super) fn render(snapshot: &Snapshot, started: Timestamp) -> String {
 fn header(out: &mut String, snapshot: &Snapshot, started: Timestamp) -> fmt::Result {
     let health = snapshot.health().as_str();
     let lanes = || snapshot.tenants.iter().flat_map(|tenant| &tenant.lanes);
-    let kept: u64 = lanes().filter_map(|lane| lane.collected).map(|collected| collected.kept).sum();
+    let running = snapshot.tenants.iter().filter(|tenant| tenant.phase == Phase::Running).count();
+    let flowing: u64 = snapshot.tenants.iter().map(|tenant| per_tick(delivering(tenant)).1).sum();
     let delivered: u64 = lanes().map(|lane| lane.delivered_total).sum();
     let rate: f64 = snapshot.tenants.iter().map(samples_per_second).sum();
     write!(
@@ -51,12 +53,12 @@ fn header(out: &mut String, snapshot: &Snapshot, started: Timestamp) -> fmt::Res
         "<header><h1>Sluice</h1><b class=\"badge {health}\">{health}</b><small>{} · up {}</small>\
         <nav><a href=\"/health\">health</a><a href=\"/metrics\">metrics</a>\
         <a href=\"/collected-metrics\">collected samples</a><a href=\"/debug/targets\">sources</a></nav></header><main>\
-        <dl><div><dt>remote writes</dt><dd>{}</dd></div><div><dt>series flowing</dt><dd>{}</dd></div>\
-        <div><dt>samples per second</dt><dd>{rate:.1}</dd></div><div><dt>samples delivered</dt><dd>{}</dd></div></dl>",
+        <dl><div><dt>remote writes running</dt><dd>{running} of {}</dd></div><div><dt>series flowing</dt><dd>{}</dd></div>\
+        <div><dt>samples per second</dt><dd>{rate:.1}</dd></div><div><dt>samples delivered since start</dt><dd>{}</dd></div></dl>",
         env!("CARGO_PKG_VERSION"),
         ago(snapshot.now.since(started)),
         snapshot.tenants.len(),
-        thousands(kept),
+        thousands(flowing),
         thousands(delivered),
     )
 }
@@ -70,15 +72,16 @@ fn tenants(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
         return Ok(());
     }
     out.push_str(
-        "<table><tr><th>who<th>state<th>asked for<th>stamped with\
-        <th class=n>collected<th class=n>kept<th class=n>delivered<th>to</tr>",
+        "<div class=wide><table><tr><th rowspan=2>who<th rowspan=2>state<th rowspan=2>asked for\
+        <th rowspan=2>stamped with<th class=n colspan=2>series, last tick<th class=n>samples, since start\
+        <th rowspan=2>to<tr><th class=n>collected<th class=n>kept<th class=n>delivered</tr>",
     );
     let mut worst_first: Vec<_> = snapshot.tenants.iter().collect();
     worst_first.sort_by_key(|tenant| std::cmp::Reverse(tenant.health(snapshot.now).0));
     for tenant in worst_first.iter().take(TENANTS_MAX) {
         row(out, tenant, snapshot.now)?;
     }
-    out.push_str("</table>");
+    out.push_str("</table></div>");
     match worst_first.len().checked_sub(TENANTS_MAX).filter(|more| *more > 0) {
         Some(more) => write!(out, "<p>and {more} more, see <a href=\"/health\">health</a>"),
         None => Ok(()),
@@ -87,7 +90,7 @@ fn tenants(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
 
 fn row(out: &mut String, tenant: &TenantStatus, now: Timestamp) -> fmt::Result {
     let state = tenant.state(now);
-    let (collected, kept) = per_tick(&tenant.lanes);
+    let (collected, kept) = per_tick(tenant.lanes.iter());
     write!(
         out,
         "<tr><td><b>{}</b><br><small>{}</small><td><b class=\"badge {state}\">{state}</b>",
@@ -95,10 +98,16 @@ fn row(out: &mut String, tenant: &TenantStatus, now: Timestamp) -> fmt::Result {
         Esc(&tenant.id.name)
     )?;
     asked(out, tenant.facts.as_ref())?;
-    write!(out, "<td class=n>{}<td class=n>{}", thousands(collected), thousands(kept))?;
-    let share = kept.saturating_mul(100).checked_div(collected).unwrap_or_default();
-    let total = tenant.lanes.iter().map(|lane| lane.delivered_total).sum();
-    write!(out, "<br><meter max=100 value={share}></meter><td class=n>{}<td>", thousands(total))?;
+    if tenant.lanes.is_empty() {
+        // Nothing runs, so there is nothing to count; a zero would look like a measurement.
+        out.push_str("<td class=n>–<td class=n>–<td class=n>–<td>");
+    } else {
+        let share = kept.saturating_mul(100).checked_div(collected).unwrap_or_default();
+        let total = tenant.lanes.iter().map(|lane| lane.delivered_total).sum();
+        let [collected, kept, total] = [collected, kept, total].map(thousands);
+        write!(out, "<td class=n>{collected}<td class=n>{kept}<br><meter max=100 value={share}></meter>")?;
+        write!(out, "<td class=n>{total}<td>")?;
+    }
     for lane in &tenant.lanes {
         let when =
             lane.delivered.map_or("nothing yet".to_owned(), |d| format!("{} ago", ago(now.since(d.at))));
@@ -132,7 +141,7 @@ fn asked(out: &mut String, facts: Option<&TenantFacts>) -> fmt::Result {
 }
 
 fn sources(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
-    out.push_str("<h2>Sources</h2><table><tr><th>name<th>state<th>address<th>labels<th>last answer</tr>");
+    out.push_str("<h2>Sources</h2><div class=wide><table><tr><th>name<th>state<th>address<th>labels<th>last answer</tr>");
     for source in &snapshot.sources {
         let SourceStatus { name, url, labels, last_seen, last_error, .. } = source;
         let state = source.state();
@@ -149,21 +158,25 @@ fn sources(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
             write!(out, "<tr class=why><td><td colspan=4>{}", Esc(error))?;
         }
     }
-    out.push_str("</table>");
+    out.push_str("</table></div>");
     Ok(())
 }
 
+/// Lanes whose last attempt did not fail: what they carried last still flows.
+fn delivering(tenant: &TenantStatus) -> impl Iterator<Item = &Lane> {
+    tenant.lanes.iter().filter(|lane| lane.consecutive_failures == 0 && lane.delivered.is_some())
+}
+
 /// Series collected and kept per tick: lanes of one source group carry the same.
-fn per_tick(lanes: &[Lane]) -> (u64, u64) {
-    let first_of_group =
-        |(at, lane): &(usize, &Lane)| !lanes[..*at].iter().any(|earlier| earlier.group == lane.group);
-    let ticks = lanes.iter().enumerate().filter(first_of_group).filter_map(|(_, lane)| lane.collected);
-    ticks.fold((0, 0), |(selected, kept), tick| (selected + tick.selected, kept + tick.kept))
+fn per_tick<'a>(lanes: impl Iterator<Item = &'a Lane>) -> (u64, u64) {
+    let by_group: BTreeMap<&str, Collected> =
+        lanes.filter_map(|lane| Some((&*lane.group, lane.collected?))).collect();
+    by_group.values().fold((0, 0), |(selected, kept), tick| (selected + tick.selected, kept + tick.kept))
 }
 
 fn samples_per_second(tenant: &TenantStatus) -> f64 {
     let interval = tenant.facts.as_ref().map(|facts| facts.interval.duration().as_secs_f64());
-    let delivered: u64 = tenant.lanes.iter().filter_map(|lane| lane.delivered).map(|d| d.samples).sum();
+    let delivered: u64 = delivering(tenant).filter_map(|lane| lane.delivered).map(|d| d.samples).sum();
     interval.map_or(0.0, |interval| delivered as f64 / interval)
 }
 

@@ -287,6 +287,19 @@ async fn the_page_shows_everything_escaped_and_needs_nothing_else() {
 }
 
 #[tokio::test]
+async fn the_page_counts_what_flows_and_shows_no_number_where_nothing_runs() {
+    let (board, lane) = running();
+    board.tenant(&TenantId { namespace: "ops".into(), name: "b".into() }).refused(vec!["bad".into()]);
+    let page = get(debug(state(&board)), "/", "text/html").await.2;
+    assert!(page.contains("<td class=n>–<td class=n>–<td class=n>–"), "{page}");
+    assert!(page.contains("running</dt><dd>1 of 2<"), "{page}");
+    assert!(page.contains("flowing</dt><dd>1\u{202f}200<"), "{page}");
+    lane.failed(Stage::Deliver, &io::Error::other("unreachable"), NOW);
+    let page = get(debug(state(&board)), "/", "text/html").await.2;
+    assert!(page.contains("flowing</dt><dd>0<") && page.contains("per second</dt><dd>0.0<"), "{page}");
+}
+
+#[tokio::test]
 async fn a_taken_port_says_what_to_do() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = taken.local_addr().unwrap();

@@ -43,7 +43,7 @@ endpoints:
 {endpoints}\
 log:
   format: text
-  level: warn
+  level: error
 "
     )
 }

@@ -4,6 +4,7 @@
 //! the real application on them, and a line per tick.
 //! Never: a port other than on loopback, a file outside the temporary folder, a process left behind.
 
+mod changes;
 mod config;
 mod listen;
 mod live;
@@ -25,7 +26,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::{TenantId, Timestamp};
-use crate::status::{Board, Health};
+use crate::status::Board;
+use changes::Changes;
 use show::Show;
 use workspace::World;
 
@@ -101,7 +103,7 @@ impl Watched {
         stop: &CancellationToken,
     ) -> anyhow::Result<()> {
         let mut seen: BTreeMap<TenantId, u64> = BTreeMap::new();
-        let mut told: BTreeMap<TenantId, String> = BTreeMap::new();
+        let mut changes = Changes::default();
         let mut look = tokio::time::interval(LOOK_EVERY);
         let patience = tokio::time::sleep(PATIENCE);
         tokio::pin!(patience);
@@ -120,7 +122,11 @@ impl Watched {
                     Err(RecvError::Lagged(lost)) => show.note(&format!("{lost} lines left out"))?,
                     Err(RecvError::Closed) => return Ok(()),
                 },
-                _ = look.tick() => self.tell_changes(show, &mut told)?,
+                _ = look.tick() => {
+                    for change in changes.look(&self.board.snapshot(now())) {
+                        show.change(&change)?;
+                    }
+                }
                 ended = &mut *app => {
                     ended.context("the application panicked")??;
                     return Ok(());
@@ -129,26 +135,6 @@ impl Watched {
                 () = &mut patience => bail!("no tick was delivered for {} s; {}", PATIENCE.as_secs(), self.reasons()),
             }
         }
-    }
-
-    /// Says what is wrong with a team when that changes.
-    fn tell_changes(
-        &self,
-        show: &mut Show<impl Write>,
-        told: &mut BTreeMap<TenantId, String>,
-    ) -> anyhow::Result<()> {
-        let snapshot = self.board.snapshot(now());
-        for tenant in &snapshot.tenants {
-            let (health, reasons) = tenant.health(snapshot.now);
-            let state = if health == Health::Ok { String::new() } else { reasons.join("; ") };
-            let before = told.insert(tenant.id.clone(), state.clone()).unwrap_or_default();
-            // Ages inside a reason change every second; the reason's kind is what matters.
-            if before.is_empty() != state.is_empty() {
-                let what = if state.is_empty() { "is well again".to_owned() } else { state };
-                show.problem(&tenant.id.namespace, &what)?;
-            }
-        }
-        Ok(())
     }
 
     fn reasons(&self) -> String {

@@ -21,8 +21,15 @@ use crate::model::{Labels, STALE_NAN_BITS};
 const REQUEST_BYTES_MAX: usize = 16 << 20;
 /// The most series a team's server holds; more are refused.
 const SERIES_MAX: usize = 50_000;
-/// The most series shown of each team.
-const SHOWN_MAX: usize = 40;
+/// The most series shown.
+const SHOWN_MAX: usize = 100;
+
+const PAGE_HEAD: &str = "<!doctype html><html lang=en><meta charset=utf-8>\
+    <meta name=viewport content=\"width=device-width\"><meta http-equiv=refresh content=5><style>\
+    :root{color-scheme:light dark}body{font:15px/1.45 system-ui,sans-serif;margin:1.5rem 2rem}\
+    h1{font-size:1.2rem}p,th{opacity:.7}th{text-align:left;font-weight:500;font-size:.85rem}code{font-size:.85rem}\
+    td,th{padding:.15rem 1.5rem .15rem 0;vertical-align:top}td{overflow-wrap:anywhere}\
+    .n{white-space:nowrap;text-align:right;font-variant-numeric:tabular-nums}</style>";
 
 /// What one team's server holds: each series' newest sample.
 #[derive(Debug, Default)]
@@ -37,7 +44,7 @@ struct Held {
 pub(super) struct Receivers(Arc<Mutex<BTreeMap<String, Held>>>);
 
 impl Receivers {
-    /// The router of one team's server. Its page shows all teams, to compare them.
+    /// The router of one team's server; its page shows what that team has, and no other's.
     pub(super) fn router(&self, team: &str) -> Router {
         lock(self).entry(team.to_owned()).or_default();
         Router::new()
@@ -91,6 +98,28 @@ impl Held {
     }
 }
 
+impl Held {
+    fn show(&self, team: &str, out: &mut String) -> std::fmt::Result {
+        let team = escaped(team);
+        write!(
+            out,
+            "<title>{team}: its own server</title><h1>What {team}'s own server holds now</h1>\
+            <p>{} series · {} samples in {} requests<table><tr><th>series<th>newest value",
+            self.series.len(),
+            self.samples,
+            self.requests
+        )?;
+        for (labels, value) in self.series.iter().take(SHOWN_MAX) {
+            write!(out, "<tr><td><code>{}</code><td class=n>{value}", escaped(&labels.to_string()))?;
+        }
+        out.push_str("</table>");
+        match self.series.len().checked_sub(SHOWN_MAX).filter(|more| *more > 0) {
+            Some(more) => write!(out, "<p>and {more} more"),
+            None => Ok(()),
+        }
+    }
+}
+
 fn lock(receivers: &Receivers) -> MutexGuard<'_, BTreeMap<String, Held>> {
     receivers.0.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -102,29 +131,11 @@ async fn write(State((receivers, team)): State<(Receivers, String)>, body: Bytes
     }
 }
 
-async fn page(State((receivers, _)): State<(Receivers, String)>) -> Html<String> {
-    let mut out = String::from(
-        "<!doctype html><meta charset=utf-8><title>Sluice demo: the teams' servers</title>\
-        <meta http-equiv=refresh content=5><style>:root{color-scheme:light dark}\
-        body{font:15px/1.45 system-ui,sans-serif;margin:1.5rem 2rem}section{margin-bottom:2rem}\
-        h1{font-size:1.3rem}h2{font-size:1.1rem;margin-bottom:.2rem}small{opacity:.65}code{font-size:.85rem}\
-        td{padding:.15rem 1rem .15rem 0;overflow-wrap:anywhere}td+td{text-align:right}</style>\
-        <h1>What each team's own server holds now</h1>",
-    );
-    for (team, held) in lock(&receivers).iter() {
+async fn page(State((receivers, team)): State<(Receivers, String)>) -> Html<String> {
+    let mut out = String::from(PAGE_HEAD);
+    if let Some(held) = lock(&receivers).get(&team) {
         // Writing to a string does not fail.
-        let _ = write!(
-            out,
-            "<section><h2>{}</h2><small>{} series · {} samples in {} requests</small><table>",
-            escaped(team),
-            held.series.len(),
-            held.samples,
-            held.requests
-        );
-        for (labels, value) in held.series.iter().take(SHOWN_MAX) {
-            let _ = write!(out, "<tr><td><code>{}</code><td>{value}", escaped(&labels.to_string()));
-        }
-        out.push_str("</table></section>");
+        let _ = held.show(&team, &mut out);
     }
     Html(out)
 }
@@ -152,6 +163,8 @@ mod tests {
         assert_eq!(receivers.example("web").unwrap(), "a_total{tenant=\"<web>\"} 4.5");
         let Html(shown) = page(State((receivers.clone(), "web".into()))).await;
         assert!(shown.contains("a_total{tenant=\"&lt;web&gt;\"}") && shown.contains("1 series"), "{shown}");
+        let Html(other) = page(State((receivers.clone(), "data".into()))).await;
+        assert!(!other.contains("a_total"), "one team's server shows another's: {other}");
         receivers.accept("web", &body(f64::from_bits(STALE_NAN_BITS))).unwrap();
         assert_eq!(receivers.example("web"), None);
     }

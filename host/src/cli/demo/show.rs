@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal as _, Write};
 
+use super::changes::{Change, Tone};
 use super::config::{TEAMS, summary};
 use super::workspace::World;
 use crate::status::TickReport;
@@ -28,11 +29,12 @@ pub(super) struct Show<W> {
     colour: bool,
     lines: u64,
     introduced: BTreeSet<String>,
+    folder: String,
 }
 
 impl<W: Write> Show<W> {
     pub(super) fn new(out: W, colour: bool) -> Show<W> {
-        Show { out, colour, lines: 0, introduced: BTreeSet::new() }
+        Show { out, colour, lines: 0, introduced: BTreeSet::new(), folder: String::new() }
     }
 
     fn paint(&self, style: &str, text: &str) -> String {
@@ -41,15 +43,18 @@ impl<W: Write> Show<W> {
 
     /// What is there, who asks for what, and where to look.
     pub(super) fn opening(&mut self, world: &World) -> io::Result<()> {
-        let title = self.paint(BOLD, "Sluice: one shared Prometheus, two teams, each gets what it may have");
+        let title = "Sluice: one shared Prometheus, two teams, each gets what it may have";
+        let title = self.paint(BOLD, title);
+        self.folder = format!("{}/", world.resources().display());
         writeln!(self.out, "\n{title}\n")?;
         self.fact("shared server", &format!("{}  ({} live series)", world.source, world.series))?;
         for team in TEAMS {
             let (asked, stamped) = summary(team);
             self.fact(team, asked)?;
             self.fact("", &self.paint(DIM, &format!("stamped with {stamped}")))?;
-            if let Some(page) = world.pages.get(team) {
-                self.fact("", &format!("{} {}", self.paint(DIM, "its own server"), self.paint(CYAN, page)))?;
+            if let Some(server) = world.servers.get(team) {
+                let what = self.paint(DIM, &format!("its own {} holds:", server.kind));
+                self.fact("", &format!("{what} {}", self.paint(CYAN, &server.page)))?;
             }
         }
         let look = format!("http://{}/", world.listen);
@@ -102,9 +107,15 @@ impl<W: Write> Show<W> {
         self.out.flush()
     }
 
-    /// Something about a team changed for the worse, or for the better.
-    pub(super) fn problem(&mut self, team: &str, what: &str) -> io::Result<()> {
-        let line = self.paint(YELLOW, &format!("  {:<10}  {team:<12}  {what}", "!"));
+    /// An edit took effect or was refused, a trouble began or is over.
+    pub(super) fn change(&mut self, Change { who, what, tone }: &Change) -> io::Result<()> {
+        let (style, sign) = match tone {
+            Tone::Good => (GREEN, "*"),
+            Tone::Bad => (YELLOW, "!"),
+        };
+        // The folder was named above; a file's name in it is enough.
+        let what = what.replace(&self.folder, "");
+        let line = self.paint(style, &format!("  {sign:<10}  {who:<12}  {what}"));
         writeln!(self.out, "{line}")?;
         self.out.flush()
     }

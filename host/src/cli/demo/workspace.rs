@@ -22,6 +22,14 @@ const LAG_LIVE_SECONDS: u64 = 1;
 /// The real one scrapes every two seconds, with a timeout of one.
 const LAG_REAL_SECONDS: u64 = 3;
 
+/// A team's own server, for people.
+pub(super) struct Server {
+    /// What it is.
+    pub(super) kind: &'static str,
+    /// A page that shows what it holds.
+    pub(super) page: String,
+}
+
 /// The demo's surroundings.
 pub(super) struct World {
     /// The file the application is started with.
@@ -32,10 +40,10 @@ pub(super) struct World {
     pub(super) series: usize,
     /// Where Sluice itself will listen.
     pub(super) listen: SocketAddr,
-    /// A page to look at for each team, by team.
-    pub(super) pages: BTreeMap<&'static str, String>,
+    /// Each team's own server.
+    pub(super) servers: BTreeMap<&'static str, Server>,
     receivers: Receivers,
-    servers: Option<Servers>,
+    real: Option<Servers>,
     _folder: Folder,
 }
 
@@ -47,34 +55,32 @@ impl World {
         let (router, series) = source::router();
         let live = serve(router, stop.clone()).await?;
         let receivers = Receivers::default();
-        let (mut endpoints, mut pages) = (BTreeMap::new(), BTreeMap::new());
+        let mut endpoints = BTreeMap::new();
         if real {
-            let servers =
-                Servers::start(&folder.0, live, listen, Duration::from_secs(LAG_REAL_SECONDS)).await?;
-            endpoints.insert("prometheus.webapp-team:9090".to_owned(), servers.receiver.clone());
-            endpoints.insert("pushgateway.data-team:9091".to_owned(), servers.pushgateway.clone());
-            let query = "graph?g0.expr=%7Btenant%3D%22webapp-team%22%7D&g0.tab=1";
-            pages.insert(TEAMS[0], format!("{}/{query}", servers.receiver));
-            pages.insert(TEAMS[1], format!("{}/", servers.pushgateway));
-            let config = folder.write(
-                &servers.source,
-                LAG_REAL_SECONDS,
-                &endpoints,
-                listen,
-                &DataTarget::Pushgateway,
-            )?;
-            let (source, servers) = (servers.source.clone(), Some(servers));
-            return Ok(World { config, source, series, listen, pages, receivers, servers, _folder: folder });
+            let lag = Duration::from_secs(LAG_REAL_SECONDS);
+            let started = Servers::start(&folder.0, live, listen, lag).await?;
+            endpoints.insert("prometheus.webapp-team:9090".to_owned(), started.receiver.clone());
+            endpoints.insert("pushgateway.data-team:9091".to_owned(), started.pushgateway.clone());
+            // Answers and not pages: Debian's builds come without the web interface.
+            let query = "api/v1/query?query=%7Btenant%3D%22webapp-team%22%7D";
+            let servers = BTreeMap::from([
+                (TEAMS[0], Server { kind: "Prometheus", page: format!("{}/{query}", started.receiver) }),
+                (TEAMS[1], Server { kind: "Pushgateway", page: format!("{}/metrics", started.pushgateway) }),
+            ]);
+            let target = DataTarget::Pushgateway;
+            let config = folder.write(&started.source, LAG_REAL_SECONDS, &endpoints, listen, &target)?;
+            let (source, real) = (started.source.clone(), Some(started));
+            return Ok(World { config, source, series, listen, servers, receivers, real, _folder: folder });
         }
         let [web, data] = TEAMS.map(|team| serve(receivers.router(team), stop.clone()));
         let (web, data) = (web.await?, data.await?);
         endpoints.insert("prometheus.webapp-team:9090".to_owned(), format!("http://{web}"));
-        pages.insert(TEAMS[0], format!("http://{web}/"));
-        pages.insert(TEAMS[1], format!("http://{data}/"));
+        let servers = [web, data].map(|at| Server { kind: "server", page: format!("http://{at}/") });
+        let servers = TEAMS.into_iter().zip(servers).collect();
         let source = format!("http://{live}");
         let target = DataTarget::RemoteWrite(format!("http://{data}/api/v1/write"));
         let config = folder.write(&source, LAG_LIVE_SECONDS, &endpoints, listen, &target)?;
-        Ok(World { config, source, series, listen, pages, receivers, servers: None, _folder: folder })
+        Ok(World { config, source, series, listen, servers, receivers, real: None, _folder: folder })
     }
 
     /// A series that arrived at a team's server; real servers are asked by their own pages.
@@ -89,7 +95,7 @@ impl World {
 
     /// Ends the servers and removes the folder.
     pub(super) async fn close(self) -> anyhow::Result<()> {
-        match self.servers {
+        match self.real {
             Some(servers) => servers.stop().await,
             None => Ok(()),
         }
