@@ -206,6 +206,7 @@ mod tests {
             phase,
             tenant: None,
             facts,
+            unmet: Vec::new(),
             warnings: warnings.iter().map(|s| (*s).to_owned()).collect(),
             lanes: Vec::new(),
         }
