@@ -56,6 +56,7 @@ impl Route {
     fn tag(self) -> String {
         let author = match self.author {
             Author::Operator => "operator",
+            Author::Cluster => "cluster",
             Author::Tenant => "tenant",
         };
         match self.dial {
@@ -70,6 +71,7 @@ impl Route {
             uri.authority().and_then(|authority| authority.as_str().split_once('@')).map(|(user, _)| user);
         let (author, dial) = match user.map(|user| user.split_once('-').unwrap_or((user, ""))) {
             Some(("operator", dial)) => (Author::Operator, dial),
+            Some(("cluster", dial)) => (Author::Cluster, dial),
             Some((_, dial)) => (Author::Tenant, dial),
             None => (Author::Tenant, ""),
         };
@@ -134,9 +136,11 @@ async fn addresses(guard: &Guard, uri: &Uri) -> Result<Vec<SocketAddr>, Cause> {
         Some(ip) => vec![SocketAddr::new(ip, port)],
         None => resolve(guard, route.author, host, port).await?,
     };
-    if route.author == Author::Tenant {
-        for address in &addresses {
-            guard.check(address.ip())?;
+    for address in &addresses {
+        match route.author {
+            Author::Operator => {}
+            Author::Cluster => guard.check_service(address.ip())?,
+            Author::Tenant => guard.check(address.ip())?,
         }
     }
     Ok(addresses)
@@ -146,8 +150,8 @@ async fn resolve(guard: &Guard, author: Author, host: &str, port: u16) -> io::Re
     let name = match author {
         Author::Operator => host.into(),
         // An absolute `localhost.` is no name that a hosts file knows.
-        Author::Tenant if is_localhost(host) => "localhost".into(),
-        Author::Tenant => guard.absolute(host),
+        Author::Cluster | Author::Tenant if is_localhost(host) => "localhost".into(),
+        Author::Cluster | Author::Tenant => guard.absolute(host),
     };
     let found: Vec<SocketAddr> = tokio::net::lookup_host((&*name, port)).await?.collect();
     if found.is_empty() {

@@ -50,6 +50,9 @@ pub enum Author {
     /// The operator, in our configuration: it is dialled as it resolves.
     #[default]
     Operator,
+    /// The cluster: the name of a Service in a namespace that the resource may send to. Where it leads is checked by the
+    /// [`super::Guard`], and may be one of the cluster's own addresses.
+    Cluster,
     /// A tenant, in a resource: what it leads to is checked by the [`super::Guard`] before it is dialled.
     Tenant,
 }
@@ -128,7 +131,8 @@ impl Endpoint {
     }
 
     /// What tells the store behind this endpoint from every other one: two endpoints with one receiver write into one
-    /// set of series. A user, or a header, can select a tenant of the receiver's own.
+    /// set of series. A user, or a header, can select a tenant of the receiver's own. The password is part of it: who does
+    /// not know it writes nothing there, and must not keep others from what they write.
     pub fn receiver(&self) -> Receiver {
         let address = |url: &Url, suffix: String| {
             let mut url = url.clone();
@@ -140,7 +144,7 @@ impl Endpoint {
         match self {
             Endpoint::RemoteWrite(e) => Receiver {
                 address: address(&e.url, String::new()),
-                user: e.basic_auth.as_ref().map(|auth| auth.username.clone()),
+                user: e.basic_auth.as_ref().map(|auth| (auth.username.clone(), auth.password.clone())),
                 headers: e.headers.clone(),
             },
             Endpoint::Pushgateway(e) => {
@@ -164,7 +168,7 @@ fn one_name_of(host: &str) -> String {
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Receiver {
     address: String,
-    user: Option<String>,
+    user: Option<(String, Secret)>,
     headers: Vec<(String, String)>,
 }
 
@@ -187,8 +191,9 @@ mod tests {
     use super::*;
 
     fn remote(url: &str, user: Option<&str>, headers: &[(&str, &str)]) -> Receiver {
-        let basic_auth =
-            user.map(|user| BasicAuth { username: user.to_owned(), password: Secret::new("hush") });
+        let basic_auth = user
+            .and_then(|user| user.split_once(':'))
+            .map(|(user, password)| BasicAuth { username: user.to_owned(), password: Secret::new(password) });
         let headers = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
         let url = url.parse().unwrap();
         let (author, dial) = (Author::Tenant, None);
@@ -210,17 +215,22 @@ mod tests {
     }
 
     #[test]
-    fn a_user_or_a_header_can_name_another_store() {
+    fn a_user_a_password_or_a_header_can_name_another_store() {
         let url = "https://metrics.example.com/write";
         let all = [
             remote(url, None, &[]),
-            remote(url, Some("a"), &[]),
-            remote(url, Some("b"), &[]),
+            remote(url, Some("a:hush"), &[]),
+            remote(url, Some("a:not hush"), &[]),
+            remote(url, Some("b:hush"), &[]),
             remote(url, None, &[("x-tenant", "a")]),
             remote(url, None, &[("x-tenant", "b")]),
         ];
         let distinct: std::collections::BTreeSet<_> = all.iter().collect();
         assert_eq!(distinct.len(), all.len());
-        assert!(!format!("{:?}", remote(url, None, &[("authorization", "Bearer hush")])).contains("hush"));
+        for hidden in
+            [remote(url, None, &[("authorization", "Bearer hush")]), remote(url, Some("a:hush"), &[])]
+        {
+            assert!(!format!("{hidden:?}").contains("hush"));
+        }
     }
 }

@@ -49,6 +49,18 @@ const NEVER: [(Cidr, &str); 20] = [
     (v6(0xfd00, 0x42, 0, 0x42, 128), "a cloud's metadata"),
 ];
 
+/// Where a cluster's Services, pods and nodes are, and whatever else is inside: a literal address or a foreign name that
+/// leads there would go past every rule about namespaces (`limits.targetNamespaces`), and past who may dial what.
+const PRIVATE: [Cidr; 5] = [
+    v4(10, 0, 0, 0, 8),
+    v4(172, 16, 0, 0, 12),
+    v4(192, 168, 0, 0, 16),
+    v4(100, 64, 0, 0, 10),
+    v6(0xfc00, 0, 0, 0, 7),
+];
+
+const PRIVATE_NAME: &str = "a private network: name a receiver in the cluster by its Service";
+
 /// Where Sluice runs, and so what "here" is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Place {
@@ -96,6 +108,8 @@ struct Rule {
     range: Cidr,
     weight: Weight,
     name: &'static str,
+    /// Whether it counts for the cluster's own Services too.
+    services: bool,
 }
 
 /// Which addresses may be dialled because a tenant said so.
@@ -115,20 +129,32 @@ impl Guard {
     /// The operator's ranges over the built-in ones.
     pub fn new(receivers: &Receivers) -> Guard {
         let Receivers { allow, deny, api_server, place } = receivers;
-        let built_in = |(range, name)| Rule { range, weight: Weight::BuiltIn, name };
+        let built_in = |(range, name)| Rule { range, weight: Weight::BuiltIn, name, services: true };
         let mut rules: Vec<Rule> = NEVER.into_iter().map(built_in).collect();
         if *place == Place::Cluster {
             rules.extend(LOOPBACK.into_iter().map(|range| built_in((range, "loopback"))));
+            let private = |range| Rule { services: false, ..built_in((range, PRIVATE_NAME)) };
+            rules.extend(PRIVATE.into_iter().map(private));
         }
         rules.extend(api_server.iter().map(|ip| built_in((Cidr::of(*ip), "the API server"))));
-        let theirs = |weight, name| move |range: &Cidr| Rule { range: *range, weight, name };
+        let theirs = |weight, name| move |range: &Cidr| Rule { range: *range, weight, name, services: true };
         rules.extend(allow.iter().map(theirs(Weight::Allow, "allowed by the operator")));
         rules.extend(deny.iter().map(theirs(Weight::Deny, "denied by the operator")));
         Guard { rules, place: *place }
     }
 
-    /// Whether `address` may be dialled. What carries an IPv4 address inside must pass with both.
+    /// Whether `address`, to which what a tenant wrote leads, may be dialled. What carries an IPv4 address inside must
+    /// pass with both.
     pub fn check(&self, address: IpAddr) -> Result<(), Forbidden> {
+        self.judge(address, |_| true)
+    }
+
+    /// Whether `address`, to which a Service of the cluster leads, may be dialled: Services are in private networks.
+    pub fn check_service(&self, address: IpAddr) -> Result<(), Forbidden> {
+        self.judge(address, |rule| rule.services)
+    }
+
+    fn judge(&self, address: IpAddr, counts: impl Fn(&Rule) -> bool) -> Result<(), Forbidden> {
         let address = address.to_canonical();
         let inner = match address {
             IpAddr::V4(_) => [None; 2],
@@ -136,7 +162,7 @@ impl Guard {
         };
         let all = std::iter::once(address).chain(inner.into_iter().flatten().map(IpAddr::V4));
         for address in all {
-            let holding = self.rules.iter().filter(|rule| rule.range.contains(address));
+            let holding = self.rules.iter().filter(|rule| counts(rule) && rule.range.contains(address));
             let decides = holding.max_by_key(|rule| (rule.range.prefix(), rule.weight));
             if let Some(rule) = decides.filter(|rule| rule.weight != Weight::Allow) {
                 return Err(Forbidden { address, range: rule.range, name: rule.name });
@@ -225,11 +251,30 @@ mod tests {
         ] {
             assert_eq!(refused(&guard, address), name, "{address}");
         }
-        for address in
-            ["10.0.0.1", "192.168.1.1", "172.16.0.1", "8.8.8.8", "fd12::1", "2001:db8::1", "100.64.0.1"]
-        {
+        for address in ["8.8.8.8", "2001:db8::1", "172.32.0.1", "11.0.0.1"] {
             assert_eq!(refused(&guard, address), "", "{address}");
         }
+    }
+
+    #[test]
+    fn the_clusters_own_networks_are_for_its_services_and_for_what_the_operator_allows() {
+        let guard = cluster(&["10.20.0.0/16"], &["10.30.0.0/16"]);
+        for address in ["10.0.0.1", "192.168.1.1", "172.16.0.1", "172.31.9.9", "fd12::1", "100.64.0.1"] {
+            assert_eq!(refused(&guard, address), PRIVATE_NAME, "{address}");
+            assert_eq!(guard.check_service(address.parse().unwrap()), Ok(()), "{address}");
+        }
+        for (address, name) in [
+            ("10.20.0.1", ""),
+            ("10.30.0.1", "denied by the operator"),
+            ("10.96.0.1", "the API server"),
+            ("127.0.0.1", "loopback"),
+            ("169.254.169.254", "a cloud's metadata"),
+        ] {
+            let service = guard.check_service(address.parse().unwrap());
+            assert_eq!(service.err().map_or("", |forbidden| forbidden.name), name, "{address}");
+        }
+        let home = Guard::default();
+        assert_eq!((refused(&home, "10.0.0.1"), refused(&home, "192.168.1.1")), ("", ""));
     }
 
     #[test]
@@ -249,7 +294,7 @@ mod tests {
         ] {
             assert_eq!(refused(&guard, address), name, "{address}");
         }
-        for address in ["64:ff9b::8.8.8.8", "2002:808:808::1", "::ffff:10.0.0.1"] {
+        for address in ["64:ff9b::8.8.8.8", "2002:808:808::1", "::ffff:11.0.0.1"] {
             assert_eq!(refused(&guard, address), "", "{address}");
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A password or token. `Debug` prints `***`; there is no `Display`.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Secret(String);
 
 impl Secret {

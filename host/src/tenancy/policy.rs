@@ -23,6 +23,10 @@ use crate::model::{Guard, TargetType};
 
 /// The shortest interval a tenant may ask for: half of the shortest scrape interval that is usual.
 pub const INTERVAL_MIN: Duration = Duration::from_secs(5);
+/// The longest interval: what is wanted less often than once a day is no metric.
+pub const INTERVAL_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Stands for the resource's namespace in a management label's value.
+const NAMESPACE: &str = "{namespace}";
 /// The interval of a resource that names none, from the documents this resource was published with.
 pub const INTERVAL_DEFAULT: Duration = Duration::from_secs(30);
 /// Entries in `spec.metrics`. A resource with more is better written with regular expressions.
@@ -104,7 +108,7 @@ pub struct Effective {
     pub tick_bytes_max: usize,
     /// The most endpoints of all of a namespace's resources.
     pub endpoints_max: usize,
-    /// Labels stamped on every series of every tenant.
+    /// Labels stamped on every series of every tenant; see [`Effective::management_of`].
     pub management: BTreeMap<String, String>,
     /// Labels whose stamp always wins over the source's value; those of `management` are, listed or not.
     pub protected: BTreeSet<String>,
@@ -128,6 +132,12 @@ pub struct Effective {
 }
 
 impl Effective {
+    /// The management labels of one namespace: `{namespace}` in a value is its name. Such a label is what no two
+    /// namespaces have in common, so that nothing of one can be taken for the other's.
+    pub fn management_of(&self, namespace: &str) -> BTreeMap<&str, String> {
+        self.management.iter().map(|(name, value)| (&**name, value.replace(NAMESPACE, namespace))).collect()
+    }
+
     /// Whether a resource in `own` may send to `namespace`.
     pub fn may_send_to(&self, namespace: &str, own: &str) -> bool {
         let allowed = |globs: &Vec<Glob>| globs.iter().any(|glob| glob.matches(namespace));

@@ -13,6 +13,7 @@ const EXTRA_LABELS_MAX: usize = 64;
 
 pub(super) fn stamps(
     remote_write: &RemoteWrite,
+    namespace: &str,
     policy: &Effective,
     kind: Option<TargetType>,
     place: &Path,
@@ -24,15 +25,16 @@ pub(super) fn stamps(
         let message = format!("{} labels are more than {EXTRA_LABELS_MAX}", extra.len());
         findings.refuse(place.clone(), message, "remove some");
     }
+    let management = policy.management_of(namespace);
     for (name, value) in extra {
-        check(name, value, policy, &place.key(name), findings);
+        check(name, value, &management, &place.key(name), findings);
     }
     if kind == Some(TargetType::Pushgateway) && extra.contains_key("job") {
         let cure = "remove it, and set pushgateway.jobName";
         findings.warn(place.key("job"), "has no effect: a Pushgateway sets job to the group's", cure);
     }
     let mut all: BTreeMap<&str, &str> = extra.iter().map(|(name, value)| (&**name, &**value)).collect();
-    all.extend(policy.management.iter().map(|(name, value)| (&**name, &**value)));
+    all.extend(management.iter().map(|(name, value)| (*name, &**value)));
     let labels = Labels::from_pairs(all).map_err(|e| findings.refuse(place, e.to_string(), "")).ok()?;
     let protected = policy.protected.iter().chain(policy.management.keys()).cloned();
     let protected: std::collections::BTreeSet<String> = protected.collect();
@@ -44,7 +46,13 @@ pub(super) fn stamps(
 /// It goes with every series of every tick.
 const VALUE_BYTES_MAX: usize = 2 << 10;
 
-fn check(name: &str, value: &str, policy: &Effective, place: &Path, findings: &mut Findings) {
+fn check(
+    name: &str,
+    value: &str,
+    management: &BTreeMap<&str, String>,
+    place: &Path,
+    findings: &mut Findings,
+) {
     if !is_label_name(name) {
         let cure = match legal(name) {
             Some(legal) => format!("write {legal}"),
@@ -63,7 +71,7 @@ fn check(name: &str, value: &str, policy: &Effective, place: &Path, findings: &m
         let cure = "write a value, or remove the label";
         findings.refuse(place.clone(), "an empty label is no label", cure);
     }
-    if let Some(theirs) = policy.management.get(name).filter(|theirs| *theirs != value) {
+    if let Some(theirs) = management.get(name).filter(|theirs| *theirs != value) {
         let message = format!("{value:?} is not the operator's value of this label");
         findings.refuse(place.clone(), message, format!("write {theirs:?}, or remove it"));
     }

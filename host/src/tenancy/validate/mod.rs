@@ -118,7 +118,7 @@ pub(super) fn spec(
     let enabled = enabled(remote_write, &place_of_write, findings);
     let target = target::endpoints(id, remote_write, policy, around, enabled, &place_of_write, findings);
     let kind = target.as_ref().map(|target| target.kind);
-    let stamps = labels::stamps(remote_write, policy, kind, &place_of_write, findings);
+    let stamps = labels::stamps(remote_write, &id.namespace, policy, kind, &place_of_write, findings);
     if !enabled {
         return Outcome::Disabled;
     }
@@ -170,6 +170,11 @@ fn interval(
         let least = GoDuration(policy.interval_min);
         let message = format!("\"{asked}\" is below the minimum of {least} (limits.minInterval)");
         findings.forbid(place, message, format!("write \"{least}\" or more"));
+        return None;
+    }
+    if asked.0 > policy::INTERVAL_MAX {
+        let most = GoDuration(policy::INTERVAL_MAX);
+        findings.refuse(place, format!("\"{asked}\" is more than {most}"), "write \"5m\" or less");
         return None;
     }
     if asked.0 > LOOKBACK {

@@ -44,7 +44,12 @@ pub(super) fn endpoint(
     {
         findings.warn(place.key("url"), "the credentials travel unencrypted over http", "write https://…");
     }
-    Some(RemoteWriteEndpoint { url, author: Author::Tenant, dial: None, basic_auth, headers })
+    // A Service's name was judged by its namespace above; it leads into the cluster and nowhere else.
+    let author = match url.host_str().and_then(service_namespace) {
+        Some(_) => Author::Cluster,
+        None => Author::Tenant,
+    };
+    Some(RemoteWriteEndpoint { url, author, dial: None, basic_auth, headers })
 }
 
 fn address(text: &str, place: &Path, findings: &mut Findings) -> Option<Url> {

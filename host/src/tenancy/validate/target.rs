@@ -208,6 +208,10 @@ impl Check<'_> {
         if job_name.is_empty() {
             let cure = "write the job that the group shall have";
             self.findings.refuse(place.key("jobName"), "is empty", cure);
+        } else if job_name.contains(char::is_control) {
+            // A URL loses some of them, and two names would be one group.
+            let message = format!("{job_name:?} holds a control character");
+            self.findings.refuse(place.key("jobName"), message, "write the job in one line of text");
         }
         let address = Address { pod: None, service: service?, namespace: &self.id.namespace, port: port? };
         let Resolved { url, author, dial } = self.resolve(&address, place)?;
@@ -307,7 +311,7 @@ impl Check<'_> {
         let pod = pod.as_ref().map(|pod| format!("{pod}.")).unwrap_or_default();
         let url = Url::parse(&format!("http://{pod}{service}.{namespace}.svc.cluster.local:{port}"));
         let url = url.map_err(|e| self.findings.refuse(place.clone(), e.to_string(), "")).ok();
-        Some(Resolved { url: url?, author: Author::Tenant, dial })
+        Some(Resolved { url: url?, author: Author::Cluster, dial })
     }
 
     /// Which address to dial, if the Service has one of its own. An ExternalName Service may lead anywhere, at any

@@ -265,6 +265,10 @@ fn bad_blocks_are_refused_with_a_cure() {
          r#"web.yaml:10: spec.remoteWrite.prometheus.targetNamespace: "a/b" is not a namespace; use lower-case letters, digits and - (at most 63)"#),
         ("    enabled: true\n    target: {type: pushgateway}\n    pushgateway: {serviceName: p, jobName: \"\"}\n".to_owned(),
          r#"web.yaml:10: spec.remoteWrite.pushgateway.jobName: is empty; write the job that the group shall have"#),
+        ("    enabled: true\n    target: {type: pushgateway}\n    pushgateway: {serviceName: p, jobName: \"a\\nb\"}\n".to_owned(),
+         r#"web.yaml:10: spec.remoteWrite.pushgateway.jobName: "a\nb" holds a control character; write the job in one line of text"#),
+        (format!("{PROMETHEUS}    interval: 25h\n"),
+         r#"web.yaml:11: spec.remoteWrite.interval: "25h" is more than 24h; write "5m" or less"#),
         ("    enabled: true\n    target: {type: pushgateway}\n    pushgateway: {serviceName: p, jobName: j}\n    extraLabels: {job: x}\n".to_owned(),
          r#"web.yaml:11: warning: spec.remoteWrite.extraLabels.job: has no effect: a Pushgateway sets job to the group's; remove it, and set pushgateway.jobName"#),
         (format!("{PROMETHEUS}    extraLabels: {{a-b: x}}\n"),
@@ -522,20 +526,36 @@ fn every_breach_names_its_limit() {
 
 #[test]
 fn what_the_operator_allows_runs_and_is_the_tenants_word() {
-    for url in ["http://a.example.com/w", "http://p.web.svc/w", "http://p.shared-1.svc/w"] {
+    for (url, author) in [
+        ("http://a.example.com/w", Author::Tenant),
+        ("http://p.web.svc/w", Author::Cluster),
+        ("http://p.shared-1.svc/w", Author::Cluster),
+    ] {
         let tenant = tenant(review_with(&to_url(url), &strict()));
         let Endpoint::RemoteWrite(endpoint) = &tenant.endpoints[0] else { panic!() };
-        assert_eq!((endpoint.author, endpoint.dial), (Author::Tenant, None), "{url}");
+        assert_eq!((endpoint.author, endpoint.dial), (author, None), "{url}");
     }
     let map = [("p.web:9090".to_owned(), "http://127.0.0.1:1".parse().unwrap())];
     let policy = Effective { services: Services::ClusterDns(map.into()), ..Effective::default() };
     for (text, author) in
-        [(PROMETHEUS.to_owned(), Author::Operator), (PROMETHEUS.replace("p}", "q}"), Author::Tenant)]
+        [(PROMETHEUS.to_owned(), Author::Operator), (PROMETHEUS.replace("p}", "q}"), Author::Cluster)]
     {
         let tenant = tenant(review_with(&writing(&text), &policy));
         let Endpoint::RemoteWrite(endpoint) = &tenant.endpoints[0] else { panic!() };
         assert_eq!(endpoint.author, author, "{}", endpoint.url);
     }
+}
+
+#[test]
+fn a_management_label_can_be_the_namespace_and_is_never_the_tenants_choice() {
+    let management = [("ns".to_owned(), "team {namespace}".to_owned())];
+    let policy = Effective { management: management.into(), ..Effective::default() };
+    let tenant = tenant(review_with(&writing(PROMETHEUS), &policy));
+    assert_eq!(tenant.stamps.labels.get("ns"), Some("team web"));
+    assert!(tenant.stamps.protected.contains(&"ns".to_owned()), "{:?}", tenant.stamps);
+    let forged = writing(&format!("{PROMETHEUS}    extraLabels: {{ns: team other}}\n"));
+    let said = said(&review_with(&forged, &policy));
+    assert!(said[0].contains("not the operator's value of this label; write \"team web\""), "{said:?}");
 }
 
 #[test]
