@@ -91,7 +91,7 @@ fn lane(lane: &board::Lane) -> Lane {
         delivered_total: _,
         last_error,
         consecutive_failures,
-        conflict: _,
+        conflict,
     } = lane;
     Lane {
         group: group.clone(),
@@ -102,6 +102,7 @@ fn lane(lane: &board::Lane) -> Lane {
         delivered: delivered.map(|board::Delivered { tick, samples, at }| Delivered { tick, samples, at }),
         last_error: last_error.as_ref().map(failure),
         consecutive_failures: *consecutive_failures,
+        conflict: conflict.clone(),
     }
 }
 

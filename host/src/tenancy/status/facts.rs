@@ -107,6 +107,8 @@ pub struct Lane {
     pub last_error: Option<Failure>,
     /// Attempts that failed since the last that did not.
     pub consecutive_failures: u32,
+    /// As long as an older resource writes series that this one would write too: one of them, and who that is.
+    pub conflict: Option<String>,
 }
 
 /// What a collected tick came to.

@@ -26,6 +26,11 @@ pub(super) enum Standing<'a> {
 }
 
 impl Lane {
+    /// What is not sent because it is an older resource's: one of the series with whose it is, and how many there are.
+    fn withheld(&self) -> Option<(&str, u64)> {
+        self.conflict.as_deref().zip(self.collected.as_ref().map(|collected| collected.collided))
+    }
+
     pub(super) fn standing(&self, interval: Interval, now: Timestamp) -> Standing<'_> {
         let patience = interval.duration() * INTERVALS_WITHOUT_DELIVERY_MAX;
         let failure = self.last_error.as_ref().filter(|_| self.consecutive_failures > 0);
@@ -148,6 +153,8 @@ fn delivering(judged: &Judged<'_>) -> Says {
         Says::starting()
     } else if let Some((lane, _)) = is(Standing::CatchingUp) {
         Says::new(Reason::CatchingUp, format!("{}: missed ticks are delivered first", lane.endpoint))
+    } else if let Some((said, series)) = judged.iter().find_map(|(lane, _)| lane.withheld()) {
+        Says::new(Reason::Conflict, format!("{series} series are not sent: {said}"))
     } else {
         Says::new(Reason::EndpointsAnswer, "every endpoint takes what it is sent")
     }

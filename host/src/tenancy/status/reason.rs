@@ -121,7 +121,7 @@ reasons! {
     NotAllowed: False of Accepted,
     /// An older resource has what this one asks for: the same Pushgateway group, or the same series at the same
     /// endpoint. The message names it. Change one of the two.
-    Conflict: False of Accepted,
+    Conflict: False of Accepted | Delivering | Ready,
     /// Something that the resource names is not there or may not be read, usually a Secret. Create it in the resource's
     /// own namespace, labelled `observability.ethos.io/metricaccess: "true"`.
     ReferenceMissing: False of Accepted,

@@ -49,6 +49,7 @@ fn lane(group: &str, endpoint: &str) -> Lane {
         delivered: None,
         last_error: None,
         consecutive_failures: 0,
+        conflict: None,
     }
 }
 

@@ -105,6 +105,15 @@ fn sources_that_have_nothing_are_not_a_failure_and_are_told() {
 }
 
 #[test]
+fn series_that_are_an_older_resources_are_told_where_they_are_missing() {
+    let said = "up{tenant=\"web\"} is written by ops/old".to_owned();
+    let facts = running(vec![Lane { conflict: Some(said.clone()), ..delivering() }]);
+    let status = rendered(&facts, None, after(1));
+    assert_eq!(gist(&status)[3..], ["Delivering=False/Conflict", "Ready=False/Conflict"]);
+    assert_eq!(status.condition("Ready").unwrap().message, format!("1 series are not sent: {said}"));
+}
+
+#[test]
 fn a_lane_that_hangs_stalls_and_one_that_is_late_catches_up() {
     let facts = running(vec![delivering()]);
     assert_eq!(gist(&rendered(&facts, None, after(91)))[3], "Delivering=False/Stalled");
