@@ -335,7 +335,9 @@ fn discovering(block: &str) -> String {
 #[test]
 fn a_block_gets_every_default() {
     let (config, warnings) = read(&discovering("{name: infra, kind: endpointslice}")).unwrap();
-    assert_eq!(warnings, []);
+    let said: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+    assert!(said[0].contains("namespaces: are missing, so whoever may label an object"), "{said:?}");
+    assert_eq!(said.len(), 1, "{said:?}");
     let block = &config.discovery.blocks[0];
     assert_eq!((block.kind, &block.namespaces, &block.port), (Kind::EndpointSlice, &None, &None));
     assert_eq!((block.scheme, block.path.as_str()), (Scheme::Http, "/"));
