@@ -15,9 +15,9 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::collect::{self, Cause, Collector, Observer};
 use crate::config::{self, Config, Delivery};
@@ -36,7 +36,7 @@ use crate::supervise::{self, Assignment};
 use crate::telemetry::{Metrics, QueryResult};
 use crate::tenancy::files;
 use crate::tenancy::{Published, Tenants};
-use cluster::Replica;
+use cluster::{Place, Replica};
 
 /// How long ticks in flight may take once we are told to stop; below Kubernetes' 30 s of grace.
 const GRACE: Duration = Duration::from_secs(20);
@@ -165,7 +165,7 @@ impl App {
         // What ends with the signal.
         let mut feeding = JoinSet::new();
         let (alive, alive_seen) = watch::channel(Arc::default());
-        let (assignment, place) = match tenancy {
+        let (assignment, mut place) = match tenancy {
             Tenancy::Folder(watcher, published) => {
                 feeding.spawn(watcher.run(stop.clone()));
                 let (assigned, assignment) = watch::channel(Arc::default());
@@ -183,10 +183,15 @@ impl App {
         let (groups, settled) = (discovery.groups(), discovery.settled());
         sources::start(&deps, discovery, &mut feeding, &stop);
         let supervise = supervise::run(deps.clone(), assignment, groups, alive, stop.clone());
-        let supervising = tokio::spawn(sources::once_settled(settled, supervise, stop.clone()));
-        stop.cancelled().await;
+        let mut supervising = tokio::spawn(sources::once_settled(settled, supervise, stop.clone()));
+        let keeping = place.as_mut().map(Place::tasks);
+        let broken = first_broken(&mut feeding, keeping, &mut supervising, &stop).await;
+        if let Some(error) = &broken {
+            error!(%error, "A part of Sluice broke down; what is left is ended in order, to be started anew");
+            stop.cancel();
+        }
         deps.board.stopping();
-        if tokio::time::timeout(GRACE, supervising).await.is_err() {
+        if !supervising.is_finished() && tokio::time::timeout(GRACE, supervising).await.is_err() {
             warn!(grace_seconds = GRACE.as_secs(), "Ticks in flight were cut off; they are asked for again");
         }
         while feeding.join_next().await.is_some() {}
@@ -197,7 +202,35 @@ impl App {
         saving.await.context("saving cursors")?;
         serving.close().await?;
         info!("Sluice has stopped");
-        Ok(())
+        broken.map_or(Ok(()), |error| Err(error).context("a part of Sluice broke down"))
+    }
+}
+
+/// Waits for `stop`, or for the first part that panics. Without it the others would go on as if nothing were missing:
+/// the place would be kept, the probes answered, and no change be heard.
+async fn first_broken(
+    feeding: &mut JoinSet<()>,
+    keeping: Option<&mut JoinSet<()>>,
+    supervising: &mut JoinHandle<()>,
+    stop: &CancellationToken,
+) -> Option<JoinError> {
+    let mut none = JoinSet::new();
+    let keeping = keeping.unwrap_or(&mut none);
+    let mut supervises = true;
+    loop {
+        let ended = tokio::select! {
+            biased;
+            () = stop.cancelled() => return None,
+            Some(ended) = feeding.join_next(), if !feeding.is_empty() => ended,
+            Some(ended) = keeping.join_next(), if !keeping.is_empty() => ended,
+            ended = &mut *supervising, if supervises => {
+                supervises = false;
+                ended
+            }
+        };
+        if let Err(error) = ended {
+            return Some(error);
+        }
     }
 }
 
@@ -345,4 +378,32 @@ fn limits_of(filters: &crate::config::Filters) -> filter::Config {
     let crate::config::Filters { instances_max, memory_bytes_max, timeout } = *filters;
     let call_millis_max = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
     filter::Config { instances_max, memory_bytes_max, call_millis_max, ..filter::Config::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_that_panics_is_noticed_wherever_it_runs_and_one_that_ends_is_not() {
+        let ending = || tokio::spawn(async {});
+        let broken = || async { panic!("on purpose") };
+        let stop = CancellationToken::new();
+        let mut ended = JoinSet::new();
+        ended.spawn(async {});
+        let mut breaking = JoinSet::new();
+        breaking.spawn(broken());
+        let first = first_broken(&mut ended, Some(&mut breaking), &mut ending(), &stop).await;
+        assert!(first.is_some_and(|error| error.is_panic()));
+        breaking.spawn(broken());
+        assert!(first_broken(&mut breaking, None, &mut ending(), &stop).await.is_some());
+        assert!(first_broken(&mut ended, None, &mut tokio::spawn(broken()), &stop).await.is_some());
+        let stopping = async {
+            tokio::task::yield_now().await;
+            stop.cancel();
+        };
+        let mut ended_early = ending();
+        let (first, ()) = tokio::join!(first_broken(&mut ended, None, &mut ended_early, &stop), stopping);
+        assert!(first.is_none());
+    }
 }

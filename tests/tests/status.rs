@@ -149,6 +149,7 @@ fn delivering(subject: &Arc<Subject>) -> Facts {
         delivered: Some(Delivered { tick, samples: selected, at: tick.timestamp() }),
         last_error: None,
         consecutive_failures: 0,
+        conflict: None,
     };
     Facts {
         subject: Arc::clone(subject),

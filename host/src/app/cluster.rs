@@ -104,6 +104,11 @@ impl Replica {
 }
 
 impl Place {
+    /// What keeps it: none of these may end before [`Place::leave`].
+    pub(super) fn tasks(&mut self) -> &mut JoinSet<()> {
+        &mut self.keeping
+    }
+
     /// Gives the place up: what is left is released, and the others are told. To be called when no pipeline runs.
     pub(super) async fn leave(mut self) {
         self.after.cancel();

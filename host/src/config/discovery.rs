@@ -222,7 +222,8 @@ fn check_namespaces(
     let place = place.key("namespaces");
     match namespaces {
         None if no_credentials => {
-            let message = "are missing, so whoever may label an object, in any namespace, serves metrics to every team";
+            let message =
+                "are missing, so whoever may label an object, in any namespace, serves metrics to every team";
             found.push(Problem::warning(place, message, "write namespaces: [monitoring]"));
         }
         None => {

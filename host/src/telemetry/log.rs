@@ -57,7 +57,7 @@ pub enum Error {
 pub fn init(format: LogFormat, filter: &str) -> Result<(), Error> {
     let parsed =
         EnvFilter::try_new(filter).map_err(|source| Error::Filter { filter: filter.to_owned(), source })?;
-    let registry = tracing_subscriber::registry().with(parsed);
+    let registry = tracing_subscriber::registry().with(quieter(parsed, filter));
     let installed = match format {
         LogFormat::Json => registry.with(JsonLines::new(io::stderr, jiff::Timestamp::now)).try_init(),
         LogFormat::Text => {
@@ -66,6 +66,16 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), Error> {
         }
     };
     installed.map_err(Error::AlreadySet)
+}
+
+/// The client of the API server writes every answer that it cannot read into the log, whole: with every tenant's
+/// resources, at every attempt. What is wrong is in its error, which we log ourselves.
+fn quieter(parsed: EnvFilter, filter: &str) -> EnvFilter {
+    const CLIENT: &str = "kube_client::client";
+    match (filter.contains("kube_client"), format!("{CLIENT}=error").parse()) {
+        (false, Ok(directive)) => parsed.add_directive(directive),
+        _ => parsed,
+    }
 }
 
 /// The layer that writes JSON lines.
@@ -268,6 +278,13 @@ mod tests {
         });
         let expected = r#""namespace":"a","name":"inner","late":true,"count":1,"time""#;
         assert!(line.contains(expected), "{line}");
+    }
+
+    #[test]
+    fn the_api_servers_client_repeats_no_answers_unless_it_is_asked_for() {
+        let said = |filter: &str| quieter(EnvFilter::new(filter), filter).to_string();
+        assert!(said("info").contains("kube_client::client=error"), "{}", said("info"));
+        assert!(!said("kube_client=debug").contains("error"), "{}", said("kube_client=debug"));
     }
 
     #[test]

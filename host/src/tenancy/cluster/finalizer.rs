@@ -2,12 +2,12 @@
 //!
 //! Never: a resource that comes into being again because we wrote to it, or one whose other finalizers are touched.
 
-use kube::api::{Api, DynamicObject, Patch, PatchParams};
-use kube::core::PartialObjectMeta;
-use kube::{Client, ResourceExt as _};
+use kube::api::{Api, Patch, PatchParams};
+use kube::{Client, Resource as _, ResourceExt as _};
 use serde_json::json;
 
 use super::object::{FINALIZER, api_resource};
+use super::raw::Raw;
 use crate::model::TenantId;
 
 /// A write that somebody else was faster than is tried so often.
@@ -24,13 +24,13 @@ pub enum Hold {
 
 /// Sees to it that ours is there, or not. An object that is gone, or another one of this name, is left alone.
 pub async fn set(client: &Client, id: &TenantId, uid: &str, hold: Hold) -> Result<(), kube::Error> {
-    let api = Api::<DynamicObject>::namespaced_with(client.clone(), &id.namespace, &api_resource());
+    let api = Api::<Raw>::namespaced_with(client.clone(), &id.namespace, &api_resource());
     let mut attempt = 0;
     loop {
         attempt += 1;
-        let Some(object) = api.get_metadata_opt(&id.name).await? else { return Ok(()) };
+        let Some(object) = api.get_opt(&id.name).await? else { return Ok(()) };
         let Some(patch) = change(&object, uid, hold) else { return Ok(()) };
-        match api.patch_metadata(&id.name, &PatchParams::default(), &Patch::Merge(patch)).await {
+        match api.patch(&id.name, &PatchParams::default(), &Patch::Merge(patch)).await {
             Ok(_) => return Ok(()),
             Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
             Err(kube::Error::Api(status)) if status.code == 409 && attempt < ATTEMPTS_MAX => {}
@@ -40,11 +40,11 @@ pub async fn set(client: &Client, id: &TenantId, uid: &str, hold: Hold) -> Resul
 }
 
 /// The change that is needed, bound to the version it was made of.
-fn change(object: &PartialObjectMeta<DynamicObject>, uid: &str, hold: Hold) -> Option<serde_json::Value> {
+fn change(object: &Raw, uid: &str, hold: Hold) -> Option<serde_json::Value> {
     let held = object.finalizers();
     let ours = held.iter().any(|name| name == FINALIZER);
     // A terminating object takes no new finalizer.
-    let wanted = hold == Hold::Keep && object.metadata.deletion_timestamp.is_none();
+    let wanted = hold == Hold::Keep && object.meta().deletion_timestamp.is_none();
     if object.uid().as_deref() != Some(uid) || (hold == Hold::Keep && !wanted) || ours == wanted {
         return None;
     }

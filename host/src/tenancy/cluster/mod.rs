@@ -11,6 +11,7 @@ pub mod finalizer;
 mod keyring;
 mod mirror;
 mod object;
+mod raw;
 mod services;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,11 +22,10 @@ use std::time::Duration;
 
 use futures::Stream;
 use futures::StreamExt as _;
-use futures::stream::{BoxStream, SelectAll};
+use futures::stream::{self, BoxStream, SelectAll};
 use k8s_openapi::api::core::v1 as k8s;
-use kube::api::DynamicObject;
 use kube::core::PartialObjectMeta;
-use kube::runtime::utils::StreamBackoff;
+use kube::runtime::utils::Backoff as _;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, ResourceExt as _};
 use serde::de::DeserializeOwned;
@@ -48,6 +48,7 @@ use services::ServiceName;
 pub use desk::{AllLeaving, Leaving};
 pub use keyring::SECRET_LABEL;
 pub use object::{FINALIZER, Object, api_resource};
+pub use raw::Raw;
 
 /// How long after the first of several changes they are judged together: `kubectl apply` of a folder is one change.
 const SETTLE: Duration = Duration::from_millis(50);
@@ -109,7 +110,7 @@ pub struct Watcher {
 
 /// What one of the watches says. The number is its place among the watches of its kind.
 enum Heard {
-    Resource(usize, watcher::Result<Event<DynamicObject>>),
+    Resource(usize, watcher::Result<Event<Raw>>),
     Service(usize, Box<watcher::Result<Event<k8s::Service>>>),
     Namespace(watcher::Result<Event<PartialObjectMeta<k8s::Namespace>>>),
 }
@@ -160,13 +161,29 @@ pub fn open(client: Client, config: &Config) -> (Watcher, Seen) {
     (watcher, Seen { published, objects: objects_seen, leaving: leaving_seen })
 }
 
-/// A watch that goes on after every failure.
+/// A watch that goes on after every failure. That a list was begun is no success: one that cannot be read is begun again
+/// and again.
 fn steady<K>(api: Api<K>) -> impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static
 where
     K: kube::Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     let config = watcher::Config::default().timeout(WATCH_SECONDS);
-    StreamBackoff::new(watcher::watcher(api, config), Pauses::default())
+    let begun = (Box::pin(watcher::watcher(api, config)), Pauses::default(), None);
+    stream::unfold(begun, async |(mut watch, mut pauses, pause)| {
+        if let Some(pause) = pause {
+            tokio::time::sleep(pause).await;
+        }
+        let event = watch.next().await?;
+        let pause = match &event {
+            Err(_) => pauses.next(),
+            Ok(Event::Init | Event::InitApply(_)) => None,
+            Ok(Event::InitDone | Event::Apply(_) | Event::Delete(_)) => {
+                pauses.reset();
+                None
+            }
+        };
+        Some((event, (watch, pauses, pause)))
+    })
 }
 
 /// What woke us.

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use kube::ResourceExt as _;
-use kube::api::{ApiResource, DynamicObject};
+use kube::api::ApiResource;
 use kube::core::GroupVersionKind;
+use kube::{Resource as _, ResourceExt as _};
 use serde_json::{Value, json};
 
+use super::raw::Raw;
 use crate::document::{Document, Node, Path};
 use crate::model::{TenantId, Timestamp};
 use crate::tenancy::resource::{API_VERSION, KIND};
@@ -58,9 +59,10 @@ impl Object {
     }
 
     /// `None` for an object without a namespace, which the API server never shows.
-    pub(super) fn of(object: DynamicObject) -> Option<(TenantId, Object)> {
+    pub(super) fn of(object: Raw) -> Option<(TenantId, Object)> {
         let id = TenantId { namespace: object.namespace()?, name: object.name_any() };
-        let metadata = &object.metadata;
+        let metadata = object.meta().clone();
+        let data = object.into_data();
         let time =
             |time: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Time| Timestamp(time.0.as_millisecond());
         let written = json!({
@@ -71,17 +73,17 @@ impl Object {
                 "namespace": id.namespace,
                 "creationTimestamp": metadata.creation_timestamp.as_ref().map(|time| time.0.to_string()),
             },
-            "spec": object.data.get("spec").cloned().unwrap_or(Value::Null),
+            "spec": data.get("spec").cloned().unwrap_or(Value::Null),
         });
         let root = Node::from(&written);
         let document = Arc::new(Document { file: None, index: 0, base: Path::root(), root });
         let uid = metadata.uid.clone().unwrap_or_default();
         let generation = metadata.generation.unwrap_or_default();
         let object = Object {
-            subject: Arc::new(Subject::of(&uid, generation, &object.data)),
+            subject: Arc::new(Subject::of(&uid, generation, &data)),
             created: metadata.creation_timestamp.as_ref().map(time),
             deleting: metadata.deletion_timestamp.as_ref().map(time),
-            finalizers: metadata.finalizers.clone().unwrap_or_default(),
+            finalizers: metadata.finalizers.unwrap_or_default(),
             document,
         };
         Some((id, object))

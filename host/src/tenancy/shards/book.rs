@@ -337,7 +337,7 @@ impl<C: Cursors> Book<C> {
         Record {
             holder: self.members.me.clone(),
             released: intent == Intent::Release,
-            term: if intent == Intent::Claim { term + 1 } else { *term },
+            term: if intent == Intent::Claim { term.saturating_add(1) } else { *term },
             gone: None,
             cursors: merged(cursors, self.cursors.rows(tenant), now),
         }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
+use kube::api::{Api, ApiResource, Patch, PatchParams};
 use kube::{Client, Error as KubeError};
 use rand::Rng;
 use serde_json::json;
@@ -22,7 +22,7 @@ use super::facts::Facts;
 use super::pace::{Outcome, Pace, Write};
 use super::render::{Before, render};
 use crate::model::{TenantId, Timestamp, chain};
-use crate::tenancy::cluster::api_resource;
+use crate::tenancy::cluster::{Raw, api_resource};
 use crate::tenancy::resource::{API_VERSION, KIND};
 
 /// Who the fields of a status belong to, for server-side apply.
@@ -177,7 +177,7 @@ impl Failure {
     }
 }
 
-async fn send(api: Api<DynamicObject>, write: Write) -> Ended {
+async fn send(api: Api<Raw>, write: Write) -> Ended {
     let TenantId { namespace, name } = &write.id;
     // The uid keeps the status from a new resource of the same name.
     let body = json!({
