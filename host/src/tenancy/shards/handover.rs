@@ -44,7 +44,8 @@ struct Entry {
     phase: Phase,
     /// A write of its record is under way: what was seen of it may be about to change.
     writing: bool,
-    /// A write of its record may still take effect, though it failed for us: only a claim made after it counts.
+    /// What the record says of us may not last: an earlier process of our name wrote it, whom others may have given up
+    /// by now, or a write that failed for us may still take effect. Only a claim made after that counts.
     unsure: bool,
     /// It ran since its record was last released or claimed: there are cursors to save.
     ran: bool,
@@ -253,7 +254,7 @@ enum Step {
 
 impl Entry {
     fn new(place: Place) -> Entry {
-        Entry { place, owned: true, phase: Phase::Idle, writing: false, unsure: false, ran: false }
+        Entry { place, owned: true, phase: Phase::Idle, writing: false, unsure: true, ran: false }
     }
 
     fn step(&mut self, now: Instant, lock: Lock<'_>) -> Option<Step> {

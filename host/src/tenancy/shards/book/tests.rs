@@ -601,6 +601,21 @@ fn simulate(seed: u64, events: &[(Event, u64)]) -> World {
     world
 }
 
+/// A replica that was cut off is restarted under its name in the very moment in which the others give it up: what its
+/// former life holds is no lock.
+#[test]
+fn a_restart_just_before_a_takeover_runs_no_tenant_twice() {
+    let events = [
+        (Event::Join, 6101),
+        (Event::Restart(2), 541),
+        (Event::CutOff(3, 13_801), 13_781),
+        (Event::Restart(0), 261),
+    ];
+    let world = simulate(5_159_196_834_238_326_558, &events);
+    world.check_settled();
+    world.check_ticks();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 

@@ -64,7 +64,10 @@ impl Desk {
     }
 
     fn running() -> Desk {
-        let mut desk = desk("me", held("me"));
+        let mut desk = desk("me", None);
+        assert_eq!(desk.at(0), ("", Some(Intent::Claim)));
+        desk.writes(Intent::Claim, Written::Yes);
+        desk.record = held("me");
         assert_eq!(desk.at(0), ("start", Some(Intent::Hold)));
         desk
     }
@@ -75,6 +78,7 @@ fn what_nobody_holds_is_claimed_and_starts_when_the_claim_is_seen() {
     for free in [None, released("other"), released("me"), held("dead")] {
         let mut desk = desk("me", free.clone());
         assert_eq!(desk.at(0), ("", Some(Intent::Claim)), "{free:?}");
+        desk.writes(Intent::Claim, Written::Yes);
         desk.record = held("me");
         assert_eq!(desk.at(1), ("start", Some(Intent::Hold)), "{free:?}");
         assert_eq!(desk.at(2), ("", Some(Intent::Hold)));
@@ -220,6 +224,8 @@ fn a_tenant_told_to_stop_does_not_start_before_it_has_stopped() {
 fn what_a_former_life_left_is_taken_up_or_let_go() {
     let mut ours = desk("me", held("me"));
     ours.handover.take_up(|_| ours.record.as_ref());
+    assert_eq!(ours.at(0), ("", Some(Intent::Claim)), "others may have given the former life up by now");
+    ours.writes(Intent::Claim, Written::Yes);
     assert_eq!(ours.at(0), ("start", Some(Intent::Hold)));
     let mut others = desk("other", held("me"));
     assert_eq!(others.at(0), ("", None));
