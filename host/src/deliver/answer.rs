@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::header::{LOCATION, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 
 use super::Error;
@@ -23,7 +23,8 @@ pub(super) async fn judge(response: Response, now: SystemTime) -> Result<StatusC
     }
     let retry_after = retry_after(&response.headers, now);
     let location = response.headers.get(LOCATION).map(|l| clean(l.as_bytes())).unwrap_or_default();
-    let message = clean(&response.excerpt(MESSAGE_BYTES_MAX).await);
+    let shown = is_shown(&response.headers);
+    let message = if shown { clean(&response.excerpt(MESSAGE_BYTES_MAX).await) } else { String::new() };
     Err(match status.as_u16() {
         300..=399 => Error::Redirected { status, location },
         401 | 403 => Error::Unauthorized { status, message },
@@ -31,6 +32,16 @@ pub(super) async fn judge(response: Response, now: SystemTime) -> Result<StatusC
         429 | 500.. => Error::Unavailable { status, retry_after, message },
         _ => Error::Refused { status, message },
     })
+}
+
+/// Whether a body of this type is a receiver's word to its client, which goes into logs and the tenant's status.
+/// Receivers explain themselves in plain text or JSON; a page is for people with a browser, of a proxy on the way or of
+/// something that is no receiver at all and is not to be read through us.
+fn is_shown(headers: &HeaderMap) -> bool {
+    let Some(given) = headers.get(CONTENT_TYPE) else { return true };
+    let essence = given.as_bytes().split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+    let shown: [&[u8]; 3] = [b"text/plain", b"application/json", b"application/problem+json"];
+    shown.iter().any(|shown| essence.eq_ignore_ascii_case(shown))
 }
 
 /// `Retry-After`, which is a number of seconds or a date (RFC 9110, 10.2.3). A date that has passed asks for no wait.
@@ -68,6 +79,18 @@ mod tests {
         assert_eq!(after("Sun, 06 Nov 1994 08:00:00 GMT"), Some(Duration::ZERO));
         assert_eq!(after("soon"), None);
         assert_eq!(after("-5"), None);
+    }
+
+    #[test]
+    fn only_what_is_written_for_clients_is_shown() {
+        let shown = |given: &str| is_shown(&HeaderMap::from_iter([(CONTENT_TYPE, given.parse().unwrap())]));
+        for given in ["text/plain", "Text/Plain; charset=utf-8", "application/json;charset=utf-8"] {
+            assert!(shown(given), "{given}");
+        }
+        for given in ["text/html; charset=utf-8", "application/octet-stream", "text/plainish", ""] {
+            assert!(!shown(given), "{given}");
+        }
+        assert!(is_shown(&HeaderMap::new()));
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //! [`COUNTS_PER_SECOND`], the one that waited longest first. A thousand resources are then refreshed every 34 minutes, ten
 //! every minute. A resource whose conditions flip all the time uses up an allowance of its own.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +40,9 @@ const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 /// After no answer at all nothing is sent for so long: whoever cannot be reached need not be asked about every resource.
 const UNREACHABLE_PAUSE: Duration = Duration::from_secs(2);
+
+/// How many of our own earlier statuses are known again when the watch brings them late.
+const EARLIER_MAX: usize = 4;
 
 /// What a write would change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +95,8 @@ struct Entry {
     subject: Arc<Subject>,
     /// What the cluster has, as far as is known.
     written: Option<Arc<MetricAccessStatus>>,
+    /// What we wrote before that, oldest first: the watch may still be on its way with it.
+    earlier: VecDeque<Arc<MetricAccessStatus>>,
     wanted: Arc<MetricAccessStatus>,
     /// What a write would change, and since when.
     change: Option<(Change, Instant)>,
@@ -137,7 +142,7 @@ impl Pace {
                 self.entries.get_mut(id).expect("it was just put there")
             }
         };
-        entry.see(subject, &status, now);
+        entry.see(subject, now);
         if *entry.wanted != status {
             entry.wanted = Arc::new(status);
         }
@@ -184,7 +189,11 @@ impl Pace {
         entry.sending = None;
         match outcome {
             Outcome::Written => {
-                entry.written = Some(Arc::clone(&write.status));
+                let before = entry.written.replace(Arc::clone(&write.status));
+                entry.earlier.extend(before);
+                if entry.earlier.len() > EARLIER_MAX {
+                    entry.earlier.pop_front();
+                }
                 entry.counts_at = now + COUNTS_EVERY;
                 entry.failures = 0;
             }
@@ -235,6 +244,7 @@ impl Entry {
         Entry {
             subject: Arc::clone(subject),
             written: subject.status.clone().map(Arc::new),
+            earlier: VecDeque::new(),
             wanted: Arc::default(),
             change: None,
             sending: None,
@@ -245,9 +255,9 @@ impl Entry {
         }
     }
 
-    /// What the cluster shows may be older than what was written since; but a status that names another owner was
-    /// written by a replica that had not heard yet, and is to be written over.
-    fn see(&mut self, subject: &Arc<Subject>, wanted: &MetricAccessStatus, now: Instant) {
+    /// What the cluster shows may be older than what was written since, and is then something that we wrote. What we
+    /// did not write is somebody else's: of a replica that had not heard yet, or of a hand; it is to be written over.
+    fn see(&mut self, subject: &Arc<Subject>, now: Instant) {
         if Arc::ptr_eq(&self.subject, subject) {
             return;
         }
@@ -256,10 +266,17 @@ impl Entry {
             // Whoever edits wants to see what comes of it; the allowance is for what flips by itself.
             self.transitions = Bucket::full(TRANSITIONS_OF_ONE, now);
         }
-        let owner = subject.status.as_ref().and_then(|status| status.owner.as_ref());
-        if seen.status != subject.status && owner != wanted.owner.as_ref() {
+        if seen.status != subject.status && !self.is_ours(subject.status.as_ref()) {
             self.written = subject.status.clone().map(Arc::new);
         }
+    }
+
+    /// Whether we wrote this, or are about to. That there was no status was so before we wrote one.
+    fn is_ours(&self, status: Option<&MetricAccessStatus>) -> bool {
+        let Some(status) = status else { return self.written.is_none() };
+        let sending = self.sending.iter().map(|(_, status)| status);
+        let mut known = self.written.iter().chain(&self.earlier).chain(sending);
+        known.any(|ours| **ours == *status)
     }
 
     /// Compares what is there with what is wanted. What waits already goes on waiting since then.

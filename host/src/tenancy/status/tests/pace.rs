@@ -226,21 +226,38 @@ fn a_server_that_does_not_answer_is_not_asked_about_everything() {
 }
 
 #[test]
-fn what_another_replica_wrote_late_is_written_over() {
+fn our_own_words_that_come_back_late_are_not_answered() {
     let mut world = World::new();
-    world.want(1, status(true, 1));
-    world.pass(SECOND);
-    // Our own words come back with the watch, older and newer ones.
-    let ours = Subject { status: Some(status(true, 0)), ..subject() };
-    world.want_of(1, &ours, status(true, 1));
-    world.pass(SECOND);
-    assert_eq!(world.written.len(), 1);
-    let theirs = MetricAccessStatus { owner: Some("sluice-9".into()), ..status(false, 1) };
-    world.want_of(1, &Subject { status: Some(theirs.clone()), ..subject() }, status(true, 1));
-    world.stored.insert(id(1), Arc::new(theirs));
-    world.pass(SECOND);
-    assert_eq!(world.written.len(), 2);
-    assert_eq!(*world.stored[&id(1)], status(true, 1));
+    for (n, well) in [true, false, true].into_iter().enumerate() {
+        world.want(1, status(well, n as i64));
+        world.pass(SECOND);
+    }
+    for (n, well) in [true, false, true].into_iter().enumerate() {
+        let echo = Subject { status: Some(status(well, n as i64)), ..subject() };
+        world.want_of(1, &echo, status(true, 2));
+        world.pass(SECOND);
+    }
+    assert_eq!(world.written.len(), 3);
+}
+
+#[test]
+fn what_somebody_else_wrote_is_written_over() {
+    let owned = |owner: &str, well| MetricAccessStatus { owner: Some(owner.into()), ..status(well, 1) };
+    let late_replica = owned("sluice-9", false);
+    let by_hand = status(false, 1);
+    for theirs in [Some(late_replica), Some(by_hand), None] {
+        let mut world = World::new();
+        world.want(1, status(true, 1));
+        world.pass(SECOND);
+        let echo = Subject { status: Some(status(true, 1)), ..subject() };
+        world.want_of(1, &echo, status(true, 1));
+        world.stored.remove(&id(1));
+        world.stored.extend(theirs.clone().map(|theirs| (id(1), Arc::new(theirs))));
+        world.want_of(1, &Subject { status: theirs, ..subject() }, status(true, 1));
+        world.pass(SECOND);
+        assert_eq!(world.written.len(), 2);
+        assert_eq!(*world.stored[&id(1)], status(true, 1));
+    }
 }
 
 #[test]
