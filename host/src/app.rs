@@ -5,6 +5,7 @@
 
 pub mod api;
 mod cluster;
+mod container;
 mod sources;
 pub mod status;
 
@@ -146,6 +147,7 @@ impl App {
             board,
             metrics,
             claims: pipeline::Registry::default(),
+            memory: pipeline::Memory::new(container::tables_bytes_max()),
             batches: Arc::new(Batches::new(request_limits(&config.delivery))),
             config: pipeline_config(&config.delivery),
             now,

@@ -125,6 +125,7 @@ async fn a_tick_beyond_the_limit_is_not_delivered_at_all_and_says_so() {
     for (limits, word) in [
         (json!({ "maxSeries": 4 }), "5 series at one tick are more than 4 (limits.maxSeries)"),
         (json!({ "maxBytesPerTick": 100 }), "are more than 100 (limits.maxBytesPerTick)"),
+        (json!({ "maxMemory": 500 }), "take more than 500 bytes (limits.maxMemory)"),
     ] {
         let sluice = Setup::new()
             .source("main", &stage.source.url())

@@ -14,8 +14,8 @@ use crate::document::{ByteSize, Path, Problem};
 use crate::model::guard::{Place, Receivers};
 use crate::model::{Cidr, Guard, TargetType};
 use crate::tenancy::policy::{
-    Effective, Expression, Glob, Isolation, IsolationMode, NamespaceSelector, Policy, Rule, Services, Test,
-    Transport, UrlPattern, Urls,
+    Effective, Expression, Glob, Isolation, IsolationMode, MEMORY_MAX_CLUSTER, NamespaceSelector, Policy,
+    Rule, Services, Test, Transport, UrlPattern, Urls,
 };
 
 /// What the pod is told of the API server's Service.
@@ -52,6 +52,7 @@ pub(super) fn policy(site: Site, blocks: Blocks, rules: Vec<file::Rule>, found: 
             services: Services::ClusterDns(endpoints),
             isolation: Isolation { mode: IsolationMode::Enforced, ..base.isolation },
             target_namespaces: Some(Vec::new()),
+            memory_max: MEMORY_MAX_CLUSTER,
             ..base
         },
     };
@@ -137,6 +138,7 @@ fn limit(effective: &mut Effective, given: file::Limits, at: &Path, found: &mut 
         max_patterns,
         max_series,
         max_bytes_per_tick,
+        max_memory,
         max_endpoints,
         target_namespaces,
     } = given;
@@ -144,6 +146,7 @@ fn limit(effective: &mut Effective, given: file::Limits, at: &Path, found: &mut 
     count(max_patterns, &mut effective.patterns_max, "maxPatterns");
     count(max_series, &mut effective.series_max, "maxSeries");
     count(max_bytes_per_tick.map(|ByteSize(bytes)| bytes), &mut effective.tick_bytes_max, "maxBytesPerTick");
+    count(max_memory.map(|ByteSize(bytes)| bytes), &mut effective.memory_max, "maxMemory");
     count(max_endpoints, &mut effective.endpoints_max, "maxEndpoints");
     effective.interval_min = positive(min_interval, effective.interval_min, &at.key("minInterval"), found);
     if let Some(names) = target_namespaces {

@@ -95,9 +95,9 @@ fn the_defaults_that_the_example_shows_are_the_defaults() {
         let lines = EXAMPLE.lines().filter_map(|line| line.strip_prefix("# "));
         let mut lines = lines.skip_while(|line| *line != format!("{section}:"));
         let mut text = format!("{}\n", lines.next().expect(section));
-        // The one example among the defaults.
-        let shown =
-            lines.take_while(|line| line.starts_with("  ")).filter(|l| !l.contains("targetNamespaces"));
+        // The examples among the defaults: of what is not there by default.
+        let is_example = |line: &&str| line.contains("targetNamespaces") || line.contains("maxMemory");
+        let shown = lines.take_while(|line| line.starts_with("  ")).filter(|line| !is_example(line));
         shown.for_each(|line| text.extend([line, "\n"]));
         let (config, said) = read(&format!("{LEAST}{text}")).unwrap_or_else(|e| panic!("{text}{e}"));
         assert_eq!((config, said), (default.clone(), vec![]), "{text}");
@@ -455,7 +455,7 @@ fn a_source_that_no_resource_can_pick_is_mentioned() {
 #[test]
 fn a_rule_replaces_the_fields_it_has() {
     let (config, _) = read(&format!(
-        "{LEAST}limits: {{minInterval: 1s, maxPatterns: 7}}\nisolation: {{mode: enforced}}\ntargets: {{headers: [X-A]}}\ntenancy:\n  rules:\n  - namespaces: [infra-*]\n    limits: {{maxPatterns: 9, maxSeries: 5, maxBytesPerTick: 1Mi, maxEndpoints: 2}}\n    isolation: {{mode: optional}}\n    labels: {{protected: [a]}}\n    targets: {{types: [remote_write], requireHttps: true, headers: [X-Scope-OrgID]}}\n"
+        "{LEAST}limits: {{minInterval: 1s, maxPatterns: 7}}\nisolation: {{mode: enforced}}\ntargets: {{headers: [X-A]}}\ntenancy:\n  rules:\n  - namespaces: [infra-*]\n    limits: {{maxPatterns: 9, maxSeries: 5, maxBytesPerTick: 1Mi, maxMemory: 2Mi, maxEndpoints: 2}}\n    isolation: {{mode: optional}}\n    labels: {{protected: [a]}}\n    targets: {{types: [remote_write], requireHttps: true, headers: [X-Scope-OrgID]}}\n"
     ))
     .unwrap();
     let policy = config.tenants.policy();
@@ -463,6 +463,7 @@ fn a_rule_replaces_the_fields_it_has() {
     assert_eq!((default.patterns_max, rule.patterns_max), (7, 9));
     assert_eq!((default.interval_min, rule.interval_min), (Duration::from_secs(1), Duration::from_secs(1)));
     assert_eq!((rule.series_max, rule.tick_bytes_max, rule.endpoints_max), (5, 1 << 20, 2));
+    assert_eq!((default.memory_max, rule.memory_max), (usize::MAX, 2 << 20));
     assert_eq!(default.isolation.mode, IsolationMode::Enforced);
     assert_eq!((rule.isolation.mode, rule.isolation.label.as_str()), (IsolationMode::Optional, "namespace"));
     assert_eq!((default.headers.contains("x-a"), rule.headers.contains("x-scope-orgid")), (true, true));

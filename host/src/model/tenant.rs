@@ -53,9 +53,12 @@ pub struct TickLimits {
     pub series_max: usize,
     /// Bytes sent to one endpoint, as they are on the wire.
     pub bytes_max: usize,
+    /// Bytes of memory that the series of all of its namespace's resources take.
+    pub memory_max: usize,
 }
 
 impl TickLimits {
     /// No bound but those of the sources and receivers themselves.
-    pub const NONE: TickLimits = TickLimits { series_max: usize::MAX, bytes_max: usize::MAX };
+    pub const NONE: TickLimits =
+        TickLimits { series_max: usize::MAX, bytes_max: usize::MAX, memory_max: usize::MAX };
 }

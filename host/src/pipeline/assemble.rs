@@ -5,12 +5,14 @@
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use foldhash::fast::FixedState;
 
 use super::claims::{Denied, GroupIndex, Seat};
 use super::encoding::Encoding;
+use super::memory;
 use super::outputs::{Admission, Conclude, Emitted, Fingerprint, OutputId, Outputs, Rank};
 use super::verdicts::{NO_STEP, Verdict, Verdicts};
 use crate::collect::{Collected, Part, Row, SeriesRef, StreamId};
@@ -74,6 +76,9 @@ pub enum Error {
     /// More identities than a lane may hold.
     #[error("more series than one endpoint's table can hold; select fewer")]
     Full,
+    /// More than the namespace, or the process, may hold.
+    #[error(transparent)]
+    Memory(#[from] memory::Full),
 }
 
 /// Decides series, remembers what was decided, and takes values into the outputs.
@@ -83,6 +88,8 @@ pub struct Assembler {
     encoding: Encoding,
     seat: Option<Seat>,
     conflict: Option<Arc<str>>,
+    /// There was no room for new series; for so many ticks more they are not decided again.
+    beyond: Option<(memory::Full, u32)>,
     verdicts: HashMap<StreamId, Verdicts>,
     outputs: Arc<Mutex<Outputs>>,
     scratch: Vec<u8>,
@@ -114,6 +121,39 @@ impl<'a> Unknown<'a> {
 
 type Input<'a> = (GroupIndex, &'a Labels);
 
+/// New series are decided so many bytes of text at a time, and so many series: what a filter answers is kept beside
+/// what was asked until it is encoded.
+const DECIDE_BYTES_MAX: usize = 4 << 20;
+const DECIDE_SERIES_MAX: usize = 4_096;
+
+/// After there was no room for all new series they are decided again only after so many ticks: a namespace that is beyond
+/// its limit must not cost the work of a whole tick at each one.
+const BEYOND_TICKS: u32 = 9;
+
+/// New series of one tick, and what was decided of them so far.
+struct Decision<'a> {
+    tick: Tick,
+    inputs: Vec<Input<'a>>,
+    verdicts: Vec<Verdict>,
+    /// Identities that are new with this tick, each with the input that has it.
+    created: HashMap<OutputId, usize>,
+}
+
+impl Decision<'_> {
+    /// The inputs to decide next, if each gets stamps of so many bytes.
+    fn next(&self, stamp_bytes: usize) -> Range<usize> {
+        let start = self.verdicts.len();
+        let mut bytes = 0;
+        let fits = |(_, labels): &&Input<'_>| {
+            bytes += labels.text_bytes() + stamp_bytes;
+            bytes <= DECIDE_BYTES_MAX
+        };
+        let count = self.inputs[start..].iter().take(DECIDE_SERIES_MAX).take_while(fits).count();
+        // One that is longer than that is decided by itself.
+        start..self.inputs.len().min(start + count.max(1))
+    }
+}
+
 impl Assembler {
     /// A lane's tables and its filters, and its seat where others may write the same identities.
     pub fn new(
@@ -123,8 +163,9 @@ impl Assembler {
         seat: Option<Seat>,
         outputs: Arc<Mutex<Outputs>>,
     ) -> Assembler {
-        let (conflict, verdicts, scratch) = (None, HashMap::new(), Vec::new());
-        Assembler { chain, stamps, encoding, seat, conflict, verdicts, outputs, scratch }
+        let (verdicts, scratch) = (HashMap::new(), Vec::new());
+        let (conflict, beyond) = (None, None);
+        Assembler { chain, stamps, encoding, seat, conflict, beyond, verdicts, outputs, scratch }
     }
 
     /// Takes a tick's answers and shows what they came to.
@@ -210,7 +251,9 @@ impl Assembler {
                 }
             }
         }
-        if !unknown.is_empty() {
+        if unknown.is_empty() {
+            self.beyond = None;
+        } else {
             self.decide(tick, &unknown, outputs, &mut counts)?;
         }
         if counts.collided == 0 {
@@ -228,6 +271,12 @@ impl Assembler {
         outputs: &mut Outputs,
         counts: &mut Counts,
     ) -> Result<(), Error> {
+        if let Some((full, ticks)) = self.beyond.take() {
+            self.beyond = ticks.checked_sub(1).map(|left| (full, left));
+            if ticks > 0 {
+                return Err(full.into());
+            }
+        }
         let (unknown, outsized): (Vec<_>, Vec<_>) =
             unknown.iter().partition(|new| is_within_bounds(new.input().1));
         for new in outsized {
@@ -235,23 +284,21 @@ impl Assembler {
             counts.drop_by(NO_STEP);
             counts.outsized += 1;
         }
-        let inputs: Vec<Input<'_>> = unknown.iter().map(|new| new.input()).collect();
-        let labels: Vec<&Labels> = inputs.iter().map(|(_, labels)| *labels).collect();
-        let results = self.chain.classify(&labels)?;
-        let mut verdicts = Vec::with_capacity(inputs.len());
-        let mut created = HashMap::new();
-        for (at, result) in results.into_iter().enumerate() {
-            let verdict = match result {
-                None => Verdict::Drop(self.chain.passed()[at]),
-                Some(labels) => {
-                    let stamped = Stamped::vouch(labels, &self.stamps)?;
-                    self.admit(tick, &stamped, at, &inputs, &mut verdicts, &mut created, outputs, counts)?
-                }
-            };
-            verdicts.push(verdict);
+        let mut decision = Decision {
+            tick,
+            inputs: unknown.iter().map(|new| new.input()).collect(),
+            verdicts: Vec::with_capacity(unknown.len()),
+            created: HashMap::new(),
+        };
+        if let Err(error) = self.decide_all(&mut decision, outputs, counts) {
+            self.withdraw(&decision, outputs);
+            if let Error::Memory(full) = error {
+                self.beyond = Some((full, BEYOND_TICKS));
+            }
+            return Err(error);
         }
         counts.decided += unknown.len();
-        for (new, verdict) in unknown.iter().zip(verdicts) {
+        for (new, verdict) in unknown.iter().zip(decision.verdicts) {
             self.remember(new.part.stream(), new.row.series, verdict);
             match verdict {
                 Verdict::Keep(id) => outputs.take(id, tick, new.answer.rank, new.row.value),
@@ -262,29 +309,65 @@ impl Assembler {
         Ok(())
     }
 
-    /// Finds the output of one decided series. Of two that contest an identity in one tick, the one whose input
+    fn decide_all(
+        &mut self,
+        decision: &mut Decision<'_>,
+        outputs: &mut Outputs,
+        counts: &mut Counts,
+    ) -> Result<(), Error> {
+        let stamp_bytes = self.stamps.labels.text_bytes();
+        while decision.verdicts.len() < decision.inputs.len() {
+            let range = decision.next(stamp_bytes);
+            let labels: Vec<&Labels> = decision.inputs[range].iter().map(|(_, labels)| *labels).collect();
+            for (at, result) in self.chain.classify(&labels)?.into_iter().enumerate() {
+                let verdict = match result {
+                    None => Verdict::Drop(self.chain.passed()[at]),
+                    Some(labels) => {
+                        let stamped = Stamped::vouch(labels, &self.stamps)?;
+                        self.admit(&stamped, decision, outputs, counts)?
+                    }
+                };
+                decision.verdicts.push(verdict);
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets a decision that came to nothing: nothing of it is remembered, so nothing of it may be held.
+    fn withdraw(&self, decision: &Decision<'_>, outputs: &mut Outputs) {
+        let mut freed = Vec::new();
+        let seat = self.seat.as_ref().filter(|seat| seat.is_contended());
+        outputs.withdraw(decision.created.keys().copied(), |labels| {
+            if seat.is_some() {
+                freed.push(labels.to_vec());
+            }
+        });
+        if let Some(seat) = seat {
+            seat.release(freed.iter().map(Vec::as_slice));
+        }
+    }
+
+    /// Finds the output of the next decided series. Of two that contest an identity in one tick, the one whose input
     /// labels sort first has it, so that the choice repeats after a restart; later on whoever has it keeps it.
-    #[allow(clippy::too_many_arguments)]
     fn admit(
         &mut self,
-        tick: Tick,
         stamped: &Stamped,
-        at: usize,
-        inputs: &[Input<'_>],
-        verdicts: &mut [Verdict],
-        created: &mut HashMap<OutputId, usize>,
+        decision: &mut Decision<'_>,
         outputs: &mut Outputs,
         counts: &mut Counts,
     ) -> Result<Verdict, Error> {
         self.scratch.clear();
         self.encoding.append(stamped, &mut self.scratch);
+        let Decision { tick, inputs, verdicts, created } = decision;
+        let at = verdicts.len();
         let claimant = fingerprint(inputs[at]);
         match outputs.admit(&self.scratch, claimant) {
             Admission::Full => Err(Error::Full),
-            Admission::Joined(id) => Ok(self.claim(id, tick, stamped, counts)),
+            Admission::Beyond(full) => Err(full.into()),
+            Admission::Joined(id) => Ok(self.claim(id, *tick, stamped, counts)),
             Admission::Created(id) => {
                 created.insert(id, at);
-                Ok(self.claim(id, tick, stamped, counts))
+                Ok(self.claim(id, *tick, stamped, counts))
             }
             Admission::Contested(id) => {
                 counts.collision.get_or_insert_with(|| {
@@ -360,4 +443,44 @@ impl Assembler {
 
 fn fingerprint(input: Input<'_>) -> Fingerprint {
     Fingerprint::new(FINGERPRINTS.hash_one(input))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The sizes of the portions in which inputs with so many bytes of text are decided.
+    fn portions(text_bytes: &[usize], stamp_bytes: usize) -> Vec<usize> {
+        let labels = text_bytes.iter().map(|bytes| {
+            let value = "x".repeat(bytes - 1);
+            Labels::from_pairs([("a", value.as_str())]).unwrap()
+        });
+        let labels: Vec<Labels> = labels.collect();
+        let interval = crate::model::Interval::new(std::time::Duration::from_secs(1)).unwrap();
+        let mut decision = Decision {
+            tick: Tick::at_or_before(Timestamp(0), interval),
+            inputs: labels.iter().map(|labels| (GroupIndex::default(), labels)).collect(),
+            verdicts: Vec::new(),
+            created: HashMap::new(),
+        };
+        let mut portions = Vec::new();
+        while decision.verdicts.len() < text_bytes.len() {
+            let portion = decision.next(stamp_bytes).len();
+            portions.push(portion);
+            decision.verdicts.extend(vec![Verdict::Collided; portion]);
+        }
+        portions
+    }
+
+    #[test]
+    fn new_series_are_decided_a_few_megabytes_at_a_time() {
+        assert_eq!(portions(&[], 0), [0; 0]);
+        assert_eq!(portions(&[10; 10_000], 0), [4_096, 4_096, 1_808]);
+        assert_eq!(portions(&[10; 5], DECIDE_BYTES_MAX / 2 - 10), [2, 2, 1]);
+        assert_eq!(
+            portions(&[10; 2], DECIDE_BYTES_MAX),
+            [1, 1],
+            "what is longer than that is decided all the same"
+        );
+    }
 }

@@ -12,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::Deps;
-use super::assemble::{Assembler, Counts};
+use super::assemble::{self, Assembler, Counts};
 use super::claims::Seat;
 use super::intake::{Gathered, Intake};
-use super::lane::{Context, Failure, Progress, Sent, compute};
+use super::lane::{Context, Failure, Progress, Sent, compute, lock};
 use super::outputs::{Conclude, Emitted, Outputs};
 use super::quota::{Breach, Quota};
 use super::schedule::pause;
@@ -80,7 +80,14 @@ impl GatewayLane {
         let (series, targets) = (asked.series(), asked.answers.len());
         let prepared = compute(|| self.prepare(tick, &asked));
         self.context.filtered(self.assembler.usage());
-        let prepared = prepared?;
+        self.quota.held(lock(self.assembler.outputs()).held_by_namespace());
+        let prepared = match prepared {
+            Err(Failure::Assemble(assemble::Error::Memory(full))) => {
+                self.context.breached(tick, Stage::Collect, &full.into(), series, targets);
+                return Ok(Progress::Settled);
+            }
+            prepared => prepared?,
+        };
         self.context.collected(tick, targets, &prepared.counts, prepared.emitted);
         let Prepared { rows, counts, emitted } = prepared;
         let rows: Vec<(&Grouped, f64)> = rows.iter().map(|(series, value)| (series, *value)).collect();

@@ -12,6 +12,7 @@ mod gateway;
 mod intake;
 mod lane;
 mod latest;
+mod memory;
 mod news;
 mod outputs;
 mod quota;
@@ -47,6 +48,7 @@ pub use gateway::remove_groups;
 use intake::Intake;
 use lane::{Context, lock};
 use latest::Shown;
+pub use memory::Memory;
 use news::Missed;
 pub use outputs::{Conclude, Emitted, Outputs, Rank};
 use quota::{Quota, Used};
@@ -82,6 +84,8 @@ pub struct Deps {
     pub metrics: Metrics,
     /// Who writes which identity where several could.
     pub claims: Registry,
+    /// What all lanes' tables may take.
+    pub memory: Memory,
     /// Request buffers.
     pub batches: Arc<Batches>,
     /// Bounds.
@@ -352,7 +356,11 @@ impl Builder<'_> {
                 lock(&outputs).disown();
                 (outputs, seat)
             }
-            None => (Arc::new(Mutex::new(Outputs::default())), None),
+            None => {
+                let Tenant { id, limits, .. } = &**self.tenant;
+                let held = self.deps.memory.hold(&id.namespace, limits.memory_max);
+                (Arc::new(Mutex::new(Outputs::new(held))), None)
+            }
         };
         let seat = beside.map(|beside| {
             let claimant = Claimant { since: self.tenant.since, tenant: self.tenant.id.clone() };

@@ -8,10 +8,21 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
+use super::memory::{Full, Held};
 use crate::model::{STALE_NAN_BITS, Tick, Timestamp};
 
 /// The most bytes of encoded labels one lane holds.
 const ARENA_BYTES_MAX: usize = u32::MAX as usize;
+
+/// What an identity takes beside its labels: here, in the index, and as a verdict, each in a table that has just grown
+/// to twice its size.
+const IDENTITY_BYTES: usize = 128;
+
+/// What an identity with labels of so many bytes takes at most: they are kept once, and once more in a request as long
+/// as a receiver has not taken it.
+const fn price(encoded_bytes: usize) -> usize {
+    IDENTITY_BYTES + 2 * encoded_bytes
+}
 
 /// Which output an input series became.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,6 +56,8 @@ pub(crate) enum Admission {
     Contested(OutputId),
     /// The table has no room.
     Full,
+    /// The namespace, or the process, has none.
+    Beyond(Full),
 }
 
 /// Whether every source of the group answered, so that what is missing has ended.
@@ -90,6 +103,7 @@ pub struct Outputs {
     index: HashTable<u32>,
     free: Vec<u32>,
     hasher: RandomState,
+    held: Held,
 }
 
 /// How many identities one emitted tick had.
@@ -104,6 +118,16 @@ pub struct Emitted {
 }
 
 impl Outputs {
+    /// No identities, and a claim on the memory that they will take.
+    pub(crate) fn new(held: Held) -> Outputs {
+        Outputs { held, ..Outputs::default() }
+    }
+
+    /// What all lanes of the namespace hold, in bytes.
+    pub(crate) fn held_by_namespace(&self) -> usize {
+        self.held.of_namespace()
+    }
+
     /// Finds or makes the identity with these encoded labels, for the input series `claimant`.
     pub(crate) fn admit(&mut self, encoded: &[u8], claimant: Fingerprint) -> Admission {
         let hash = self.hasher.hash_one(encoded);
@@ -114,6 +138,10 @@ impl Outputs {
         if self.arena.len() + encoded.len() > ARENA_BYTES_MAX {
             return Admission::Full;
         }
+        if let Err(full) = self.held.take(price(encoded.len())) {
+            return Admission::Beyond(full);
+        }
+        grow(&mut self.arena, encoded.len());
         let span = Span { start: self.arena.len() as u32, bytes: encoded.len() as u32 };
         self.arena.extend_from_slice(encoded);
         let hot = Hot {
@@ -257,6 +285,16 @@ impl Outputs {
         self.free(|_, encoded| is_gone(encoded))
     }
 
+    /// Takes back identities that were created a moment ago and that no value was taken for, showing each one's encoded
+    /// labels.
+    pub(crate) fn withdraw(&mut self, ids: impl Iterator<Item = OutputId>, mut freeing: impl FnMut(&[u8])) {
+        for OutputId(id) in ids {
+            freeing(self.encoded_at(id));
+            self.remove(id as usize);
+        }
+        self.tidy();
+    }
+
     fn free(&mut self, mut is_to_go: impl FnMut(&Hot, &[u8]) -> bool) -> Swept {
         let mut swept = Swept { freed: vec![false; self.hot.len()], count: 0, contested: false };
         for id in 0..self.hot.len() {
@@ -269,10 +307,14 @@ impl Outputs {
             swept.count += 1;
             swept.contested |= hot.contested;
         }
+        self.tidy();
+        swept
+    }
+
+    fn tidy(&mut self) {
         if self.arena_dead_bytes > self.arena.len() / 2 {
             self.compact();
         }
-        swept
     }
 
     fn remove(&mut self, id: usize) {
@@ -281,6 +323,7 @@ impl Outputs {
         if let Ok(entry) = self.index.find_entry(hash, |&other| other as usize == id) {
             entry.remove();
         }
+        self.held.give(price(span.bytes as usize));
         self.arena_dead_bytes += span.bytes as usize;
         self.spans[id] = Span::default();
         (self.hot[id].used, self.hot[id].live, self.hot[id].seen) = (false, false, NEVER);
@@ -331,6 +374,13 @@ impl Swept {
     /// Whether `id` was freed.
     pub(crate) fn has(&self, id: OutputId) -> bool {
         self.freed[id.0 as usize]
+    }
+}
+
+/// Makes room for so many bytes more. Doubling would keep as much again of what is by far the largest part.
+fn grow(arena: &mut Vec<u8>, bytes: usize) {
+    if arena.capacity() - arena.len() < bytes {
+        arena.reserve_exact(bytes.max(arena.len() / 8));
     }
 }
 

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::memory::Full;
 use crate::model::{TenantId, TickLimits};
 use crate::telemetry::{Limit, Metrics, Usage};
 
@@ -43,6 +44,9 @@ pub(crate) enum Breach {
         /// The limit.
         max: usize,
     },
+    /// More memory than its namespace, or the replica, has.
+    #[error(transparent)]
+    Memory(#[from] Full),
 }
 
 /// One group's share of what goes to one endpoint.
@@ -60,15 +64,17 @@ pub(crate) struct Quota {
 pub(crate) struct Used {
     series: Usage,
     bytes: Usage,
+    memory: Usage,
 }
 
 impl Used {
     /// Shows the limits too.
     pub(crate) fn new(metrics: &Metrics, id: &TenantId, limits: TickLimits) -> Used {
-        let TickLimits { series_max, bytes_max } = limits;
+        let TickLimits { series_max, bytes_max, memory_max } = limits;
         Used {
             series: metrics.limit(id, Limit::TickSeries, series_max),
             bytes: metrics.limit(id, Limit::TickBytes, bytes_max),
+            memory: metrics.limit(id, Limit::NamespaceMemory, memory_max),
         }
     }
 }
@@ -106,6 +112,11 @@ impl Quota {
         self.used.bytes.set(bytes);
     }
 
+    /// The namespace's lanes hold so many bytes.
+    pub(crate) fn held(&self, bytes: usize) {
+        self.used.memory.set(bytes);
+    }
+
     /// The most bytes there can be.
     pub(crate) fn bytes_max(&self) -> usize {
         self.limits.bytes_max
@@ -124,7 +135,7 @@ mod tests {
 
     #[test]
     fn all_groups_of_a_resource_share_its_limit() {
-        let limits = TickLimits { series_max: 10, bytes_max: 100 };
+        let limits = TickLimits { series_max: 10, bytes_max: 100, ..TickLimits::NONE };
         let metrics = Metrics::new();
         let id = TenantId { namespace: "web".into(), name: "a".into() };
         let used = Used::new(&metrics, &id, limits);

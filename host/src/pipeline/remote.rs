@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::assemble::{Assembler, Counts};
+use super::assemble::{self, Assembler, Counts};
 use super::batches::{Batches, Encoded};
 use super::claims::Seat;
 use super::intake::{Gathered, Intake};
@@ -104,7 +104,14 @@ impl RemoteLane {
         let (series, targets) = (asked.series(), asked.answers.len());
         let prepared = compute(|| self.prepare(tick, &asked));
         self.context.filtered(self.assembler.usage());
-        let prepared = prepared?;
+        self.quota.held(lock(self.assembler.outputs()).held_by_namespace());
+        let prepared = match prepared {
+            Err(Failure::Assemble(assemble::Error::Memory(full))) => {
+                self.context.breached(tick, Stage::Collect, &full.into(), series, targets);
+                return Ok(Progress::Settled);
+            }
+            prepared => prepared?,
+        };
         self.context.collected(tick, targets, &prepared.counts, prepared.emitted);
         let conclude = asked.conclude;
         drop(asked);

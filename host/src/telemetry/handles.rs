@@ -78,16 +78,19 @@ pub enum Limit {
     TickSeries,
     /// Bytes of one tick to one endpoint, on the wire (`limits.maxBytesPerTick`).
     TickBytes,
+    /// Bytes that the series of its namespace's resources take in memory (`limits.maxMemory`).
+    NamespaceMemory,
 }
 
 impl Limit {
-    pub(super) const ALL: [Limit; 2] = [Limit::TickSeries, Limit::TickBytes];
+    pub(super) const ALL: [Limit; 3] = [Limit::TickSeries, Limit::TickBytes, Limit::NamespaceMemory];
 
     /// The word in the `limit` label; its unit ends it.
     pub fn as_str(self) -> &'static str {
         match self {
             Limit::TickSeries => "tick_series",
             Limit::TickBytes => "tick_bytes",
+            Limit::NamespaceMemory => "namespace_memory_bytes",
         }
     }
 }

@@ -35,6 +35,9 @@ pub const PATTERNS_MAX: usize = 500;
 pub const SERIES_MAX: usize = 1_000_000;
 /// Bytes of one tick to one endpoint, compressed: four times what a million series of the usual size take.
 pub const TICK_BYTES_MAX: usize = 256 << 20;
+/// Memory that the series of one namespace's resources take in a cluster: 300,000 series of the usual size (twelve labels
+/// of 25 bytes), in a replica of 1 GiB beside others.
+pub const MEMORY_MAX_CLUSTER: usize = 256 << 20;
 /// Endpoints of one namespace: each costs connections, and the whole of its resource's traffic.
 pub const ENDPOINTS_MAX: usize = 64;
 /// The label that says who wrote a series, added to everything.
@@ -106,6 +109,8 @@ pub struct Effective {
     pub series_max: usize,
     /// The most bytes of one tick to one endpoint, on the wire.
     pub tick_bytes_max: usize,
+    /// The most memory that the series of all of a namespace's resources take, in bytes of each replica.
+    pub memory_max: usize,
     /// The most endpoints of all of a namespace's resources.
     pub endpoints_max: usize,
     /// Labels stamped on every series of every tenant; see [`Effective::management_of`].
@@ -203,6 +208,7 @@ impl Default for Effective {
             patterns_max: PATTERNS_MAX,
             series_max: SERIES_MAX,
             tick_bytes_max: TICK_BYTES_MAX,
+            memory_max: usize::MAX,
             endpoints_max: ENDPOINTS_MAX,
             management: BTreeMap::from([(name.to_owned(), value.to_owned())]),
             protected: PROTECTED_LABELS.map(str::to_owned).into(),

@@ -26,6 +26,11 @@ impl Process {
         Process { name, child, log: log.to_owned() }
     }
 
+    /// Its number, for what the system knows of it.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Everything it wrote so far.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()

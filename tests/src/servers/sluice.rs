@@ -169,6 +169,11 @@ impl Sluice {
         std::fs::remove_file(self.folder.path().join("tenants").join(file)).expect("the file is there");
     }
 
+    /// The process, for what the system knows of it.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// Everything it logged.
     pub fn log(&self) -> String {
         self.process.log()

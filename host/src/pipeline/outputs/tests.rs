@@ -128,3 +128,33 @@ fn idle_identities_are_freed_and_their_room_is_used_again() {
     outputs.take(stays, tick(3), 0, 3.0);
     assert_eq!(emit(&mut outputs, 3, Conclude::Ended), [row("another", 5.0), row("stays", 3.0)]);
 }
+
+#[test]
+fn an_identity_costs_its_labels_twice_until_it_is_freed() {
+    let memory = crate::pipeline::Memory::new(usize::MAX);
+    let mut outputs = Outputs::new(memory.hold("web", 2 * price(10)));
+    let beyond = |admission| matches!(admission, Admission::Beyond(_));
+    let first = made(outputs.admit(b"0123456789", A));
+    assert!(beyond(outputs.admit(b"0123456789x", B)), "a byte too long");
+    let second = made(outputs.admit(b"9876543210", B));
+    assert_eq!(outputs.held_by_namespace(), 2 * price(10));
+    assert!(beyond(outputs.admit(b"a", A)));
+    assert_eq!(outputs.admit(b"0123456789", A), Admission::Joined(first), "what is there costs nothing");
+    outputs.withdraw([second].into_iter(), |labels| assert_eq!(labels, b"9876543210"));
+    made(outputs.admit(b"a", A));
+    outputs.sweep(Timestamp(5_000), |_| {});
+    assert_eq!(outputs.held_by_namespace(), 0);
+    drop(outputs);
+    assert_eq!(memory.hold("web", 1).of_namespace(), 0);
+}
+
+#[test]
+fn lanes_that_end_give_back_what_they_held() {
+    let memory = crate::pipeline::Memory::new(price(1));
+    let mut former = Outputs::new(memory.hold("web", usize::MAX));
+    made(former.admit(b"a", A));
+    let mut next = Outputs::new(memory.hold("web", usize::MAX));
+    assert!(matches!(next.admit(b"b", A), Admission::Beyond(_)));
+    drop(former);
+    made(next.admit(b"b", A));
+}

@@ -134,7 +134,11 @@ pub(super) fn spec(
                 relabelings,
                 stamps,
                 since: NEW,
-                limits: TickLimits { series_max: policy.series_max, bytes_max: policy.tick_bytes_max },
+                limits: TickLimits {
+                    series_max: policy.series_max,
+                    bytes_max: policy.tick_bytes_max,
+                    memory_max: policy.memory_max,
+                },
             }))
         }
         _ => Outcome::Refused,

@@ -1,0 +1,99 @@
+//! Memory: one tenant whose series would fill a replica costs its own ticks, and nobody else's.
+
+use http::StatusCode;
+use serde_json::json;
+use sluice_tests::query_source::{Call, QuerySource, vector};
+use sluice_tests::servers::{Setup, Sluice};
+use sluice_tests::strict_receiver::StrictReceiver;
+use sluice_tests::wait::eventually;
+
+/// With ten labels of 2,000 bytes each this is a gigabyte of labels.
+const BOMB_SERIES: usize = 50_000;
+
+/// What the process may come to. It takes 120 to 200 MiB without the bomb; the bomb's namespace may have 64, the table
+/// of its answers some 20, and what is decided at once a few.
+const PEAK_MIB_MAX: usize = 320;
+
+/// Everything the source has; who asked for something else leaves the rest aside.
+fn answer(call: &Call) -> (StatusCode, String) {
+    let Some(time) = call.form.get("time") else { return (StatusCode::OK, String::new()) };
+    let mut elements = format!(r#"{{"metric":{{"__name__":"queue_depth"}},"value":[{time},"7"]}}"#);
+    for n in 0..BOMB_SERIES {
+        elements += &format!(r#",{{"metric":{{"__name__":"bomb","n":"{n}"}},"value":[{time},"1"]}}"#);
+    }
+    vector(&elements)
+}
+
+fn resource(namespace: &str, metric: &str, url: &str, labels: &serde_json::Value) -> String {
+    json!({
+        "apiVersion": "observability.ethos.io/v1alpha1",
+        "kind": "MetricAccess",
+        "metadata": { "name": "metrics", "namespace": namespace },
+        "spec": {
+            "source": namespace,
+            "metrics": [metric],
+            "remoteWrite": {
+                "enabled": true,
+                "interval": "1s",
+                "target": { "type": "remote_write" },
+                "extraLabels": labels,
+                "remoteWrite": { "url": url },
+            },
+        },
+    })
+    .to_string()
+}
+
+/// The most memory the process has had, in MiB.
+fn peak_mib(sluice: &Sluice) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", sluice.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches("kB").trim().parse::<usize>().unwrap() / 1024
+}
+
+#[tokio::test]
+async fn a_tenant_with_a_gigabyte_of_labels_costs_nobody_else_a_tick() {
+    let source = QuerySource::start(answer).await;
+    let receiver = StrictReceiver::start().await;
+    let long: serde_json::Map<_, _> = (0..10).map(|n| (format!("l{n}"), json!("x".repeat(2_000)))).collect();
+    // Nobody listens there, so nothing that was encoded could ever be let go.
+    let (nowhere, here) = (
+        format!("http://127.0.0.1:{}/write", sluice_tests::servers::free_port()),
+        format!("{}/write", receiver.url()),
+    );
+    let sluice = Setup::new()
+        .source("main", &source.url())
+        .setting("limits", json!({ "maxMemory": "64Mi" }))
+        .resource("good.yaml", &resource("good", "queue_depth", &here, &json!({})))
+        .resource("bomb.yaml", &resource("evil", "bomb", &nowhere, &long.into()))
+        .start()
+        .await;
+    eventually("the bomb's resource names the limit", async || {
+        sluice
+            .get("/health")
+            .await
+            .text()
+            .contains("take more than 67108864 bytes (limits.maxMemory)")
+            .then_some(())
+    })
+    .await;
+    let ticks = |receiver: &StrictReceiver| {
+        let samples = receiver.samples();
+        samples.into_values().flatten().map(|sample| sample.at).collect::<Vec<_>>()
+    };
+    let before = ticks(&receiver).len();
+    eventually("the other goes on", async || (ticks(&receiver).len() >= before + 5).then_some(())).await;
+    let ticks = ticks(&receiver);
+    assert!(ticks.windows(2).all(|two| two[1] - two[0] == 1_000), "{ticks:?}");
+    assert_eq!(receiver.violations(), []);
+    let peak = peak_mib(&sluice);
+    assert!(peak < PEAK_MIB_MAX, "{peak} MiB");
+    // Without the long labels it has room.
+    sluice.write("bomb.yaml", &resource("evil", "bomb", &here, &json!({ "team": "evil" })));
+    eventually("the former bomb is delivered", async || {
+        let samples = receiver.samples();
+        let bombs = samples.keys().filter(|labels| labels.name() == "bomb").count();
+        (bombs == BOMB_SERIES).then_some(())
+    })
+    .await;
+}
