@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
@@ -19,7 +20,9 @@ use crate::pipeline::{self, Lane, Pipeline};
 /// How long a request under way may hold up a change of its own resource.
 const REPLACE_GRACE: Duration = Duration::from_millis(500);
 
-/// How long a request under way may hold up the end of the program.
+/// How long a request under way may hold up the end of the program, or a change that is none of its own resource's: a
+/// source that came, or another resource because of which this one is moved. Else whoever can cause such changes could
+/// keep a slow receiver's requests from ever being answered.
 const STOP_GRACE: Duration = Duration::from_secs(15);
 
 /// The tenants that are to run.
@@ -231,27 +234,58 @@ async fn keep(
         };
         let (halt, cut) = (stop.child_token(), pipeline.cut());
         let mut running = tokio::spawn(pipeline.run(halt.clone()));
-        let grace = tokio::select! {
+        tokio::select! {
             biased;
             // By itself a pipeline ends only to be built anew.
             ended = &mut running => {
                 lanes = ended.unwrap_or_default();
                 continue;
             }
-            () = stop.cancelled() => STOP_GRACE,
-            _ = orders.changed() => REPLACE_GRACE,
-        };
+            () = stop.cancelled() => {}
+            _ = orders.changed() => {}
+        }
         halt.cancel();
-        let ended = match tokio::time::timeout(grace, &mut running).await {
-            Ok(ended) => ended,
-            Err(_) => {
+        lanes = tokio::select! {
+            biased;
+            ended = &mut running => ended.unwrap_or_default(),
+            () = patience(&now, &mut orders, &stop) => {
                 cut.cancel();
-                running.await
+                running.await.unwrap_or_default()
             }
         };
-        lanes = ended.unwrap_or_default();
         if stop.is_cancelled() {
             return id;
         }
+    }
+}
+
+/// Waits as long as a request of `now` may take from here on. An edit of the resource itself ends the patience with
+/// what others changed.
+async fn patience(now: &Wanted, orders: &mut watch::Receiver<Order>, stop: &CancellationToken) {
+    let end = Instant::now() + STOP_GRACE;
+    let edited = async {
+        while !stop.is_cancelled() && !is_own_edit(now, &orders.borrow_and_update()) {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                changed = orders.changed() => if changed.is_err() { break },
+            }
+        }
+        if stop.is_cancelled() {
+            std::future::pending::<()>().await;
+        }
+        sleep(REPLACE_GRACE).await;
+    };
+    tokio::select! {
+        () = sleep_until(end) => {}
+        () = edited => {}
+    }
+}
+
+/// Whether an order is because of the tenant's own resource, and not because of sources, other tenants or replicas.
+fn is_own_edit(now: &Wanted, order: &Order) -> bool {
+    match order {
+        Order::Run(next) => !Arc::ptr_eq(&now.tenant, &next.tenant) && now.tenant != next.tenant,
+        Order::HandOver => false,
+        Order::Pause | Order::Retire => true,
     }
 }

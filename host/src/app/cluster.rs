@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kube::Client;
 use tokio::sync::watch;
@@ -17,6 +17,7 @@ use tracing::warn;
 use super::status::owned;
 use super::{Vanished, now, tell_tenants};
 use crate::deliver::cursor::{Cursor, Key, Store};
+use crate::model::bonds::Bonds;
 use crate::model::conflicts::conflict_sets;
 use crate::model::{Endpoint, TargetType, Tenant, TenantId, Timestamp};
 use crate::pipeline::{Deps, remove_groups};
@@ -134,15 +135,19 @@ async fn tell_ours(deps: Arc<Deps>, mut ours: watch::Receiver<Arc<Tenants>>, sto
 async fn want(links: Links, wanted: watch::Sender<Option<shards::Wanted>>, stop: CancellationToken) {
     let Links { seen, .. } = links;
     let mut tenants = seen.published.tenants;
+    let mut bonds = Bonds::default();
     loop {
+        let end = bonds.next_end();
         tokio::select! {
             () = stop.cancelled() => return,
             changed = tenants.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep_until(end.unwrap_or_else(Instant::now).into()), if end.is_some() => {}
         }
         let tenants = tenants.borrow_and_update().clone();
         let known = seen.objects.borrow().keys().cloned().collect();
         // Resources that may write one identity to one endpoint run at one replica, which then sees it.
-        let run = Arc::new(conflict_sets(tenants.running.values().map(|tenant| &**tenant)));
+        let sets = conflict_sets(tenants.running.values().map(|tenant| &**tenant));
+        let run = Arc::new(bonds.hold(sets, Instant::now()));
         wanted.send_replace(Some(shards::Wanted { run, known: Arc::new(known) }));
     }
 }

@@ -1,11 +1,16 @@
 //! Replicas: two share the work, one goes in order, one dies; the receiver does not notice.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use serde_json::json;
+use sluice::tenancy::ownership::owner;
+use sluice_tests::expectation::ticks;
 use sluice_tests::servers::Sluice;
+use sluice_tests::strict_receiver::Reply;
 use sluice_tests::wait::within;
 
-use super::world::{TAKEOVER_MAX, World};
+use super::world::{TAKEOVER_MAX, TEAM, World};
 
 /// Enough that both have some: the chance that one has none is below one in 2000.
 const RESOURCES: usize = 12;
@@ -86,4 +91,52 @@ async fn a_replica_that_dies_costs_no_tick_and_changes_no_value() {
     all_belong_to(&world, "sluice-1").await;
     finish(&world, second).await;
     world.assert_no_contradiction();
+}
+
+/// A name that belongs to `pod` as long as it is in no set with another one's.
+fn name_at(pod: &str, prefix: &str) -> String {
+    let names = (0..100).map(|n| format!("{prefix}-{n}"));
+    let at = |name: &String| owner(["sluice-0", "sluice-1"], &format!("{TEAM}/{name}")) == Some(pod);
+    names.into_iter().find(at).expect("half of all names do")
+}
+
+#[tokio::test]
+async fn a_neighbour_that_comes_and_goes_neither_moves_a_tenant_at_will_nor_cuts_its_requests() {
+    let world = World::new().await;
+    let _replicas = tokio::join!(world.replica("sluice-0"), world.replica("sluice-1"));
+    world.leases().held_by(&["sluice-0", "sluice-1"]).await;
+    let (neighbour, victim) = (name_at("sluice-0", "neighbour"), name_at("sluice-1", "victim"));
+    // The older one names the set. It selects nothing, so it has nothing that the other one could not send.
+    let mut apart = world.spec(&neighbour);
+    apart["metrics"] = json!(["there_is_no_such_metric"]);
+    let mut together = apart.clone();
+    together["remoteWrite"]["remoteWrite"]["url"] = json!(world.receiving(&victim));
+    together["remoteWrite"]["extraLabels"]["tenant"] = json!(victim);
+    world.resources().apply(&neighbour, apart.clone()).await;
+    // Ages have a resolution of one second.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    world.resources().apply(&victim, world.spec(&victim)).await;
+    world.more_ticks(&victim, 2).await;
+    world.resources().ready(&victim).await;
+    // Longer than a request may hold up a change of its own resource.
+    world.receiver.reply_always(Reply::Slow(Duration::from_millis(700)));
+    let mut owners = vec![world.object(&victim)["status"]["owner"].clone()];
+    for n in 0..10 {
+        let spec = if n % 2 == 0 { &together } else { &apart };
+        world.resources().apply(&neighbour, spec.clone()).await;
+        for _ in 0..6 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let owner = world.object(&victim)["status"]["owner"].clone();
+            if owners.last() != Some(&owner) {
+                owners.push(owner);
+            }
+        }
+    }
+    world.up_to_date(&victim).await;
+    assert!(owners.len() <= 2, "it is moved to its neighbour once, and stays for a while: {owners:?}");
+    let delivered = ticks(&world.held(&victim)).len();
+    let sent = world.receiver.seen().iter().filter(|seen| seen.uri == format!("/{victim}")).count();
+    assert!(sent <= delivered + 1, "{sent} requests for {delivered} ticks");
+    world.assert_complete(&victim, 10).await;
+    world.assert_no_complaints();
 }
