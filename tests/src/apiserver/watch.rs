@@ -195,7 +195,7 @@ impl Watch {
 
     fn tell(&mut self, what: &str, object: &Value) {
         let object = self.read.view.of(&self.read.kind, object);
-        self.line(&json!({"type": what, "object": object}));
+        self.line(what, &object);
     }
 
     fn bookmark(&mut self, annotations: Value) {
@@ -205,15 +205,17 @@ impl Watch {
             metadata["annotations"] = annotations;
         }
         let object = json!({"kind": kind, "apiVersion": api_version, "metadata": metadata});
-        self.line(&json!({"type": "BOOKMARK", "object": object}));
+        self.line("BOOKMARK", &object);
     }
 
     fn fail(&mut self, refusal: &Refusal) {
-        self.line(&json!({"type": "ERROR", "object": refusal.status()}));
+        self.line("ERROR", &refusal.status());
         self.is_over = true;
     }
 
-    fn line(&mut self, event: &Value) {
-        self.lines.push_back(format!("{event}\n").into());
+    /// The type comes first, as a real server writes it: then a reader knows what the object is, and need not hold all of it
+    /// before.
+    fn line(&mut self, what: &str, object: &Value) {
+        self.lines.push_back(format!("{{\"type\":\"{what}\",\"object\":{object}}}\n").into());
     }
 }
