@@ -1,7 +1,7 @@
 //! References: what a resource names beside itself, Secrets and Services, and the labels of the namespace it is in.
 
 use serde_json::{Value, json};
-use sluice_tests::apiserver::FakeApi;
+use sluice_tests::apiserver::{FakeApi, Fault};
 use sluice_tests::strict_receiver::Seen;
 use sluice_tests::wait::eventually;
 
@@ -110,6 +110,53 @@ async fn a_secret_is_used_where_both_sides_agree_and_no_other_is_looked_at() {
     world.assert_no_complaints();
     let log = sluice.log();
     assert!(!log.contains("hush") && !log.contains("loud") && !log.contains("not ours"), "{log}");
+}
+
+#[tokio::test]
+async fn a_refusal_that_passes_takes_no_secret_away() {
+    let world = World::new().await;
+    let mut sluice = world.replica("sluice-0").await;
+    secret(&world.api, "password", "hush", json!({ OPEN: "true" }));
+    let block = |name: &str| {
+        json!({
+            "url": world.receiving(name),
+            "basicAuth": { "username": "team", "passwordSecret": { "name": name, "key": "key" } },
+        })
+    };
+    let spec = world.spec_to("remote_write", "remoteWrite", block("password"), "password");
+    world.resources().apply("password", spec).await;
+    world.resources().ready("password").await;
+
+    // As an API server that was restarted, and has not read its own roles yet.
+    let before = world.api.requests();
+    let refusing = world.api.fault(Fault::Forbidden.on("*", "secrets"));
+    world.api.drop_watches();
+    eventually("the Secret was asked for and refused twice", async || {
+        let since = world.api.requests().since(&before);
+        (since.count("list", "secrets") + since.count("watch", "secrets") >= 2).then_some(())
+    })
+    .await;
+    // What was never readable is refused at once.
+    secret(&world.api, "unread", "quiet", json!({ OPEN: "true" }));
+    let spec = world.spec_to("remote_write", "remoteWrite", block("unread"), "unread");
+    world.resources().apply("unread", spec).await;
+    world.says("unread", "Accepted", "ReferenceMissing", "sluice-secrets-reader").await;
+    world.up_to_date("password").await;
+    world.resources().ready("password").await;
+
+    world.api.lift(refusing);
+    world.resources().ready("unread").await;
+    secret(&world.api, "password", "loud", json!({ OPEN: "true" }));
+    eventually("the new password is used", async || {
+        let seen = world.receiver.seen();
+        seen.iter().any(|seen| header(seen, "authorization") == "Basic dGVhbTpsb3Vk").then_some(())
+    })
+    .await;
+    world.up_to_date("password").await;
+    assert!(sluice.stop().await.success());
+    assert!(!sluice.log().contains("no longer runs"), "{}", sluice.log());
+    world.assert_complete("password", 4).await;
+    world.assert_no_complaints();
 }
 
 #[tokio::test]

@@ -5,8 +5,12 @@
 //!
 //! Who may write a `MetricAccess` could otherwise send any Secret beside it to an address of their choice: the label
 //! is the consent of whoever may write the Secret.
+//!
+//! An API server that has just started refuses what it allows a moment later, while it still reads its own roles. So a refusal
+//! takes away what was known only once it has lasted.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Secret as Object;
@@ -15,6 +19,7 @@ use kube::runtime::watcher::{self, watch_object};
 use kube::{Api, Client, ResourceExt as _};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::backoff::Pauses;
@@ -28,6 +33,11 @@ pub const SECRET_LABEL: &str = "observability.ethos.io/metricaccess";
 const VALUE_BYTES_MAX: usize = 64 << 10;
 /// Changes that wait to be taken in.
 const NEWS_MAX: usize = 64;
+
+/// How long a refusal must have lasted before it takes away what was known.
+const REFUSED_FOR: Duration = Duration::from_secs(60);
+/// And how often it must have been heard: a single one proves nothing, however long nobody asked again.
+const REFUSALS_MIN: u32 = 2;
 
 /// Namespace and name of a Secret.
 pub(super) type SecretName = (String, String);
@@ -45,11 +55,40 @@ pub(super) enum Known {
     Refused(String),
 }
 
+/// What holds of a Secret, by what was heard of it.
+#[derive(Debug)]
+struct Held {
+    known: Known,
+    /// Since when we are refused, and how often we were, while what was known before still holds.
+    refused: Option<(Instant, u32)>,
+}
+
+impl Held {
+    fn first(known: Known) -> Held {
+        Held { known, refused: None }
+    }
+
+    /// Takes in an answer. Whether something else holds now.
+    fn hear(&mut self, answer: Known, now: Instant) -> bool {
+        if matches!(answer, Known::Refused(_)) && !matches!(self.known, Known::Refused(_)) {
+            let (since, times) = self.refused.map_or((now, 1), |(since, times)| (since, times + 1));
+            self.refused = Some((since, times));
+            if now - since < REFUSED_FOR || times < REFUSALS_MIN {
+                return false;
+            }
+        }
+        self.refused = None;
+        let changed = self.known != answer;
+        self.known = answer;
+        changed
+    }
+}
+
 /// All Secrets that are named.
 pub(super) struct Keyring {
     client: Client,
     watched: BTreeMap<SecretName, DropGuard>,
-    known: BTreeMap<SecretName, Known>,
+    held: BTreeMap<SecretName, Held>,
     tasks: JoinSet<()>,
     told: mpsc::Sender<(SecretName, Known)>,
     news: mpsc::Receiver<(SecretName, Known)>,
@@ -58,14 +97,14 @@ pub(super) struct Keyring {
 impl Keyring {
     pub(super) fn new(client: Client) -> Keyring {
         let (told, news) = mpsc::channel(NEWS_MAX);
-        let (watched, known) = (BTreeMap::new(), BTreeMap::new());
-        Keyring { client, watched, known, tasks: JoinSet::new(), told, news }
+        let (watched, held) = (BTreeMap::new(), BTreeMap::new());
+        Keyring { client, watched, held, tasks: JoinSet::new(), told, news }
     }
 
     /// Watches exactly `named` from now on.
     pub(super) fn watch(&mut self, named: &BTreeSet<SecretName>) {
         self.watched.retain(|name, _| named.contains(name));
-        self.known.retain(|name, _| named.contains(name));
+        self.held.retain(|name, _| named.contains(name));
         while self.tasks.try_join_next().is_some() {}
         for name in named {
             if self.watched.contains_key(name) {
@@ -82,8 +121,14 @@ impl Keyring {
         loop {
             // We hold a sender ourselves, so the channel never closes.
             let Some((name, known)) = self.news.recv().await else { std::future::pending().await };
-            if self.watched.contains_key(&name) && self.known.get(&name) != Some(&known) {
-                self.known.insert(name.clone(), known);
+            if !self.watched.contains_key(&name) {
+                continue;
+            }
+            let changed = match self.held.get_mut(&name) {
+                Some(held) => held.hear(known, Instant::now()),
+                None => self.held.insert(name.clone(), Held::first(known)).is_none(),
+            };
+            if changed {
                 return name;
             }
         }
@@ -91,7 +136,7 @@ impl Keyring {
 
     /// Whether the API server has said what is in it, or that we may not know.
     pub(super) fn knows(&self, name: &SecretName) -> bool {
-        self.known.contains_key(name)
+        self.held.contains_key(name)
     }
 }
 
@@ -99,7 +144,7 @@ impl Keyring {
     /// The value of `key`, in `namespace`.
     pub(super) fn value(&self, namespace: &str, key: &SecretKey) -> Result<Secret, SecretError> {
         let refuse = |message: String, cure: String| Err(SecretError { message, cure });
-        match self.known.get(&(namespace.to_owned(), key.name.clone())) {
+        match self.held.get(&(namespace.to_owned(), key.name.clone())).map(|held| &held.known) {
             Some(Known::Values(values)) => match values.get(&key.key) {
                 Some(value) if value.reveal().is_empty() => refuse(
                     format!("has nothing in its key {:?}", key.key),
@@ -184,5 +229,54 @@ fn refusal(error: &watcher::Error) -> Option<String> {
     match source {
         kube::Error::Api(status) if status.code == 403 || status.code == 401 => Some(status.message.clone()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused() -> Known {
+        Known::Refused("forbidden".to_owned())
+    }
+
+    /// What holds after each answer, heard so many seconds after the first.
+    fn after(first: Known, answers: &[(u64, Known)]) -> Vec<Known> {
+        let begin = Instant::now();
+        let mut held = Held::first(first);
+        let hear = |(seconds, answer): &(u64, Known)| {
+            let before = held.known.clone();
+            let changed = held.hear(answer.clone(), begin + Duration::from_secs(*seconds));
+            assert_eq!(changed, before != held.known);
+            held.known.clone()
+        };
+        answers.iter().map(hear).collect()
+    }
+
+    fn values(text: &str) -> Known {
+        Known::Values([("key".to_owned(), Secret::new(text))].into())
+    }
+
+    #[test]
+    fn a_refusal_takes_away_what_was_known_once_it_has_lasted() {
+        let one = values("one");
+        let answers =
+            [(10, refused()), (20, refused()), (69, refused()), (70, refused()), (71, values("two"))];
+        let expected = [one.clone(), one.clone(), one.clone(), refused(), values("two")];
+        assert_eq!(after(one.clone(), &answers), expected);
+        // One that passed does not count for the next.
+        let answers =
+            [(0, refused()), (50, one.clone()), (100, refused()), (130, refused()), (160, refused())];
+        let expected = [one.clone(), one.clone(), one.clone(), one.clone(), refused()];
+        assert_eq!(after(one.clone(), &answers), expected);
+        // A single answer is none, however late.
+        assert_eq!(after(one.clone(), &[(1000, refused()), (1001, refused())]), [one.clone(), one]);
+    }
+
+    #[test]
+    fn what_was_never_readable_and_what_the_secret_itself_says_hold_at_once() {
+        assert_eq!(after(refused(), &[(1, refused()), (2, values("one"))]), [refused(), values("one")]);
+        let gone = [(1, Known::Closed), (2, Known::Absent), (3, refused())];
+        assert_eq!(after(values("one"), &gone), [Known::Closed, Known::Absent, Known::Absent]);
     }
 }
