@@ -67,7 +67,7 @@ impl Parser<'_> {
         }
         let Some(set) = class::perl(letter.to_ascii_lowercase()) else { return Ok(None) };
         self.at += 2;
-        Ok(Some(self.signed(set, letter.is_ascii_uppercase())))
+        self.signed(set, letter.is_ascii_uppercase()).map(Some)
     }
 
     fn unicode_class(&mut self, negated: bool) -> Result<ClassUnicode, Error> {
@@ -88,7 +88,8 @@ impl Parser<'_> {
             let cure = r"use a general category such as `\p{Lu}`, or a script such as `\p{Greek}`";
             return Err(self.error(start, cause, cure));
         };
-        Ok(self.signed(set, negated != (plain.len() < name.len())))
+        self.made(set.ranges().len())?;
+        self.signed(set, negated != (plain.len() < name.len()))
     }
 
     /// An escape that stands for one code point.

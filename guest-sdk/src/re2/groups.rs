@@ -3,9 +3,10 @@
 use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
 
 use super::ast::Node;
+use super::budget;
 use super::class;
 use super::error::Error;
-use super::parse::{Flags, Item, Parser, fold};
+use super::parse::{Flags, Item, Parser};
 
 /// What the inside of `(?` turned out to be.
 enum Opened {
@@ -33,13 +34,13 @@ impl Parser<'_> {
             self.captures += 1;
             true
         };
-        let Item { node, weight } = self.alternation(depth + 1)?;
+        let Item { node, weight, size } = self.alternation(depth + 1)?;
         if !self.eat(")") {
             return Err(self.error(start, "`(` is never closed", r"add `)`, or write `\(`"));
         }
         self.flags = outer;
         let node = if captures { Node::Capture(Box::new(node)) } else { node };
-        Ok(Some(Item { node, weight }))
+        Ok(Some(Item { node, weight, size }))
     }
 
     /// `(?P<name>` or `(?<name>`.
@@ -103,13 +104,15 @@ impl Parser<'_> {
         let mut first = true;
         while first || self.peek() != Some(']') {
             first = false;
-            if self.rest().starts_with("[:") && self.rest()[2..].contains(":]") {
-                set.union(&self.named_class()?);
+            let part = if self.rest().starts_with("[:") && self.rest()[2..].contains(":]") {
+                self.named_class()?
             } else if let Some(class) = self.escaped_class()? {
-                set.union(&class);
+                class
             } else {
-                set.union(&self.range(start)?);
-            }
+                self.range(start)?
+            };
+            set.union(&part);
+            self.made(budget::of_ordering(set.ranges().len()))?;
         }
         self.at += 1;
         if negated {
@@ -129,18 +132,18 @@ impl Parser<'_> {
         };
         let negated = name.len() < inside.len();
         self.at += inside.len() + 4;
-        Ok(self.signed(set, negated))
+        self.signed(set, negated)
     }
 
     /// A set under the flags and the sign it was written with: case is folded before it is negated.
-    pub(super) fn signed(&self, mut set: ClassUnicode, negated: bool) -> ClassUnicode {
+    pub(super) fn signed(&mut self, mut set: ClassUnicode, negated: bool) -> Result<ClassUnicode, Error> {
         if self.flags.fold_case {
-            fold(&mut set);
+            self.fold(&mut set)?;
         }
         if negated {
             set.negate();
         }
-        set
+        Ok(set)
     }
 
     /// `a` or `a-z`, inside the class that began at `class_start`.
@@ -158,7 +161,7 @@ impl Parser<'_> {
         }
         let mut set = between(low, high);
         if self.flags.fold_case {
-            fold(&mut set);
+            self.fold(&mut set)?;
         }
         Ok(set)
     }

@@ -8,6 +8,7 @@
 //! Anchoring is Prometheus 3's, `^(?s:…)$`: a dot matches a newline too.
 
 mod ast;
+mod budget;
 mod class;
 mod emit;
 mod error;
@@ -17,6 +18,7 @@ mod parse;
 mod regex;
 mod shape;
 
+pub use budget::Budget;
 pub use error::Error;
 pub use regex::{Captures, CapturingRegex, Regex};
 
@@ -34,20 +36,34 @@ pub fn anchored(pattern: &str) -> Result<Regex, Error> {
     Regex::new(pattern)
 }
 
+/// [`anchored`] and [`portable`] at once, if there is room for the pattern.
+pub(crate) fn anchored_within(pattern: &str, budget: &mut Budget) -> Result<(Regex, String), Error> {
+    let parsed = parse::parse(pattern, budget)?;
+    Ok((Regex::of(pattern, &parsed)?, respelled(pattern, &parsed)))
+}
+
 /// Compiles `pattern` for whole-text matching with groups, as relabeling needs it.
 pub fn capturing(pattern: &str) -> Result<CapturingRegex, Error> {
-    CapturingRegex::new(pattern)
+    capturing_within(pattern, &mut Budget::unlimited())
+}
+
+/// [`capturing`], if there is room for the pattern.
+pub fn capturing_within(pattern: &str, budget: &mut Budget) -> Result<CapturingRegex, Error> {
+    CapturingRegex::new(pattern, budget)
 }
 
 /// `pattern` in the spelling that every Prometheus understands: `(?<name>…)` came with Go 1.22 and
 /// becomes `(?P<name>…)`. Nothing else changes.
 pub fn portable(pattern: &str) -> Result<String, Error> {
-    let parsed = parse::parse(pattern)?;
+    parse::parse(pattern, &mut Budget::unlimited()).map(|parsed| respelled(pattern, &parsed))
+}
+
+fn respelled(pattern: &str, parsed: &parse::Parsed) -> String {
     let mut text = pattern.to_owned();
     for &at in parsed.short_names.iter().rev() {
         text.insert(at, 'P');
     }
-    Ok(text)
+    text
 }
 
 /// `text` as a pattern that matches exactly it, as Go's `regexp.QuoteMeta` writes it.

@@ -5,6 +5,7 @@
 use regex_syntax::hir::ClassUnicode;
 
 use super::ast::{Look, Node};
+use super::budget::{self, Budget};
 use super::error::Error;
 use super::{NESTING_MAX, PATTERN_BYTES_MAX};
 
@@ -30,10 +31,13 @@ pub(super) struct Flags {
     pub(super) ungreedy: bool,
 }
 
-/// A part of a sequence, with the largest product of nested repetition counts in it.
+/// A part of a sequence.
 pub(super) struct Item {
     pub(super) node: Node,
+    /// The largest product of nested repetition counts in it.
     pub(super) weight: u64,
+    /// Its size; see [`budget`].
+    pub(super) size: usize,
 }
 
 /// The state of reading one pattern.
@@ -44,19 +48,29 @@ pub(super) struct Parser<'p> {
     pub(super) captures: usize,
     pub(super) names: Vec<(usize, String)>,
     pub(super) short_names: Vec<usize>,
+    /// What there is room for.
+    room: usize,
+    /// What making its sets took, in the same measure.
+    made: usize,
 }
 
-/// Reads a pattern as if it stood in `^(?s:…)$`.
-pub(super) fn parse(pattern: &str) -> Result<Parsed, Error> {
+/// Reads a pattern as if it stood in `^(?s:…)$`, and takes its size out of the budget.
+pub(super) fn parse(pattern: &str, budget: &mut Budget) -> Result<Parsed, Error> {
     if pattern.len() > PATTERN_BYTES_MAX {
         let cause = format!("the regular expression is longer than {PATTERN_BYTES_MAX} bytes");
         return Err(Error::at(pattern, 0, cause, "split it into several entries"));
     }
     let flags = Flags { fold_case: false, multi_line: false, dot_newline: true, ungreedy: false };
-    let mut parser =
-        Parser { text: pattern, at: 0, flags, captures: 0, names: Vec::new(), short_names: Vec::new() };
-    let item = parser.alternation(0)?;
-    Ok(Parsed { node: item.node, names: parser.names, short_names: parser.short_names })
+    let (names, short_names) = (Vec::new(), Vec::new());
+    let (room, made) = (budget.left(), 0);
+    let mut parser = Parser { text: pattern, at: 0, flags, captures: 0, names, short_names, room, made };
+    let read = parser.alternation(0);
+    budget.spend(read.as_ref().map_or(0, |item| item.size).max(parser.made));
+    if budget.is_exhausted() {
+        let cause = format!("the regular expressions come to more than a size of {}", budget.size_max());
+        return Err(Error::at(pattern, 0, cause, "use smaller counts and sets, or fewer expressions"));
+    }
+    Ok(Parsed { node: read?.node, names: parser.names, short_names: parser.short_names })
 }
 
 impl Parser<'_> {
@@ -85,6 +99,20 @@ impl Parser<'_> {
 
     pub(super) fn error(&self, at: usize, cause: impl Into<String>, cure: impl Into<String>) -> Error {
         Error::at(self.text, at, cause, cure)
+    }
+
+    /// Counts the making of a set. Fails if there is no room for it, which [`parse`] then tells.
+    pub(super) fn made(&mut self, size: usize) -> Result<(), Error> {
+        self.made = self.made.saturating_add(size);
+        if self.made <= self.room { Ok(()) } else { Err(self.error(self.at, "there is no room", "")) }
+    }
+
+    /// Adds to a set every character that is the same as one of it but for case.
+    pub(super) fn fold(&mut self, class: &mut ClassUnicode) -> Result<(), Error> {
+        let characters = class.ranges().iter().map(|range| range.end() as usize - range.start() as usize + 1);
+        self.made(budget::of_folding(characters.sum()))?;
+        fold(class);
+        Ok(())
     }
 
     /// Everything up to the end of the pattern, or to the `)` of the group that is open.
@@ -117,10 +145,10 @@ impl Parser<'_> {
             after_repeat = repeats;
         }
         branches.push(sequence(items));
-        let weight = branches.iter().map(|branch| branch.weight).max().unwrap_or(1);
+        let (weight, size) = measure(&branches);
         let mut nodes: Vec<Node> = branches.into_iter().map(|branch| branch.node).collect();
         let node = if nodes.len() == 1 { nodes.remove(0) } else { Node::Alternate(nodes) };
-        Ok(Item { node, weight })
+        Ok(Item { node, weight, size })
     }
 
     /// One element of a sequence; a flag group or an empty quotation adds nothing.
@@ -173,7 +201,7 @@ impl Parser<'_> {
             let cause = format!("`{written}` repeats a repetition");
             return Err(self.error(start, cause, "put the first one into a group: `(?:…)`"));
         }
-        let Some(Item { node, weight }) = items.pop() else {
+        let Some(Item { node, weight, size }) = items.pop() else {
             let cause = format!("nothing stands before `{written}` to repeat");
             let cure = match written {
                 "*" => r"write `.*` for any text, or `\*` for the character",
@@ -188,7 +216,8 @@ impl Parser<'_> {
             return Err(self.error(start, cause, "use smaller counts, or `*`"));
         }
         let greedy = lazy == self.flags.ungreedy;
-        items.push(Item { node: Node::Repeat { node: Box::new(node), min, max, greedy }, weight });
+        let size = size.saturating_mul(factor(min, max) as usize);
+        items.push(Item { node: Node::Repeat { node: Box::new(node), min, max, greedy }, weight, size });
         Ok(true)
     }
 
@@ -243,23 +272,35 @@ fn factor(min: u32, max: Option<u32>) -> u64 {
 
 /// An item without repetitions in it.
 pub(super) fn leaf(node: Node) -> Item {
-    Item { node, weight: 1 }
+    let size = match &node {
+        Node::Class(class) => class.ranges().len().max(1),
+        // As many ranges of bytes encode any character.
+        Node::AnyChar | Node::AnyCharButNewline => 4,
+        _ => 1,
+    };
+    Item { node, weight: 1, size }
+}
+
+/// The weight and the size of several items.
+fn measure(items: &[Item]) -> (u64, usize) {
+    let weight = items.iter().map(|item| item.weight).max().unwrap_or(1);
+    (weight, items.iter().fold(0, |size, item| size.saturating_add(item.size)))
 }
 
 fn sequence(items: Vec<Item>) -> Item {
-    let weight = items.iter().map(|item| item.weight).max().unwrap_or(1);
+    let (weight, size) = measure(&items);
     let mut nodes: Vec<Node> = items.into_iter().map(|item| item.node).collect();
     let node = match nodes.len() {
         0 => Node::Empty,
         1 => nodes.remove(0),
         _ => Node::Concat(nodes),
     };
-    Item { node, weight }
+    Item { node, weight, size }
 }
 
 /// Adds to a set every character that is the same as one of it but for case (Unicode's simple folding,
 /// which is Go's `unicode.SimpleFold`).
-pub(super) fn fold(class: &mut ClassUnicode) {
+fn fold(class: &mut ClassUnicode) {
     // The tables are compiled in (feature `unicode-case`), so folding cannot fail.
     let folded = class.try_case_fold_simple();
     debug_assert!(folded.is_ok(), "regex-syntax was built without its case folding tables");

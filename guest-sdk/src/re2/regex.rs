@@ -9,6 +9,7 @@ use std::sync::Arc;
 use regex::bytes;
 
 use super::ast::Node;
+use super::budget::Budget;
 use super::error::Error;
 use super::parse::{Parsed, parse};
 use super::shape::Shape;
@@ -31,11 +32,15 @@ enum Life {
 impl Regex {
     /// See [`super::anchored`].
     pub(super) fn new(pattern: &str) -> Result<Regex, Error> {
-        let Parsed { node, .. } = parse(pattern)?;
-        if let Some(shape) = Shape::of(&node) {
+        Regex::of(pattern, &parse(pattern, &mut Budget::unlimited())?)
+    }
+
+    /// The same, of what was read already.
+    pub(super) fn of(pattern: &str, parsed: &Parsed) -> Result<Regex, Error> {
+        if let Some(shape) = Shape::of(&parsed.node) {
             return Ok(Regex(Arc::new(Life::Shape(shape))));
         }
-        Ok(Regex(Arc::new(Life::Automaton(compile(pattern, &node)?))))
+        Ok(Regex(Arc::new(Life::Automaton(compile(pattern, &parsed.node)?))))
     }
 
     /// Whether the whole of `text` matches.
@@ -72,9 +77,9 @@ pub struct Captures<'r, 't> {
 }
 
 impl CapturingRegex {
-    /// See [`super::capturing`].
-    pub(super) fn new(pattern: &str) -> Result<CapturingRegex, Error> {
-        let Parsed { node, names, .. } = parse(pattern)?;
+    /// See [`super::capturing_within`].
+    pub(super) fn new(pattern: &str, budget: &mut Budget) -> Result<CapturingRegex, Error> {
+        let Parsed { node, names, .. } = parse(pattern, budget)?;
         Ok(CapturingRegex { regex: compile(pattern, &node)?, names })
     }
 

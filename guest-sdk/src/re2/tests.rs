@@ -401,3 +401,42 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_pattern_takes_as_much_room_as_what_is_compiled_has() {
+    let fits = |pattern: &str, size: usize| {
+        let mut budget = Budget::new(size);
+        let compiled = capturing_within(pattern, &mut budget);
+        assert_eq!(compiled.is_err(), budget.is_exhausted(), "{pattern}");
+        compiled.is_ok()
+    };
+    for (pattern, size) in [
+        ("up", 2),
+        ("node_(cpu|disk)", 12),
+        ("[a-z_]{40}", 80),
+        ("(?:ab{10}){3,5}", 55),
+        ("a{2,}b*", 3),
+        (".+_total", 10),
+        // Letters that have three forms, and one that has two.
+        ("(?i)kz", 4),
+    ] {
+        assert!(fits(pattern, size) && !fits(pattern, size - 1), "{pattern}");
+    }
+    // Few bytes, and nothing that anybody compiles.
+    let many = r"\pL".repeat(40);
+    for pattern in [r"\pL{40}", r"(?i)[\x{80}-\x{10ffff}]{40}I_J", &many, &format!("[{many}]")] {
+        assert!(!fits(pattern, 10_000), "{pattern}");
+    }
+}
+
+#[test]
+fn what_has_no_room_leaves_none() {
+    let mut budget = Budget::new(10);
+    assert!(capturing_within("12345", &mut budget).is_ok() && !budget.is_exhausted());
+    let error = capturing_within("a{6}", &mut budget).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "character 1: the regular expressions come to more than a size of 10; use smaller counts and sets, or fewer expressions"
+    );
+    assert!(budget.is_exhausted() && capturing_within("a", &mut budget).is_err());
+}

@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 
 use super::error::ParseError;
 use super::quote;
-use crate::re2;
+use crate::re2::{self, Budget};
 
 /// How a matcher compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,13 +47,22 @@ impl Matcher {
     /// Builds a matcher. Fails if the label has no name or if the regular expression is refused. A group
     /// written `(?<name>…)` is kept as `(?P<name>…)`, which older Prometheus servers understand too.
     pub fn new(name: &str, op: MatchOp, value: &str) -> Result<Matcher, ParseError> {
+        Matcher::within(name, op, value, &mut Budget::unlimited())
+    }
+
+    /// [`Matcher::new`]; fails as well if there is no room for the regular expression.
+    pub fn within(name: &str, op: MatchOp, value: &str, budget: &mut Budget) -> Result<Matcher, ParseError> {
         if name.is_empty() {
             return Err(ParseError::new(1, "a label has no name", "write a name before the operator"));
         }
-        let is_regex = matches!(op, MatchOp::Regex | MatchOp::NotRegex);
-        let refused = |error| ParseError::regex(name, error);
-        let value = if is_regex { re2::portable(value).map_err(refused)? } else { value.to_owned() };
-        let regex = if is_regex { Some(re2::anchored(&value).map_err(refused)?) } else { None };
+        let (regex, value) = match op {
+            MatchOp::Equal | MatchOp::NotEqual => (None, value.to_owned()),
+            MatchOp::Regex | MatchOp::NotRegex => {
+                let compiled = re2::anchored_within(value, budget);
+                let (regex, value) = compiled.map_err(|error| ParseError::regex(name, error))?;
+                (Some(regex), value)
+            }
+        };
         Ok(Matcher { name: name.to_owned(), op, value: [value], regex })
     }
 

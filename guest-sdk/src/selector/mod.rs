@@ -14,6 +14,8 @@ use std::fmt;
 pub use error::ParseError;
 pub use matcher::{MatchOp, Matcher};
 
+use crate::re2::Budget;
+
 /// The label that carries a metric's name.
 pub const METRIC_NAME: &str = "__name__";
 
@@ -35,7 +37,12 @@ pub struct Selector {
 impl Selector {
     /// Reads PromQL selector text.
     pub fn parse(text: &str) -> Result<Selector, ParseError> {
-        parse::parse(text)
+        Selector::parse_within(text, &mut Budget::unlimited())
+    }
+
+    /// [`Selector::parse`]; fails as well if there is no room for its regular expressions.
+    pub fn parse_within(text: &str, budget: &mut Budget) -> Result<Selector, ParseError> {
+        parse::parse(text, budget)
     }
 
     /// The selector of exactly this metric name. Fails for the empty name.

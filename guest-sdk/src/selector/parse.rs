@@ -5,19 +5,21 @@
 use super::error::ParseError;
 use super::matcher::{MatchOp, Matcher};
 use super::{METRIC_NAME, SELECTOR_BYTES_MAX, Selector, quote};
+use crate::re2::Budget;
 
 /// Reads `text`, all of it.
-pub(super) fn parse(text: &str) -> Result<Selector, ParseError> {
+pub(super) fn parse(text: &str, budget: &mut Budget) -> Result<Selector, ParseError> {
     if text.len() > SELECTOR_BYTES_MAX {
         let cause = format!("the selector is longer than {SELECTOR_BYTES_MAX} bytes");
         return Err(ParseError::new(1, cause, "split it into several entries"));
     }
-    Parser { text, at: 0 }.selector()
+    Parser { text, at: 0, budget }.selector()
 }
 
 struct Parser<'t> {
     text: &'t str,
     at: usize,
+    budget: &'t mut Budget,
 }
 
 /// What stood inside the braces.
@@ -105,7 +107,9 @@ impl Parser<'_> {
         let value_at = self.at;
         let value = self.string()?;
         let position = self.position(value_at);
-        inside.matchers.push(Matcher::new(&label, op, &value).map_err(|error| error.moved_to(position))?);
+        inside.matchers.push(
+            Matcher::within(&label, op, &value, self.budget).map_err(|error| error.moved_to(position))?,
+        );
         if label == METRIC_NAME {
             inside.name_label.get_or_insert(start);
         }

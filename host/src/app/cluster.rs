@@ -19,7 +19,7 @@ use super::{Vanished, now, tell_tenants};
 use crate::deliver::cursor::{Cursor, Key, Store};
 use crate::model::bonds::Bonds;
 use crate::model::conflicts::conflict_sets;
-use crate::model::{Endpoint, TargetType, Tenant, TenantId, Timestamp};
+use crate::model::{Endpoint, PushgatewayEndpoint, TargetType, TenantId, Timestamp};
 use crate::pipeline::{Deps, remove_groups};
 use crate::supervise::{Alive, Assignment};
 use crate::tenancy::cluster::finalizer::{self, Hold};
@@ -302,12 +302,11 @@ fn due(links: &Links, busy: &BTreeMap<tokio::task::Id, TenantId>) -> Vec<(Tenant
 
 /// A group that another resource has now is not removed: the one that goes may have been refused because of it.
 fn only_its_own(leaving: &Leaving, tenants: &Tenants) -> Leaving {
-    let others = || tenants.running.values().flat_map(|tenant| &tenant.endpoints).map(Endpoint::key);
-    let alone = |tenant: &&Arc<Tenant>| {
-        let keys: BTreeSet<String> = tenant.endpoints.iter().map(Endpoint::key).collect();
-        !others().any(|key| keys.contains(&key))
-    };
-    Leaving { since: leaving.since, tenant: leaving.tenant.as_ref().filter(alone).cloned() }
+    let others: BTreeSet<String> =
+        tenants.running.values().flat_map(|tenant| &tenant.endpoints).map(Endpoint::key).collect();
+    let alone =
+        |group: &&PushgatewayEndpoint| !others.contains(&Endpoint::Pushgateway((*group).clone()).key());
+    Leaving { since: leaving.since, groups: leaving.groups.iter().filter(alone).cloned().collect() }
 }
 
 impl Task {
@@ -316,9 +315,7 @@ impl Task {
             Task::Keep => return finalizer::set(client, id, uid, Hold::Keep).await,
             Task::LetGo(leaving) => leaving,
         };
-        if let Some(tenant) = &leaving.tenant
-            && let Err(error) = remove_groups(deps, tenant).await
-        {
+        if let Err(error) = remove_groups(deps, &leaving.groups).await {
             if now().since(leaving.since) < FINALIZE_MAX {
                 tokio::time::sleep(LOOK_EVERY * 4).await;
                 return Ok(());

@@ -93,6 +93,7 @@ pub(super) struct Secrets {
 pub(super) struct Limits {
     pub(super) min_interval: Option<GoDuration>,
     pub(super) max_patterns: Option<usize>,
+    pub(super) max_pattern_size: Option<usize>,
     pub(super) max_series: Option<usize>,
     pub(super) max_bytes_per_tick: Option<ByteSize>,
     pub(super) max_memory: Option<ByteSize>,

@@ -136,6 +136,7 @@ fn limit(effective: &mut Effective, given: file::Limits, at: &Path, found: &mut 
     let file::Limits {
         min_interval,
         max_patterns,
+        max_pattern_size,
         max_series,
         max_bytes_per_tick,
         max_memory,
@@ -144,6 +145,7 @@ fn limit(effective: &mut Effective, given: file::Limits, at: &Path, found: &mut 
     } = given;
     let mut count = |given, to: &mut usize, key: &str| *to = at_least_one(given, *to, &at.key(key), found);
     count(max_patterns, &mut effective.patterns_max, "maxPatterns");
+    count(max_pattern_size, &mut effective.patterns_size_max, "maxPatternSize");
     count(max_series, &mut effective.series_max, "maxSeries");
     count(max_bytes_per_tick.map(|ByteSize(bytes)| bytes), &mut effective.tick_bytes_max, "maxBytesPerTick");
     count(max_memory.map(|ByteSize(bytes)| bytes), &mut effective.memory_max, "maxMemory");

@@ -80,6 +80,12 @@ impl Document {
 }
 
 impl<T> Reading<T> {
+    /// The value, apart from what is said about it.
+    pub fn take(self) -> (Option<T>, Reading<()>) {
+        let Reading { value, problems, document, pruned } = self;
+        (value, Reading { value: None, problems, document, pruned })
+    }
+
     /// Adds what was found wrong with the value after it was read, unless it only follows from a structural
     /// mistake. Paths are the value's own; file and line are filled in here.
     pub fn report(&mut self, found: impl IntoIterator<Item = Problem>) {

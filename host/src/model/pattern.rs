@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use promql_parser::parser::{Expr, MatrixSelector, VectorSelector};
+use sluice_filter::re2::Budget;
 use sluice_filter::selector::{METRIC_NAME, MatchOp, Matcher, ParseError, Selector};
 
 /// The longest entry that is tried as a PromQL expression, in bytes, to explain what is wrong with it. The
@@ -64,12 +65,15 @@ impl Parsed {
 }
 
 /// Reads a list of entries. A bad one never makes another fail; one that repeats another is left out, with a
-/// warning.
-pub fn parse_all<S: AsRef<str>>(entries: &[S]) -> Parsed {
+/// warning. Where the budget is exhausted, the list ends.
+pub fn parse_all<S: AsRef<str>>(entries: &[S], budget: &mut Budget) -> Parsed {
     let mut parsed = Parsed::default();
     let mut first_at: HashMap<Selector, usize> = HashMap::new();
     for (index, entry) in entries.iter().enumerate() {
-        let Pattern { selector, warnings } = match parse(entry.as_ref()) {
+        if budget.is_exhausted() {
+            break;
+        }
+        let Pattern { selector, warnings } = match parse_within(entry.as_ref(), budget) {
             Ok(pattern) => pattern,
             Err(problem) => {
                 parsed.problems.push((index, problem));
@@ -90,15 +94,20 @@ pub fn parse_all<S: AsRef<str>>(entries: &[S]) -> Parsed {
 
 /// Reads one entry.
 pub fn parse(entry: &str) -> Result<Pattern, Problem> {
+    parse_within(entry, &mut Budget::unlimited())
+}
+
+/// [`parse`]; fails as well if there is no room for its regular expressions.
+fn parse_within(entry: &str, budget: &mut Budget) -> Result<Pattern, Problem> {
     let trimmed = entry.trim();
     let indent = entry.chars().take_while(|c| c.is_whitespace()).count();
     let moved = |problem: Problem| Problem { position: problem.position + indent, ..problem };
-    parse_trimmed(trimmed)
+    parse_trimmed(trimmed, budget)
         .map(|pattern| Pattern { warnings: pattern.warnings.into_iter().map(moved).collect(), ..pattern })
         .map_err(moved)
 }
 
-fn parse_trimmed(entry: &str) -> Result<Pattern, Problem> {
+fn parse_trimmed(entry: &str, budget: &mut Budget) -> Result<Pattern, Problem> {
     let head = name_length(entry);
     if entry.is_empty() {
         Err(Problem::invalid(1, "the entry is empty", "write a metric's name, or remove the entry"))
@@ -106,14 +115,15 @@ fn parse_trimmed(entry: &str) -> Result<Pattern, Problem> {
         let selector = Selector::name(entry).map_err(Problem::from)?;
         Ok(Pattern { selector, warnings: Vec::new() })
     } else if entry[head..].starts_with('{') {
-        let selector = Selector::parse(entry).map_err(|error| selector_problem(entry, head, error))?;
+        let selector = Selector::parse_within(entry, budget);
+        let selector = selector.map_err(|error| selector_problem(entry, head, error, budget))?;
         Ok(Pattern { selector, warnings: Vec::new() })
     } else if let Some(at) = entry.find(char::is_whitespace) {
-        Err(white_space(entry, head, at))
-    } else if let Some(problem) = expression(entry) {
+        Err(white_space(entry, head, at, budget))
+    } else if let Some(problem) = expression(entry, budget) {
         Err(problem)
     } else {
-        name_regex(entry)
+        name_regex(entry, budget)
     }
 }
 
@@ -128,31 +138,31 @@ fn is_name_byte(byte: u8) -> bool {
 }
 
 /// An entry that began as a selector and is none.
-fn selector_problem(entry: &str, head: usize, error: ParseError) -> Problem {
+fn selector_problem(entry: &str, head: usize, error: ParseError, budget: &mut Budget) -> Problem {
     let mut problem = Problem::from(error);
     let count = entry[head..]
         .strip_prefix('{')
         .is_some_and(|inside| inside.starts_with(|c: char| c.is_ascii_digit()));
-    if let (true, Some(quoted)) = (count && head > 0, quoted_regex(entry)) {
+    if let Some(quoted) = (count && head > 0).then(|| quoted_regex(entry, budget)).flatten() {
         problem.cure = format!("for a repetition in a regular expression write `{quoted}`");
     }
     problem
 }
 
 /// White space is only possible inside braces and quotes.
-fn white_space(entry: &str, head: usize, at: usize) -> Problem {
+fn white_space(entry: &str, head: usize, at: usize, budget: &mut Budget) -> Problem {
     let position = entry[..at].chars().count() + 1;
     let rest = entry[head..].trim_start();
     if rest.starts_with('{') {
         let closer = format!("{}{rest}", &entry[..head]);
-        let cure = if Selector::parse(&closer).is_ok() {
+        let cure = if Selector::parse_within(&closer, budget).is_ok() {
             format!("write `{closer}`")
         } else {
             "write the name directly before the braces".to_owned()
         };
         return Problem::invalid(position, "white space between the name and the braces", cure);
     }
-    if let Some(problem) = expression(entry) {
+    if let Some(problem) = expression(entry, budget) {
         return problem;
     }
     let cure = "make each name an entry of its own; select by labels as in `up{job=\"webapp\"}`";
@@ -160,11 +170,11 @@ fn white_space(entry: &str, head: usize, at: usize) -> Problem {
 }
 
 /// What is wrong with an entry that is a PromQL expression. None if it is not one.
-fn expression(entry: &str) -> Option<Problem> {
+fn expression(entry: &str, budget: &mut Budget) -> Option<Problem> {
     if entry.len() > EXPRESSION_BYTES_MAX {
         return None;
     }
-    let (what, instead) = match promql_parser::parser::parse(entry).ok()? {
+    let (what, instead) = match promql(entry)? {
         Expr::Call(_) | Expr::Aggregate(_) => ("a function", None),
         Expr::MatrixSelector(MatrixSelector { vs, .. }) => ("a range", vs.name),
         Expr::VectorSelector(VectorSelector { name, .. }) => ("a selector with a time", name),
@@ -178,10 +188,21 @@ fn expression(entry: &str) -> Option<Problem> {
     let instead = instead.unwrap_or_else(|| "only the names of the series it reads".to_owned());
     let mut cure = format!("write {}", tick(&instead));
     // Whatever parses by accident (`a*b`) can still be said as a regular expression.
-    if let Some(quoted) = quoted_regex(entry).filter(|_| !entry.contains(char::is_whitespace)) {
+    let is_word = !entry.contains(char::is_whitespace);
+    if let Some(quoted) = is_word.then(|| quoted_regex(entry, budget)).flatten() {
         cure.push_str(&format!(", or `{quoted}` if it is a regular expression on the name"));
     }
     Some(Problem::invalid(1, format!("this is {what}, not a selector"), cure))
+}
+
+/// The entry as PromQL has it. Its parser compiles regular expressions, without a bound on their size; what kind of
+/// expression it is does not depend on them.
+fn promql(entry: &str) -> Option<Expr> {
+    let plain = entry.replace("=~", "=").replace("!~", "!=");
+    match promql_parser::parser::parse(&plain).ok()? {
+        Expr::StringLiteral(_) => promql_parser::parser::parse(entry).ok(),
+        other => Some(other),
+    }
 }
 
 /// Backticks around what can be written as it stands.
@@ -190,16 +211,16 @@ fn tick(text: &str) -> String {
 }
 
 /// `{__name__=~"entry"}`, if that would be valid.
-fn quoted_regex(entry: &str) -> Option<Selector> {
-    let matcher = Matcher::new(METRIC_NAME, MatchOp::Regex, entry).ok()?;
+fn quoted_regex(entry: &str, budget: &mut Budget) -> Option<Selector> {
+    let matcher = Matcher::within(METRIC_NAME, MatchOp::Regex, entry, budget).ok()?;
     Selector::from_matchers(vec![matcher]).ok()
 }
 
 /// An entry that can only be a regular expression on the metric's name.
-fn name_regex(entry: &str) -> Result<Pattern, Problem> {
-    let matcher = Matcher::new(METRIC_NAME, MatchOp::Regex, entry).map_err(|error| {
+fn name_regex(entry: &str, budget: &mut Budget) -> Result<Pattern, Problem> {
+    let matcher = Matcher::within(METRIC_NAME, MatchOp::Regex, entry, budget).map_err(|error| {
         let mut problem = Problem::from(error);
-        if let Some(suggestion) = unintended::wildcards_spelled_out(entry) {
+        if let Some(suggestion) = unintended::wildcards_spelled_out(entry, budget) {
             problem.cure = format!("`*` repeats what stands before it; write `{suggestion}`");
         }
         problem
@@ -213,7 +234,7 @@ fn name_regex(entry: &str) -> Result<Pattern, Problem> {
         return Err(Problem::invalid(1, cause, cure));
     }
     let selector = Selector::from_matchers(vec![matcher]).map_err(Problem::from)?;
-    Ok(Pattern { selector, warnings: unintended::warning(entry).into_iter().collect() })
+    Ok(Pattern { selector, warnings: unintended::warning(entry, budget).into_iter().collect() })
 }
 
 impl Problem {

@@ -23,7 +23,7 @@ use crate::collect;
 use crate::deliver::exposition::{self, LeftOut};
 use crate::deliver::pushgateway::{Grouped, Pushgateway, Replaced};
 use crate::deliver::{self, retry};
-use crate::model::{Endpoint, Tenant, Tick};
+use crate::model::{PushgatewayEndpoint, Tick};
 use crate::status::Stage;
 use crate::telemetry::Refusal;
 
@@ -182,12 +182,10 @@ async fn gather(intakes: &mut [Intake], tick: Tick) -> Result<Gathered, collect:
     }
 }
 
-/// Removes a tenant's groups, without a lane of it: who had the lane may be gone. Once each, and an error is the last
-/// one of them.
-pub async fn remove_groups(deps: &Deps, tenant: &Tenant) -> Result<(), deliver::Error> {
+/// Removes groups without a lane: who had it may be gone. Once each, and an error is the last one of them.
+pub async fn remove_groups(deps: &Deps, groups: &[PushgatewayEndpoint]) -> Result<(), deliver::Error> {
     let mut failed = None;
-    for endpoint in &tenant.endpoints {
-        let Endpoint::Pushgateway(endpoint) = endpoint else { continue };
+    for endpoint in groups {
         let sink = Pushgateway::new(deps.http.clone(), endpoint, usize::MAX, deps.config.timeouts)?;
         failed = sink.delete().await.err().or(failed);
     }

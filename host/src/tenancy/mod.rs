@@ -29,7 +29,7 @@ mod validate;
 
 pub use policy::{Effective, Policy};
 pub use read::{Resource, read};
-pub use review::{Outcome, Review};
+pub use review::{Draft, Outcome, Review};
 pub use selectors::LabelSelectors;
 pub use surroundings::{Service, Surroundings};
 pub use tenants::{Published, Running, Tenants};

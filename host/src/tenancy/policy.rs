@@ -31,6 +31,9 @@ const NAMESPACE: &str = "{namespace}";
 pub const INTERVAL_DEFAULT: Duration = Duration::from_secs(30);
 /// Entries in `spec.metrics`. A resource with more is better written with regular expressions.
 pub const PATTERNS_MAX: usize = 500;
+/// Size of one resource's regular expressions, in characters and ranges of sets, each as often as it is repeated. What people
+/// write has some thousands; this takes half a second to compile, and five hundred names of their usual length fit ten times.
+pub const PATTERNS_SIZE_MAX: usize = 250_000;
 /// Series of one resource at a tick: as many as one answer of a source may hold unless the operator says otherwise.
 pub const SERIES_MAX: usize = 1_000_000;
 /// Bytes of one tick to one endpoint, compressed: four times what a million series of the usual size take.
@@ -105,6 +108,8 @@ pub struct Effective {
     pub interval_min: Duration,
     /// The most entries in `spec.metrics`.
     pub patterns_max: usize,
+    /// The largest size of a resource's regular expressions.
+    pub patterns_size_max: usize,
     /// The most series of one resource at a tick.
     pub series_max: usize,
     /// The most bytes of one tick to one endpoint, on the wire.
@@ -206,6 +211,7 @@ impl Default for Effective {
         Effective {
             interval_min: INTERVAL_MIN,
             patterns_max: PATTERNS_MAX,
+            patterns_size_max: PATTERNS_SIZE_MAX,
             series_max: SERIES_MAX,
             tick_bytes_max: TICK_BYTES_MAX,
             memory_max: usize::MAX,

@@ -182,3 +182,92 @@ async fn malformed_objects_stop_no_other() {
     }
     world.assert_no_complaints();
 }
+
+/// Creates a resource with an untyped field as deep as nobody reads it.
+fn nested(world: &World, name: &str) {
+    const LEVELS: usize = 200;
+    let mut spec = world.spec(name);
+    spec["labelSelectors"] = (0..LEVELS).fold(json!("b"), |inside, _| json!({ "a": inside }));
+    let metadata = json!({ "name": name, "namespace": TEAM });
+    world.api.create(json!({ "kind": "MetricAccess", "metadata": metadata, "spec": spec }));
+}
+
+/// Waits until a resource says that it is refused, in these words.
+async fn refused(world: &World, namespace: &str, name: &str, words: &str) {
+    eventually(&format!("{namespace}/{name} is refused: {words}"), async || {
+        let object = world.api.object("MetricAccess", namespace, name)?;
+        let accepted = condition(&object["status"], "Accepted")?;
+        let message = accepted["message"].as_str().unwrap_or_default();
+        (accepted["status"] == "False" && message.contains(words)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_resource_deeper_than_anybody_reads_is_refused_and_stops_nobody() {
+    let world = World::new().await;
+    let mut sluice = world.replica("sluice-0").await;
+    world.resources().apply("steady", world.spec("steady")).await;
+    world.resources().ready("steady").await;
+    nested(&world, "watched");
+    refused(&world, TEAM, "watched", "spec.labelSelectors").await;
+    assert!(sluice.stop().await.success());
+
+    // Whoever starts now finds both in one list with all the others.
+    nested(&world, "listed");
+    let mut sluice = world.replica("sluice-0").await;
+    refused(&world, TEAM, "listed", "spec.labelSelectors").await;
+    world.up_to_date("steady").await;
+    world.api.delete("MetricAccess", TEAM, "watched");
+    world.resources().apply("late", world.spec("late")).await;
+    world.resources().ready("late").await;
+    world.up_to_date("steady").await;
+    assert!(sluice.stop().await.success());
+    world.assert_complete("steady", 4).await;
+    world.assert_no_complaints();
+}
+
+#[tokio::test]
+async fn expressions_that_would_take_minutes_are_refused_and_hold_nobody_up() {
+    let world = World::new().await;
+    let mut sluice = world.replica("sluice-0").await;
+    let costly: Vec<String> = (0..500).map(|i| format!(r"(?i)[\x{{80}}-\x{{10ffff}}]{{40}}I_{i}")).collect();
+    for index in 0..5 {
+        let mut spec = world.spec("costly");
+        spec["metrics"] = json!(costly);
+        let metadata = json!({ "name": format!("costly-{index}"), "namespace": "other" });
+        world.api.create(json!({ "kind": "MetricAccess", "metadata": metadata, "spec": spec }));
+    }
+    world.resources().apply("late", world.spec("late")).await;
+    world.resources().ready("late").await;
+    for index in 0..5 {
+        refused(&world, "other", &format!("costly-{index}"), "limits.maxPatternSize").await;
+    }
+    world.more_ticks("late", 2).await;
+    assert!(sluice.stop().await.success());
+    world.assert_complete("late", 2).await;
+    world.assert_no_complaints();
+}
+
+#[tokio::test]
+async fn a_group_goes_with_its_resource_whatever_else_is_wrong_in_it_by_then() {
+    let (world, gateway) = tokio::join!(World::new(), Pushgateway::start());
+    let setup = world.setup().service(&format!("pushgateway.{TEAM}:9091"), &gateway.url());
+    let mut sluice = replica("sluice-0", setup).await;
+    let block = json!({ "serviceName": "pushgateway", "jobName": "team" });
+    world.resources().apply("pushes", world.spec_to("pushgateway", "pushgateway", block, "pushes")).await;
+    world.resources().ready("pushes").await;
+    eventually("the group is there", async || (!gateway.pushed().await.is_empty()).then_some(())).await;
+    eventually("it is held", async || {
+        world.object("pushes")["metadata"]["finalizers"].as_array().map(|_| ())
+    })
+    .await;
+
+    world.resources().merge("pushes", json!({ "spec": { "metrics": ["("] } })).await;
+    refused(&world, TEAM, "pushes", "spec.metrics").await;
+    assert!(!gateway.pushed().await.is_empty(), "what is refused waits");
+    world.resources().delete("pushes").await;
+    world.resources().gone("pushes").await;
+    assert!(gateway.pushed().await.is_empty());
+    assert!(sluice.stop().await.success());
+}

@@ -2,7 +2,7 @@
 //!
 //! Source: `Validate` of Prometheus's `model/relabel`; every refusal here is one there.
 
-use sluice_filter::re2;
+use sluice_filter::re2::{self, Budget};
 
 use super::{Action, Pattern, Rule, Template, is_label_name};
 use crate::config::RuleConfig;
@@ -20,6 +20,11 @@ const ACTIONS: &str = "replace, keep, drop, keepequal, dropequal, hashmod, label
 impl Rule {
     /// Checks and compiles one rule. The error has no place in a list.
     pub fn compile(config: &RuleConfig) -> Result<Rule, Error> {
+        Rule::compile_within(config, &mut Budget::unlimited())
+    }
+
+    /// [`Rule::compile`]; fails as well if there is no room for the regular expression.
+    pub fn compile_within(config: &RuleConfig, budget: &mut Budget) -> Result<Rule, Error> {
         let name = config.action.as_deref().unwrap_or("replace").to_lowercase();
         only_what_is_used(&name, config)?;
         let replacement = config.replacement.as_deref().unwrap_or(REPLACEMENT);
@@ -46,7 +51,7 @@ impl Rule {
         Ok(Rule {
             sources: source_names(config.source_labels.as_deref().unwrap_or_default())?,
             separator: config.separator.clone().unwrap_or_else(|| SEPARATOR.to_owned()),
-            regex: pattern(config.regex.as_deref().unwrap_or(REGEX), &action)?,
+            regex: pattern(config.regex.as_deref().unwrap_or(REGEX), &action, budget)?,
             action,
         })
     }
@@ -130,7 +135,7 @@ fn bad_name(field: &'static str, name: &str) -> Error {
     Error::new(field, format!("{name:?} is no label name"), cure)
 }
 
-fn pattern(regex: &str, action: &Action) -> Result<Pattern, Error> {
+fn pattern(regex: &str, action: &Action, budget: &mut Budget) -> Result<Pattern, Error> {
     let simple = |template: &Template| match template {
         Template::Plain(_) => true,
         Template::Expand(text) => text == "$1" || text == "${1}",
@@ -144,7 +149,7 @@ fn pattern(regex: &str, action: &Action) -> Result<Pattern, Error> {
     if everything {
         return Ok(Pattern::Everything);
     }
-    re2::capturing(regex).map(Pattern::Regex).map_err(|error| {
+    re2::capturing_within(regex, budget).map(Pattern::Regex).map_err(|error| {
         let cause = format!("the regular expression fails at character {}: {}", error.position, error.cause);
         Error::new("regex", cause, error.cure)
     })

@@ -2,6 +2,10 @@ use proptest::prelude::*;
 
 use super::*;
 
+fn parse_all<S: AsRef<str>>(entries: &[S]) -> Parsed {
+    super::parse_all(entries, &mut Budget::unlimited())
+}
+
 /// A series as `name{label="value"}` in pairs.
 type Series = &'static [(&'static str, &'static str)];
 

@@ -3,21 +3,23 @@
 //! In: an entry that is a regular expression on the name, or failed as one. Out: a warning, or a better spelling.
 //! Never: a change to what the entry means.
 
+use sluice_filter::re2::Budget;
 use sluice_filter::selector::{METRIC_NAME, MatchOp, Matcher};
 
 use super::{Problem, is_name_byte, quoted_regex};
 
 /// What in a valid regular expression was probably meant otherwise.
-pub(super) fn warning(entry: &str) -> Option<Problem> {
+pub(super) fn warning(entry: &str, budget: &mut Budget) -> Option<Problem> {
     let position = |at: usize| entry[..at].chars().count() + 1;
-    if let (Some(at), Some(suggestion)) = (bare_wildcard(entry), wildcards_spelled_out(entry)) {
+    let suggested = bare_wildcard(entry).and_then(|at| Some((at, wildcards_spelled_out(entry, budget)?)));
+    if let Some((at, suggestion)) = suggested {
         let before = entry[..at].chars().next_back()?;
         let cause = format!("`*` repeats the `{before}` before it and is no wildcard");
         return Some(Problem::warning(position(at), cause, format!("write `{suggestion}`")));
     }
     if let Some(at) = entry.find("{").filter(|at| entry[*at..].contains(['"', '\'', '`'])) {
         let cause = "braces and quotes inside a regular expression stand for themselves";
-        let regex = Matcher::new(METRIC_NAME, MatchOp::Regex, &entry[..at]).ok()?;
+        let regex = Matcher::within(METRIC_NAME, MatchOp::Regex, &entry[..at], budget).ok()?;
         let inside = &entry[at + 1..];
         return Some(Problem::warning(position(at), cause, format!("write `{{{regex},{inside}`")));
     }
@@ -54,10 +56,10 @@ fn escaped(bytes: &[u8], at: usize) -> bool {
 }
 
 /// The entry with every wildcard of a file name made one of a regular expression, if that is valid.
-pub(super) fn wildcards_spelled_out(entry: &str) -> Option<String> {
+pub(super) fn wildcards_spelled_out(entry: &str, budget: &mut Budget) -> Option<String> {
     let mut text = entry.to_owned();
     while let Some(at) = bare_wildcard(&text) {
         text.insert(at, '.');
     }
-    (text != entry && quoted_regex(&text).is_some()).then_some(text)
+    (text != entry && quoted_regex(&text, budget).is_some()).then_some(text)
 }

@@ -1,6 +1,8 @@
 //! Desk: every resource of the cluster, and what was decided about it.
 //!
 //! In: what changed. Out: a snapshot in which exactly what depends on it was judged anew.
+//! Never: a resource read on the caller's task. The verdict of before stands until its new draft is made; a removal waits
+//! for nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,13 +10,15 @@ use std::sync::Arc;
 use super::keyring::{Keyring, SecretName};
 use super::mirror::Mirror;
 use super::object::Object;
+use super::reviewer::{Drafted, Order, Reviewer};
 use super::services::ServiceName;
-use crate::model::{Secret, Tenant, TenantId, Timestamp};
+use crate::model::{Endpoint, PushgatewayEndpoint, Secret, TenantId, Timestamp};
 use crate::tenancy::assemble::{Candidate, assemble};
 use crate::tenancy::policy::{Effective, NamespaceLabels};
 use crate::tenancy::resource::SecretKey;
+use crate::tenancy::review;
 use crate::tenancy::secrets::{SecretError, Unchecked};
-use crate::tenancy::{Outcome, Policy, Resource, Review, Service, Surroundings, Tenants};
+use crate::tenancy::{Policy, Review, Service, Surroundings, Tenants};
 
 /// The resources and their reviews.
 #[derive(Debug)]
@@ -24,6 +28,7 @@ pub(super) struct Desk {
     reviews: BTreeMap<TenantId, Judged>,
     /// Resources to judge again.
     open: BTreeSet<TenantId>,
+    reviewer: Reviewer,
     leaving: AllLeaving,
     last: Tenants,
 }
@@ -51,8 +56,8 @@ impl Surroundings for Site<'_> {
 pub struct Leaving {
     /// When its removal was asked for.
     pub since: Timestamp,
-    /// What it asked for; `None` if that is invalid.
-    pub tenant: Option<Arc<Tenant>>,
+    /// The groups that it asked for, whatever else is wrong with it.
+    pub groups: Vec<PushgatewayEndpoint>,
 }
 
 /// The resources that are being removed and wait for us.
@@ -62,23 +67,52 @@ impl Leaving {
     fn of(object: &Object, policy: &Effective) -> Option<Leaving> {
         let since = object.deleting.filter(|_| object.awaits_us())?;
         // A Pushgateway takes no credentials, so what Secrets hold does not matter here.
-        let review = Review::of(&Resource::MetricAccess(object.document.clone()), policy, &Unchecked);
-        let tenant = match review.outcome {
-            Outcome::Run(tenant) => Some(Arc::from(tenant)),
-            Outcome::Disabled | Outcome::Refused => None,
-        };
-        Some(Leaving { since, tenant })
+        let endpoints = review::endpoints(&object.document, policy, &Unchecked);
+        let groups = endpoints.into_iter().filter_map(|endpoint| match endpoint {
+            Endpoint::Pushgateway(group) => Some(group),
+            Endpoint::RemoteWrite(_) => None,
+        });
+        Some(Leaving { since, groups: groups.collect() })
     }
 }
 
-#[derive(Debug)]
+/// What is known of a resource.
+#[derive(Debug, Default)]
 struct Judged {
-    /// `None` while a Secret is being asked for that it names.
+    /// What it says, as it was when it was read last.
+    drafted: Option<Drafted>,
+    /// `None` before it is read, and while a Secret is being asked for that it names.
     review: Option<Review>,
     created: Option<Timestamp>,
     /// What it was judged by, beside itself.
     secrets: BTreeSet<SecretName>,
     services: BTreeSet<ServiceName>,
+}
+
+impl Judged {
+    /// Judges it by its draft, if all Secrets that it names are known.
+    fn judge(&mut self, id: &TenantId, created: Option<Timestamp>, site: &Site<'_>) -> Step {
+        let Some(Drafted { draft, policy }) = &self.drafted else { return Step::Waits };
+        let secrets = draft.secrets().into_iter().map(|key| (id.namespace.clone(), key.name));
+        let secrets: BTreeSet<SecretName> = secrets.collect();
+        if !secrets.iter().all(|name| site.keyring.knows(name)) {
+            // Named from now on, so that they are watched; a new resource is not shown before it is judged.
+            self.secrets.extend(secrets);
+            return Step::Waits;
+        }
+        self.review = Some(draft.review(policy, site));
+        self.services = draft.services().into_iter().collect();
+        (self.secrets, self.created) = (secrets, created);
+        Step::Done
+    }
+}
+
+/// How far the judgement of a resource came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Done,
+    /// It is to be tried again.
+    Waits,
 }
 
 impl Desk {
@@ -88,6 +122,7 @@ impl Desk {
             namespaces: BTreeMap::new(),
             reviews: BTreeMap::new(),
             open: BTreeSet::new(),
+            reviewer: Reviewer::default(),
             leaving: AllLeaving::new(),
             last: Tenants::default(),
         }
@@ -135,7 +170,8 @@ impl Desk {
         self.reviews.values().flat_map(|judged| judged.secrets.iter().cloned()).collect()
     }
 
-    /// Judges what has to be judged again. What depends on a Secret that nobody has answered for yet stays as it was.
+    /// Judges what has to be judged again, as far as it is read; what is not will be, and says so to
+    /// [`Desk::drafted`]. What depends on a Secret that nobody has answered for yet stays as it was.
     pub(super) fn judge<'a>(&mut self, find: impl Fn(&TenantId) -> Option<&'a Object>, site: &Site<'_>) {
         let mut waiting = BTreeSet::new();
         for id in std::mem::take(&mut self.open) {
@@ -149,32 +185,37 @@ impl Desk {
             }
             let Some(object) = object.filter(|object| object.deleting.is_none()) else {
                 self.reviews.remove(&id);
+                self.reviewer.forget(&id);
                 continue;
             };
             let Some(policy) = policy else {
                 waiting.insert(id);
                 continue;
             };
-            let resource = Resource::MetricAccess(object.document.clone());
-            let draft = Review::of(&resource, &policy, &Unchecked);
-            let secrets: BTreeSet<SecretName> =
-                draft.secrets.iter().map(|key| (id.namespace.clone(), key.name.clone())).collect();
-            let services = draft.services.iter().cloned().collect();
-            if secrets.iter().all(|name| site.keyring.knows(name)) {
-                let review = Some(Review::of(&resource, &policy, site));
-                self.reviews.insert(id, Judged { review, created: object.created, secrets, services });
-            } else {
-                // Named from now on, so that they are watched; a new resource is not shown before it is judged.
-                if let Some(judged) = self.reviews.get_mut(&id) {
-                    judged.secrets.extend(secrets);
-                } else {
-                    let pending = Judged { review: None, created: object.created, secrets, services };
-                    self.reviews.insert(id.clone(), pending);
-                }
+            let order = Order { document: Arc::clone(&object.document), policy };
+            let judged = self.reviews.entry(id.clone()).or_default();
+            if !judged.drafted.as_ref().is_some_and(|drafted| drafted.is_of(&order)) {
+                self.reviewer.ask(id, order);
+            } else if judged.judge(&id, object.created, site) == Step::Waits {
                 waiting.insert(id);
             }
         }
         self.open = waiting;
+    }
+
+    /// Takes in the next resource that was read: it is to be judged. Cancel safe.
+    pub(super) async fn drafted(&mut self) {
+        let (id, drafted) = self.reviewer.drafted().await;
+        // One that is gone is forgotten.
+        if let Some(judged) = self.reviews.get_mut(&id) {
+            judged.drafted = Some(drafted);
+            self.open.insert(id);
+        }
+    }
+
+    /// Whether everything that is to be read has been.
+    pub(super) fn is_read(&self) -> bool {
+        self.reviewer.is_idle()
     }
 
     /// What is being removed and waits for us.

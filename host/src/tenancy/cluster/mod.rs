@@ -12,7 +12,9 @@ mod keyring;
 mod mirror;
 mod object;
 mod raw;
+mod reviewer;
 mod services;
+mod turns;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -30,7 +32,7 @@ use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -52,6 +54,10 @@ pub use raw::Raw;
 
 /// How long after the first of several changes they are judged together: `kubectl apply` of a folder is one change.
 const SETTLE: Duration = Duration::from_millis(50);
+
+/// How long the first snapshot waits for resources that take long to read. Who sees only some of them may run a resource that
+/// another one is in the way of.
+const FIRST_MAX: Duration = Duration::from_secs(5);
 
 /// How soon a status that somebody wrote is shown beside its object. Whoever takes a resource over goes on from it.
 const REFRESH: Duration = Duration::from_secs(1);
@@ -106,6 +112,17 @@ pub struct Watcher {
     leaving: watch::Sender<Arc<AllLeaving>>,
     /// Whether an object was seen that is not published yet.
     shown_late: bool,
+    first: First,
+}
+
+/// The first snapshot.
+#[derive(Debug, Clone, Copy)]
+enum First {
+    /// The lists are not complete.
+    Awaited,
+    /// It is published by then, whatever is missing.
+    DueBy(Instant),
+    Published,
 }
 
 /// What one of the watches says. The number is its place among the watches of its kind.
@@ -156,6 +173,7 @@ pub fn open(client: Client, config: &Config) -> (Watcher, Seen) {
         objects,
         leaving,
         shown_late: false,
+        first: First::Awaited,
     };
     let published = Published { running: running_seen, tenants: tenants_seen };
     (watcher, Seen { published, objects: objects_seen, leaving: leaving_seen })
@@ -190,6 +208,7 @@ where
 enum News {
     Heard(Box<Heard>),
     Secret(SecretName),
+    Drafted,
     Settled,
     Refresh,
 }
@@ -228,6 +247,7 @@ impl Watcher {
                 () = stop.cancelled() => return,
                 Some(heard) = self.events.next() => News::Heard(Box::new(heard)),
                 name = self.keyring.changed() => News::Secret(name),
+                () = self.desk.drafted() => News::Drafted,
                 () = settled.as_mut(), if settling => News::Settled,
                 _ = refresh.tick(), if self.shown_late => News::Refresh,
             };
@@ -237,6 +257,7 @@ impl Watcher {
                     self.desk.secret_changed(&name);
                     true
                 }
+                News::Drafted => true,
                 News::Settled => {
                     settling = false;
                     self.publish();
@@ -249,7 +270,7 @@ impl Watcher {
             };
             if changed && !settling && self.is_complete() {
                 settling = true;
-                settled.as_mut().reset(tokio::time::Instant::now() + SETTLE);
+                settled.as_mut().reset(Instant::now() + SETTLE);
             }
         }
     }
@@ -300,6 +321,9 @@ impl Watcher {
         let find = |id: &TenantId| resources.iter().find_map(|mirror| mirror.get(id));
         self.desk.judge(find, &Site { keyring: &self.keyring, services: &self.services });
         self.keyring.watch(&self.desk.secrets());
+        if self.waits_for_first() {
+            return;
+        }
         let next = Arc::new(self.desk.snapshot());
         let before = self.tenants.borrow().clone();
         next.report_changes_since(&before);
@@ -311,6 +335,18 @@ impl Watcher {
             changed
         });
         self.tenants.send_replace(next);
+    }
+
+    /// Whether nothing is published yet because there is more to be read. Every resource that is read asks again.
+    fn waits_for_first(&mut self) -> bool {
+        let first_by = match self.first {
+            First::Published => return false,
+            First::Awaited => Instant::now() + FIRST_MAX,
+            First::DueBy(time) => time,
+        };
+        let waits = !self.desk.is_read() && Instant::now() < first_by;
+        self.first = if waits { First::DueBy(first_by) } else { First::Published };
+        waits
     }
 
     fn show_objects(&mut self) {

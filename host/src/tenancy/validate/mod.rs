@@ -11,6 +11,8 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+use sluice_filter::re2::Budget;
+use sluice_filter::selector::Selector;
 use sluice_filter_relabel::{RULES_MAX, Rule, RuleConfig};
 
 use super::names::{is_dns_label, is_dns_subdomain};
@@ -19,7 +21,7 @@ use super::resource::{Metadata, MetricAccessSpec, Relabeling, RemoteWrite};
 use super::review::Outcome;
 use super::surroundings::Surroundings;
 use crate::document::{Blame, GoDuration, Path, Problem};
-use crate::model::{Interval, Tenant, TenantId, TickLimits, Timestamp};
+use crate::model::{Endpoint, Interval, Tenant, TenantId, TickLimits, Timestamp};
 
 /// Prometheus shows a series for this long after its last sample (`--query.lookback-delta`).
 const LOOKBACK: std::time::Duration = std::time::Duration::from_secs(300);
@@ -28,7 +30,7 @@ const LOOKBACK: std::time::Duration = std::time::Duration::from_secs(300);
 const NEW: Timestamp = Timestamp(i64::MAX);
 
 /// Problems as they are found.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Findings {
     problems: Vec<Problem>,
     fatal: bool,
@@ -96,6 +98,62 @@ pub(super) fn metadata(metadata: &Metadata, findings: &mut Findings) -> (TenantI
     (TenantId { namespace: namespace.clone(), name: name.clone() }, created)
 }
 
+/// What a resource's regular expressions became: all that takes time to find out.
+#[derive(Debug)]
+pub(super) struct Expressions {
+    selectors: Vec<Selector>,
+    relabelings: Vec<serde_json::Value>,
+}
+
+/// Compiles a resource's expressions, as far as there is room for them.
+pub(super) fn expressions(
+    id: &TenantId,
+    spec: &MetricAccessSpec,
+    policy: &Effective,
+    findings: &mut Findings,
+) -> Expressions {
+    let place = Path::root().key("spec");
+    let mut room = Room { budget: Budget::new(policy.patterns_size_max), told: false };
+    source(&spec.source, &place, findings);
+    let selectors = patterns::selectors(id, spec, policy, &mut room, &place, findings);
+    let relabelings = chosen_relabelings(spec, &mut room, &place, findings);
+    Expressions { selectors, relabelings }
+}
+
+/// Room for the expressions of one resource.
+struct Room {
+    budget: Budget,
+    told: bool,
+}
+
+impl Room {
+    /// Whether there is any; if there is none, the first who asks says so.
+    fn is_left(&mut self, place: &Path, findings: &mut Findings) -> bool {
+        let exhausted = self.budget.is_exhausted();
+        if exhausted && !std::mem::replace(&mut self.told, true) {
+            let most = self.budget.size_max();
+            let message =
+                format!("the regular expressions come to more than a size of {most} (limits.maxPatternSize)");
+            let cure = "use smaller repetition counts and sets, or fewer expressions";
+            findings.forbid(place.clone(), message, cure);
+        }
+        !exhausted
+    }
+}
+
+/// Where a resource sends to, whatever else is wrong with it.
+pub(super) fn endpoints(
+    id: &TenantId,
+    spec: &MetricAccessSpec,
+    policy: &Effective,
+    around: &dyn Surroundings,
+) -> Vec<Endpoint> {
+    let Some(remote_write) = &spec.remote_write else { return Vec::new() };
+    let (place, findings) = (&Path::root(), &mut Findings::default());
+    let target = target::endpoints(id, remote_write, policy, around, true, place, findings);
+    target.map(|target| target.endpoints).unwrap_or_default()
+}
+
 /// What becomes of a resource with these fields. Everything is checked, also of a resource that does not want to
 /// run, so that enabling it holds no surprise.
 pub(super) fn spec(
@@ -103,17 +161,12 @@ pub(super) fn spec(
     spec: &MetricAccessSpec,
     policy: &Effective,
     around: &dyn Surroundings,
+    expressions: &Expressions,
     findings: &mut Findings,
 ) -> Outcome {
-    let place = Path::root().key("spec");
-    source(&spec.source, &place, findings);
-    let selectors = patterns::selectors(id, spec, policy, &place, findings);
-    let Some(remote_write) = &spec.remote_write else {
-        relabelings(&spec.metric_relabelings, &place.key("metricRelabelings"), findings);
-        return Outcome::Disabled;
-    };
-    let place_of_write = place.key("remoteWrite");
-    let relabelings = chosen_relabelings(spec, remote_write, &place, findings);
+    let Some(remote_write) = &spec.remote_write else { return Outcome::Disabled };
+    let place_of_write = Path::root().keys("spec.remoteWrite");
+    let Expressions { selectors, relabelings } = expressions;
     let interval = interval(remote_write, policy, &place_of_write, findings);
     let enabled = enabled(remote_write, &place_of_write, findings);
     let target = target::endpoints(id, remote_write, policy, around, enabled, &place_of_write, findings);
@@ -127,11 +180,11 @@ pub(super) fn spec(
             Outcome::Run(Box::new(Tenant {
                 id: id.clone(),
                 source: spec.source.clone(),
-                selectors,
+                selectors: selectors.clone(),
                 interval,
                 target_type: target.kind,
                 endpoints: target.endpoints,
-                relabelings,
+                relabelings: relabelings.clone(),
                 stamps,
                 since: NEW,
                 limits: TickLimits {
@@ -195,23 +248,31 @@ fn interval(
 /// The rules stand in either of two places; in both they would have no order.
 fn chosen_relabelings(
     spec: &MetricAccessSpec,
-    remote_write: &RemoteWrite,
+    room: &mut Room,
     place: &Path,
     findings: &mut Findings,
 ) -> Vec<serde_json::Value> {
     let outer = place.key("metricRelabelings");
     let inner = place.keys("remoteWrite.metricRelabelings");
+    let Some(remote_write) = &spec.remote_write else {
+        return relabelings(&spec.metric_relabelings, room, &outer, findings);
+    };
     if !spec.metric_relabelings.is_empty() && !remote_write.metric_relabelings.is_empty() {
         let cure = format!("move all rules to {outer}");
         findings.refuse(inner.clone(), format!("there are rules at {outer} as well"), cure);
     }
-    let mut rules = relabelings(&spec.metric_relabelings, &outer, findings);
-    rules.extend(relabelings(&remote_write.metric_relabelings, &inner, findings));
+    let mut rules = relabelings(&spec.metric_relabelings, room, &outer, findings);
+    rules.extend(relabelings(&remote_write.metric_relabelings, room, &inner, findings));
     rules
 }
 
 /// The rules as the `relabel` filter's configuration takes them, each compiled once to see that it can be.
-fn relabelings(rules: &[Relabeling], place: &Path, findings: &mut Findings) -> Vec<serde_json::Value> {
+fn relabelings(
+    rules: &[Relabeling],
+    room: &mut Room,
+    place: &Path,
+    findings: &mut Findings,
+) -> Vec<serde_json::Value> {
     if rules.len() > RULES_MAX {
         let message = format!("{} rules are more than {RULES_MAX}", rules.len());
         findings.refuse(place.clone(), message, "combine rules, for example with a|b in their regex");
@@ -220,7 +281,10 @@ fn relabelings(rules: &[Relabeling], place: &Path, findings: &mut Findings) -> V
     let mut checked = Vec::with_capacity(rules.len());
     for (index, rule) in rules.iter().enumerate() {
         let rule = filter_rule(rule);
-        if let Err(error) = Rule::compile(&rule) {
+        let compiled = Rule::compile_within(&rule, &mut room.budget);
+        if !room.is_left(place, findings) {
+            return Vec::new();
+        } else if let Err(error) = compiled {
             let place = place.index(index);
             let place = if error.field.is_empty() { place } else { place.key(camel_case(error.field)) };
             findings.refuse(place, error.cause, error.cure);

@@ -2,7 +2,7 @@
 
 use sluice_filter::selector::{MatchOp, Matcher, Selector};
 
-use super::Findings;
+use super::{Findings, Room};
 use crate::document::Path;
 use crate::model::pattern::{self, Severity};
 use crate::model::{TenantId, is_label_name};
@@ -18,10 +18,11 @@ pub(super) fn selectors(
     id: &TenantId,
     spec: &MetricAccessSpec,
     policy: &Effective,
+    room: &mut Room,
     place: &Path,
     findings: &mut Findings,
 ) -> Vec<Selector> {
-    let mut extra = label_selectors(&spec.label_selectors, &place.key("labelSelectors"), findings);
+    let mut extra = label_selectors(&spec.label_selectors, room, &place.key("labelSelectors"), findings);
     extra.extend(isolation(id, spec, policy, place, findings));
     if let Some(label) = &policy.source_label {
         extra.extend(equal(label, &spec.source, &place.key("source"), findings));
@@ -33,7 +34,10 @@ pub(super) fn selectors(
         findings.forbid(place, message, "join some of them into regular expressions, as in \"http_.*\"");
         return Vec::new();
     }
-    let parsed = pattern::parse_all(&spec.metrics);
+    let parsed = pattern::parse_all(&spec.metrics, &mut room.budget);
+    if !room.is_left(&place, findings) {
+        return Vec::new();
+    }
     for (index, problem) in parsed.problems {
         let entry = short(&spec.metrics[index]);
         let place = place.index(index);
@@ -62,7 +66,12 @@ fn short(entry: &str) -> String {
     }
 }
 
-fn label_selectors(selectors: &LabelSelectors, place: &Path, findings: &mut Findings) -> Vec<Matcher> {
+fn label_selectors(
+    selectors: &LabelSelectors,
+    room: &mut Room,
+    place: &Path,
+    findings: &mut Findings,
+) -> Vec<Matcher> {
     let mut matchers = Vec::new();
     match selectors {
         LabelSelectors::Equal(pairs) => {
@@ -72,7 +81,7 @@ fn label_selectors(selectors: &LabelSelectors, place: &Path, findings: &mut Find
         }
         LabelSelectors::Matchers(texts) => {
             for (index, text) in texts.iter().enumerate() {
-                matchers.extend(matcher(text, &place.index(index), findings));
+                matchers.extend(matcher(text, room, &place.index(index), findings));
             }
         }
     }
@@ -93,10 +102,14 @@ fn equal(name: &str, value: &str, place: &Path, findings: &mut Findings) -> Opti
 
 /// One matcher as PromQL writes it. It is read inside a selector of its own; the name keeps that selector from
 /// being refused for matching the empty text.
-fn matcher(text: &str, place: &Path, findings: &mut Findings) -> Vec<Matcher> {
+fn matcher(text: &str, room: &mut Room, place: &Path, findings: &mut Findings) -> Vec<Matcher> {
     const NAME: &str = "x";
     let inner = text.trim().trim_start_matches('{').trim_end_matches('}');
-    match Selector::parse(&format!("{NAME}{{{inner}}}")) {
+    let selector = Selector::parse_within(&format!("{NAME}{{{inner}}}"), &mut room.budget);
+    if !room.is_left(place, findings) {
+        return Vec::new();
+    }
+    match selector {
         Ok(selector) => {
             let is_ours =
                 |m: &&Matcher| m.name() == "__name__" && m.op() == MatchOp::Equal && m.value() == NAME;

@@ -631,3 +631,43 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn expressions_have_room_by_their_compiled_size_all_of_them_together() {
+    let small = Effective { patterns_size_max: 100, ..Effective::default() };
+    let spec = |metrics: &str, selectors: &str, regex: &str| {
+        resource(&format!(
+            "  source: s\n  metrics: {metrics}\n  labelSelectors: {selectors}\n  metricRelabelings: [{{sourceLabels: [a], regex: '{regex}', action: keep}}]\n"
+        ))
+    };
+    let cure = "use smaller repetition counts and sets, or fewer expressions";
+    for (metrics, selectors, regex, place) in [
+        ("[node_.+, up]", "['zone=~\"a|b\"']", "a{40}", None),
+        ("[node_.+, up]", "['zone=~\"a|b\"']", "a{90}", Some("8: spec.metricRelabelings")),
+        ("[node_.+, 'a[b-c]{95}', '(', up]", "['zone=~\"a|b\"']", "a{40}", Some("6: spec.metrics")),
+        ("[node_.+, up]", "['zone=~\"\\\\pL\"', 'zone=~\"(\"']", "a{40}", Some("7: spec.labelSelectors[0]")),
+    ] {
+        let place = place.map(|place| place.to_owned());
+        let review = review_with(&spec(metrics, selectors, regex), &small);
+        let expected = place.map(|place| {
+            format!("web.yaml:{place}: the regular expressions come to more than a size of 100 (limits.maxPatternSize); {cure}")
+        });
+        assert_eq!(said(&review), Vec::from_iter(expected), "{metrics} {selectors} {regex}");
+        assert!(review.problems.iter().all(|problem| problem.blame == Blame::Operator));
+    }
+}
+
+#[test]
+fn what_people_write_has_room_by_far() {
+    let metrics: Vec<String> = (0..500)
+        .map(|index| match index % 4 {
+            0 => format!("some_quite_long_name_of_a_metric_{index}_seconds_total"),
+            1 => format!("(?i)http_(requests|responses)_{index}_.+"),
+            2 => format!(r#"{{__name__=~"node_(cpu|disk|memory|network)_[a-z_]+_{index}",job=~"a|b|c.*"}}"#),
+            _ => format!(r"api_\w{{1,40}}_v\d+_{index}"),
+        })
+        .collect();
+    let text = resource(&format!("  source: s\n  metrics: {}\n", serde_json::to_string(&metrics).unwrap()));
+    let third = Effective { patterns_size_max: policy::PATTERNS_SIZE_MAX / 3, ..Effective::default() };
+    assert_eq!(said(&review_with(&text, &third)), [""; 0]);
+}
