@@ -34,10 +34,8 @@ const VALUE_BYTES_MAX: usize = 64 << 10;
 /// Changes that wait to be taken in.
 const NEWS_MAX: usize = 64;
 
-/// How long a refusal must have lasted before it takes away what was known.
+/// How long a refusal must have lasted, from one answer to a later one, before it takes away what was known.
 const REFUSED_FOR: Duration = Duration::from_secs(60);
-/// And how often it must have been heard: a single one proves nothing, however long nobody asked again.
-const REFUSALS_MIN: u32 = 2;
 
 /// Namespace and name of a Secret.
 pub(super) type SecretName = (String, String);
@@ -59,8 +57,8 @@ pub(super) enum Known {
 #[derive(Debug)]
 struct Held {
     known: Known,
-    /// Since when we are refused, and how often we were, while what was known before still holds.
-    refused: Option<(Instant, u32)>,
+    /// Since when we are refused, while what was known before still holds.
+    refused: Option<Instant>,
 }
 
 impl Held {
@@ -71,9 +69,8 @@ impl Held {
     /// Takes in an answer. Whether something else holds now.
     fn hear(&mut self, answer: Known, now: Instant) -> bool {
         if matches!(answer, Known::Refused(_)) && !matches!(self.known, Known::Refused(_)) {
-            let (since, times) = self.refused.map_or((now, 1), |(since, times)| (since, times + 1));
-            self.refused = Some((since, times));
-            if now - since < REFUSED_FOR || times < REFUSALS_MIN {
+            let since = *self.refused.get_or_insert(now);
+            if now - since < REFUSED_FOR {
                 return false;
             }
         }
@@ -269,8 +266,8 @@ mod tests {
             [(0, refused()), (50, one.clone()), (100, refused()), (130, refused()), (160, refused())];
         let expected = [one.clone(), one.clone(), one.clone(), one.clone(), refused()];
         assert_eq!(after(one.clone(), &answers), expected);
-        // A single answer is none, however late.
-        assert_eq!(after(one.clone(), &[(1000, refused()), (1001, refused())]), [one.clone(), one]);
+        // It lasts from the first answer, however late that came.
+        assert_eq!(after(one.clone(), &[(1000, refused()), (1059, refused())]), [one.clone(), one]);
     }
 
     #[test]
