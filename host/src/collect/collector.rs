@@ -71,16 +71,20 @@ impl Collector {
         Collector { inner: Arc::new(Inner { client, config, observer, origins, standings }) }
     }
 
-    /// Subscribes to what `selectors` select at `source`, asked for at multiples of `interval`. Costs no request.
+    /// Subscribes to what `selectors` select at `source`, asked for at multiples of `interval` on behalf of
+    /// `namespace`: where several want to ask, namespaces take turns. Costs no request.
     pub fn subscribe(
         &self,
+        namespace: &str,
         source: &Arc<Source>,
         selectors: &[Selector],
         interval: Interval,
     ) -> Subscription {
         let origin = self.origin(source);
         let asks = plan::plan(selectors, source, &self.inner.config.merge_label);
-        let interests = asks.into_iter().map(|ask| Interest::new(&origin, ask, interval)).collect();
+        let namespace = namespace.into();
+        let interests =
+            asks.into_iter().map(|ask| Interest::new(&origin, &namespace, ask, interval)).collect();
         Subscription { collector: self.clone(), origin, interests }
     }
 

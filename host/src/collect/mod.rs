@@ -6,6 +6,7 @@
 
 mod collector;
 mod error;
+mod gate;
 mod health;
 mod json;
 mod observer;

@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
 
-use tokio::sync::Semaphore;
-
 use crate::http::Client;
 use crate::model::Source;
 
+use super::gate::Gate;
 use super::health::Health;
 use super::lock;
 use super::plan::Shape;
@@ -22,15 +21,15 @@ pub(super) struct Origin {
     pub(super) config: Config,
     pub(super) observer: Observer,
     pub(super) health: Mutex<Health>,
-    /// One permit a request: a source is not stormed by its own streams.
-    pub(super) permits: Semaphore,
+    /// One permit a request: a source is not stormed by its own streams, nor taken by one namespace's.
+    pub(super) gate: Gate,
     streams: Mutex<HashMap<Shape, Weak<Stream>>>,
 }
 
 impl Origin {
     pub(super) fn new(source: Arc<Source>, client: Client, config: Config, observer: Observer) -> Origin {
         Origin {
-            permits: Semaphore::new(config.requests_per_source_max),
+            gate: Gate::new(config.requests_per_source_max),
             health: Mutex::default(),
             streams: Mutex::default(),
             source,

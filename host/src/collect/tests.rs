@@ -154,7 +154,7 @@ fn tick(number: i64) -> Tick {
 
 fn subscribe(collector: &Collector, source: &Arc<Source>, selectors: &[&str]) -> Subscription {
     let selectors: Vec<_> = selectors.iter().map(|text| Selector::parse(text).unwrap()).collect();
-    collector.subscribe(source, &selectors, interval())
+    collector.subscribe("web", source, &selectors, interval())
 }
 
 /// The series of a collected tick, sorted.
@@ -382,7 +382,7 @@ async fn only_pipelines_whose_tick_it_is_are_fetched_ahead() {
     let (fake, source) = Fake::namespaces(&["a", "b"]).start().await;
     let collector = collector();
     let slow = [Selector::parse(r#"up{namespace="b"}"#).unwrap()];
-    let slow = collector.subscribe(&source, &slow, Interval::new(Duration::from_secs(60)).unwrap());
+    let slow = collector.subscribe("web", &source, &slow, Interval::new(Duration::from_secs(60)).unwrap());
     let fast = subscribe(&collector, &source, &[r#"up{namespace="a"}"#]);
     for number in 1..4 {
         fast.at(tick(number)).await.unwrap();
@@ -390,4 +390,54 @@ async fn only_pipelines_whose_tick_it_is_are_fetched_ahead() {
     assert_eq!(slow.at(tick(2)).await.unwrap().series, 1);
     let (one, both) = (r#"{__name__="up",namespace="a"}"#, r#"{__name__="up",namespace=~"a|b"}"#);
     assert_eq!(fake.queries(), [one, both, one, r#"{__name__="up",namespace="b"}"#]);
+}
+
+#[tokio::test]
+async fn one_question_of_a_namespace_waits_for_no_hundred_of_another() {
+    let mut fake = Fake::namespaces(&["a"]);
+    fake.gate = Semaphore::new(0);
+    let (fake, source) = fake.start().await;
+    let collector = collector();
+    let asking = |namespace: &str, texts: &[String]| {
+        let selectors: Vec<_> = texts.iter().map(|text| Selector::parse(text).unwrap()).collect();
+        collector.subscribe(namespace, &source, &selectors, interval())
+    };
+    let many: Vec<String> = (0..100).map(|n| format!("up{{x{n}!=\"y\"}}")).collect();
+    let noisy = asking("noisy", &many);
+    assert_eq!(noisy.queries(), 100);
+    // One shape is both's: who waits for it does not wait in the other's line.
+    let quiet = asking("quiet", &["up".to_owned(), many[99].clone()]);
+    let mut noisy = Box::pin(noisy.at(tick(1)));
+    let mut quiet = Box::pin(quiet.at(tick(1)));
+    let asked = async |count: usize| {
+        while fake.queries().len() < count {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        _ = &mut noisy => panic!("the gate is closed"),
+        () = asked(6) => {}
+    }
+    tokio::select! {
+        biased;
+        _ = &mut quiet => panic!("the gate is closed"),
+        () = asked(8) => {}
+    }
+    let mut answered = 0;
+    let collected = loop {
+        fake.gate.add_permits(1);
+        answered += 1;
+        tokio::select! {
+            biased;
+            collected = &mut quiet => break collected.unwrap(),
+            _ = &mut noisy => panic!("the quiet one comes first"),
+            // The noisy one always has six questions under way.
+            () = asked(6 + answered) => {}
+        }
+    };
+    assert_eq!(collected.series, 2);
+    assert!(answered <= 12, "after {answered} answers");
+    fake.gate.add_permits(1_000);
+    assert_eq!(noisy.await.unwrap().series, 100);
 }

@@ -68,7 +68,12 @@ impl Intake {
     ) -> Intake {
         let members = group.sources.iter().zip(first_rank..).map(|(source, rank)| Member {
             rank,
-            subscription: collector.subscribe(source, &tenant.selectors, tenant.interval),
+            subscription: collector.subscribe(
+                &tenant.id.namespace,
+                source,
+                &tenant.selectors,
+                tenant.interval,
+            ),
             missing_since: None,
         });
         Intake { index, members: members.collect() }

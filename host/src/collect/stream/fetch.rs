@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::model::Tick;
 
+use super::super::gate::Namespace;
 use super::super::origin::Origin;
 use super::super::table::Table;
 use super::super::{Cause, Error, lock, request};
@@ -24,9 +25,16 @@ const FETCH_REQUESTS_MAX: usize = 64;
 const TIMEOUT_MIN: Duration = Duration::from_millis(100);
 
 /// Fetches, keeps what came for late askers, and hands it to those who wait.
-pub(super) async fn run(stream: Arc<Stream>, tick: Tick, values: Vec<Arc<str>>) -> Arc<Fetched> {
+///
+/// It is asked in the turn of any of these namespaces.
+pub(super) async fn run(
+    stream: Arc<Stream>,
+    tick: Tick,
+    values: Vec<Arc<str>>,
+    namespaces: Vec<Namespace>,
+) -> Arc<Fetched> {
     let mut table = stream.table.lock().await;
-    let mut fetch = Fetch::new(&stream, tick, values);
+    let mut fetch = Fetch::new(&stream, tick, values, namespaces);
     table.begin();
     while let Some(group) = fetch.todo.pop_front() {
         fetch.group(&mut table, group).await;
@@ -41,6 +49,7 @@ pub(super) async fn run(stream: Arc<Stream>, tick: Tick, values: Vec<Arc<str>>) 
 struct Fetch<'a> {
     stream: &'a Stream,
     tick: Tick,
+    namespaces: Vec<Namespace>,
     deadline: Instant,
     /// Groups of values, each for one request, in order.
     todo: VecDeque<Vec<Arc<str>>>,
@@ -50,7 +59,7 @@ struct Fetch<'a> {
 }
 
 impl<'a> Fetch<'a> {
-    fn new(stream: &'a Stream, tick: Tick, values: Vec<Arc<str>>) -> Fetch<'a> {
+    fn new(stream: &'a Stream, tick: Tick, values: Vec<Arc<str>>, namespaces: Vec<Namespace>) -> Fetch<'a> {
         let now = Instant::now();
         let groups = lock(&stream.state).cuts.groups(values, now);
         let mut todo = VecDeque::new();
@@ -61,7 +70,7 @@ impl<'a> Fetch<'a> {
             }
         }
         let deadline = now + stream.origin.source.timeout * FETCH_TIMEOUTS_MAX;
-        Fetch { stream, tick, deadline, todo, requests: 0, values: HashMap::new(), bytes: 0 }
+        Fetch { stream, tick, namespaces, deadline, todo, requests: 0, values: HashMap::new(), bytes: 0 }
     }
 
     async fn group(&mut self, table: &mut Table, group: Vec<Arc<str>>) {
@@ -83,7 +92,7 @@ impl<'a> Fetch<'a> {
         let origin: &Origin = &self.stream.origin;
         let query = self.stream.shape.query(group);
         let whole = origin.source.timeout;
-        let permit = tokio::time::timeout_at(self.deadline, origin.permits.acquire()).await;
+        let permit = tokio::time::timeout_at(self.deadline, origin.gate.pass(&self.namespaces)).await;
         let timeout = whole.min(self.time_left());
         if permit.is_err() || timeout < TIMEOUT_MIN.min(whole) {
             return Err(Cause::Timeout(whole));

@@ -1,8 +1,9 @@
 //! Interest: which values of a stream are wanted at which ticks.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::super::gate::Namespace;
 use crate::model::{Interval, Tick, Timestamp};
 
 /// A pipeline that did not ask for so many of its ticks is busy elsewhere (its receiver is down, say); until it asks
@@ -18,6 +19,7 @@ pub(super) struct Interests {
 
 #[derive(Debug)]
 struct Interested {
+    namespace: Namespace,
     values: Vec<Arc<str>>,
     interval: Interval,
     /// The tick it asked for last, whatever became of it.
@@ -27,9 +29,10 @@ struct Interested {
 }
 
 impl Interests {
-    pub(super) fn add(&mut self, values: Vec<Arc<str>>, interval: Interval) -> u64 {
+    pub(super) fn add(&mut self, namespace: Namespace, values: Vec<Arc<str>>, interval: Interval) -> u64 {
         self.next += 1;
-        self.by_id.insert(self.next, Interested { values, interval, asked: None, served: None });
+        let (asked, served) = (None, None);
+        self.by_id.insert(self.next, Interested { namespace, values, interval, asked, served });
         self.next
     }
 
@@ -46,6 +49,14 @@ impl Interests {
         if let Some(interested) = self.by_id.get_mut(&id) {
             interested.served = interested.served.max(Some(tick));
         }
+    }
+
+    /// The namespaces that want something of the stream. A fetch keeps the next one of its stream waiting, so it is on
+    /// behalf of all of them, whatever values it is for.
+    pub(super) fn namespaces(&self) -> Vec<Namespace> {
+        let wanting: BTreeSet<&Namespace> =
+            self.by_id.values().map(|interested| &interested.namespace).collect();
+        wanting.into_iter().cloned().collect()
     }
 
     /// The values that somebody will ask for at `tick`, most likely.
@@ -90,10 +101,11 @@ mod tests {
     #[test]
     fn a_value_is_expected_at_its_own_ticks_until_it_is_served_or_given_up() {
         let mut interests = Interests::default();
-        let fast = interests.add(vec!["fast".into()], interval(15));
-        let slow = interests.add(vec!["slow".into()], interval(60));
+        let fast = interests.add("web".into(), vec!["fast".into()], interval(15));
+        let slow = interests.add("db".into(), vec!["slow".into()], interval(60));
         assert_eq!(expected(&interests, 60), ["fast", "slow"]);
         assert_eq!(expected(&interests, 75), ["fast"]);
+        assert_eq!(interests.namespaces(), ["db".into(), "web".into()]);
         assert!(interests.asked(fast, tick(60)));
         assert!(!interests.asked(fast, tick(60)));
         interests.served(fast, tick(60));
@@ -101,6 +113,7 @@ mod tests {
         assert_eq!(expected(&interests, 90), ["fast"]);
         assert_eq!(expected(&interests, 105), [""; 0]);
         interests.remove(slow);
+        assert_eq!(interests.namespaces(), ["web".into()]);
         assert_eq!(expected(&interests, 120), [""; 0]);
     }
 }

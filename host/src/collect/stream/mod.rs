@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::model::{Interval, Tick};
 
+use super::gate::Namespace;
 use super::origin::Origin;
 use super::plan::{Ask, Shape};
 use super::table::{Answer, Part, Table, TableConfig};
@@ -78,9 +79,9 @@ pub(super) struct Interest {
 }
 
 impl Interest {
-    pub(super) fn new(origin: &Arc<Origin>, ask: Ask, interval: Interval) -> Interest {
+    pub(super) fn new(origin: &Arc<Origin>, namespace: &Namespace, ask: Ask, interval: Interval) -> Interest {
         let stream = origin.stream(&ask.shape);
-        let id = lock(&stream.state).interests.add(ask.values.clone(), interval);
+        let id = lock(&stream.state).interests.add(namespace.clone(), ask.values.clone(), interval);
         Interest { stream, id, values: ask.values }
     }
 
@@ -170,7 +171,8 @@ impl Stream {
 
     fn start(self: &Arc<Stream>, state: &mut State, tick: Tick, values: Vec<Arc<str>>) -> Shared<Fetch> {
         let covered = values.iter().cloned().collect();
-        let fetch = fetch::run(self.clone(), tick, values).boxed().shared();
+        let namespaces = state.interests.namespaces();
+        let fetch = fetch::run(self.clone(), tick, values, namespaces).boxed().shared();
         if let Some(weak) = fetch.downgrade() {
             state.under_way.push(UnderWay { tick, values: covered, fetch: weak });
         }

@@ -46,7 +46,7 @@ impl Lane {
         match failure {
             Some(failure) if now > due.plus(OVERDUE_AFTER) => Standing::Fails(failure),
             _ if now.since(delivered.at) > patience => Standing::Stalls,
-            _ if delivered.at.since(delivered.tick.timestamp()) > patience + self.lag => Standing::CatchingUp,
+            _ if delivered.at > due.plus(OVERDUE_AFTER) => Standing::CatchingUp,
             _ => Standing::Delivers,
         }
     }

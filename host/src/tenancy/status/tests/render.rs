@@ -120,6 +120,14 @@ fn a_lane_that_hangs_stalls_and_one_that_is_late_catches_up() {
     let late = Delivered { tick: tick(TICK), samples: 91, at: after(600) };
     let facts = running(vec![Lane { delivered: Some(late), ..delivering() }]);
     assert_eq!(gist(&rendered(&facts, None, after(601)))[3], "Delivering=True/CatchingUp");
+    let delivering_after = |seconds| {
+        let delivered = Delivered { tick: tick(TICK), samples: 91, at: after(seconds) };
+        let facts = running(vec![Lane { delivered: Some(delivered), ..delivering() }]);
+        gist(&rendered(&facts, None, after(seconds + 1)))[3].clone()
+    };
+    // After the next one was due.
+    assert_eq!(delivering_after(34), "Delivering=True/EndpointsAnswer");
+    assert_eq!(delivering_after(36), "Delivering=True/CatchingUp");
 }
 
 #[test]
