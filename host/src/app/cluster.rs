@@ -22,6 +22,7 @@ use crate::model::conflicts::conflict_sets;
 use crate::model::{Endpoint, PushgatewayEndpoint, TargetType, TenantId, Timestamp};
 use crate::pipeline::{Deps, remove_groups};
 use crate::supervise::{Alive, Assignment};
+use crate::telemetry::Metrics;
 use crate::tenancy::cluster::finalizer::{self, Hold};
 use crate::tenancy::cluster::{self, Leaving, Seen};
 use crate::tenancy::ownership::{self, Members};
@@ -85,13 +86,14 @@ impl Replica {
         let inputs = shards::Inputs { wanted: wanted_seen, members };
         keeping.spawn(engine.run(inputs, stop.clone(), after.clone()));
         keeping.spawn(keeper.run(stop.clone(), after.clone()));
-        keeping.spawn(release(links.clone(), shards, after.clone()));
+        keeping.spawn(release(links.clone(), shards.clone(), after.clone()));
 
         let (assigned, assignment) = watch::channel(Arc::default());
         let (ours, ours_seen) = watch::channel(Arc::default());
         let (facts, facts_seen) = watch::channel(Arc::default());
         let reporter = status::events::Reporter { instance: config.pod.clone() };
         feeding.spawn(watcher.run(stop.clone()));
+        feeding.spawn(count(shards.stats(), deps.metrics.clone(), stop.clone()));
         feeding.spawn(want(links.clone(), wanted, stop.clone()));
         feeding.spawn(assign(links.clone(), assigned, ours, stop.clone()));
         feeding.spawn(tell_ours(deps.clone(), ours_seen.clone(), stop.clone()));
@@ -129,6 +131,17 @@ async fn tell_ours(deps: Arc<Deps>, mut ours: watch::Receiver<Arc<Tenants>>, sto
     }
     ours.mark_changed();
     tell_tenants(deps, ours, Vanished::Elsewhere, stop).await;
+}
+
+/// Shows how full the ConfigMaps are.
+async fn count(mut stats: watch::Receiver<shards::Stats>, metrics: Metrics, stop: CancellationToken) {
+    loop {
+        metrics.cursors_left_out(stats.borrow_and_update().left_out);
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = stats.changed() => if changed.is_err() { return },
+        }
+    }
 }
 
 /// Says which tenants are to run somewhere, once the first list is complete.

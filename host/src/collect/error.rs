@@ -62,6 +62,15 @@ pub enum Cause {
         /// The maximum, in bytes.
         max: u64,
     },
+    /// A tick that is still to come by the source's clock.
+    #[error(
+        "its clock is {seconds} s behind ours, and by it this tick is still to come; set the clocks right, or give the \
+         source a longer lag"
+    )]
+    ClockBehind {
+        /// How far.
+        seconds: u64,
+    },
     /// An answer that is not the query API's.
     #[error("not an answer of the query API: {what} (at byte {position} of the body)")]
     Malformed {
@@ -94,6 +103,7 @@ impl Cause {
         match self {
             Cause::Unreachable(cause) => cause.is_transient(),
             Cause::Gone | Cause::Timeout(_) | Cause::Partial(_) | Cause::Malformed { .. } => true,
+            Cause::ClockBehind { .. } => true,
             Cause::Status { code, .. } => *code >= 500 || matches!(*code, 408 | 425 | 429),
             Cause::Query { error_type, .. } => !is_final(error_type),
             Cause::TooManySeries { .. } | Cause::BodyTooLarge { .. } => false,

@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::Error;
-use crate::model::{TenantId, Tick, Timestamp};
+use crate::model::{ENDED_CURSORS_MAX, TenantId, Tick, Timestamp};
 
 /// How often a changed file is saved. A local file is cheap, and what lies between two saves is in doubt after a crash.
 pub const SAVE_EVERY: Duration = Duration::from_secs(1);
@@ -79,6 +79,23 @@ pub struct Store {
 }
 
 impl State {
+    /// Of the ended cursors of a tenant only the newest are kept.
+    fn forget_ended(&mut self, tenant: &TenantId) {
+        let mut ended: Vec<_> =
+            self.of(tenant).filter(|(_, entry)| entry.ended).map(|(k, e)| (e.delivered, k.clone())).collect();
+        if ended.len() > ENDED_CURSORS_MAX {
+            ended.sort_unstable();
+            for (_, key) in &ended[..ended.len() - ENDED_CURSORS_MAX] {
+                self.cursors.remove(key);
+            }
+        }
+    }
+
+    fn of(&self, tenant: &TenantId) -> impl Iterator<Item = (&Key, &Entry)> {
+        let first = Key { tenant: tenant.clone(), group: String::new(), endpoint: String::new() };
+        self.cursors.range(first..).take_while(move |(key, _)| key.tenant == *tenant)
+    }
+
     fn changed(&mut self, tenant: &TenantId) {
         self.dirty = true;
         match self.epochs.get_mut(tenant) {
@@ -117,6 +134,7 @@ impl Store {
         let entry = state.cursors.get_mut(key)?;
         entry.ended = true;
         let delivered = entry.delivered;
+        state.forget_ended(&key.tenant);
         state.changed(&key.tenant);
         Some(delivered)
     }
@@ -138,10 +156,7 @@ impl Store {
 
     /// All cursors of a tenant, as another process is to find them.
     pub fn of(&self, tenant: &TenantId) -> Vec<(Key, Cursor)> {
-        let first = Key { tenant: tenant.clone(), group: String::new(), endpoint: String::new() };
-        let state = self.lock();
-        let own = state.cursors.range(first..).take_while(|(key, _)| key.tenant == *tenant);
-        own.map(|(key, entry)| (key.clone(), entry.cursor())).collect()
+        self.lock().of(tenant).map(|(key, entry)| (key.clone(), entry.cursor())).collect()
     }
 
     /// Takes over cursors that another process left. None moves back: of two cursors the newer one counts, and at the

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use sha2::{Digest, Sha256};
 use url::Url;
 
 use super::Secret;
@@ -124,10 +125,10 @@ impl Endpoint {
     /// What tells this endpoint from every other one in cursors, logs and status: the address without
     /// credentials, and for a Pushgateway the group as well.
     pub fn key(&self) -> String {
-        match self {
+        bounded(match self {
             Endpoint::RemoteWrite(e) => without_credentials(&e.url),
             Endpoint::Pushgateway(e) => format!("{}#job={}", without_credentials(&e.url), e.job),
-        }
+        })
     }
 
     /// What tells the store behind this endpoint from every other one: two endpoints with one receiver write into one
@@ -186,6 +187,21 @@ fn without_credentials(url: &Url) -> String {
     url.into()
 }
 
+/// Keys of endpoints are kept for a day, in a room that tenants share.
+const KEY_BYTES_MAX: usize = 160;
+/// How much of a longer one is kept for people to read.
+const KEY_START_BYTES: usize = 96;
+
+/// The key, or the start of one that is too long, told from others by a hash of the whole.
+fn bounded(key: String) -> String {
+    if key.len() <= KEY_BYTES_MAX {
+        return key;
+    }
+    let hash = Sha256::digest(key.as_bytes());
+    let hash: String = hash[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{}…{hash}", &key[..key.floor_char_boundary(KEY_START_BYTES)])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,6 +214,16 @@ mod tests {
         let url = url.parse().unwrap();
         let (author, dial) = (Author::Tenant, None);
         Endpoint::RemoteWrite(RemoteWriteEndpoint { url, author, dial, basic_auth, headers }).receiver()
+    }
+
+    #[test]
+    fn a_key_is_short_whatever_the_address_and_still_tells_one_from_another() {
+        let short = "https://metrics.example.com/api/v1/push";
+        assert_eq!(bounded(short.into()), short);
+        let long = |end: &str| bounded(format!("{short}?q={}{end}", "ü".repeat(1_000)));
+        assert!(long("a").len() <= KEY_BYTES_MAX && long("a").starts_with(short), "{}", long("a"));
+        assert_ne!(long("a"), long("b"));
+        assert_eq!(long("a"), long("a"));
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub use secret::Secret;
 pub use source::{Audience, Source, SourceGroup, SourceName};
 pub use stamp::{HonorLabels, Stamped, Stamps, Unstamped};
 pub use standing::{Standing, Standings};
-pub use tenant::{Tenant, TenantId, TickLimits};
+pub use tenant::{ENDED_CURSORS_MAX, Tenant, TenantId, TickLimits};
 pub use time::{Interval, Tick, Timestamp};
 
 /// The bits of the NaN by which Prometheus marks the end of a series

@@ -62,3 +62,7 @@ impl TickLimits {
     pub const NONE: TickLimits =
         TickLimits { series_max: usize::MAX, bytes_max: usize::MAX, memory_max: usize::MAX };
 }
+
+/// How many endpoints that a tenant writes to no longer are remembered, so that they repeat no timestamp if they come back.
+/// Whoever edits an address a hundred times an hour leaves no more.
+pub const ENDED_CURSORS_MAX: usize = 8;

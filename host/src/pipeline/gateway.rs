@@ -57,8 +57,8 @@ impl GatewayLane {
     /// Puts the newest tick, again and again, until told to halt.
     pub(crate) async fn run(&mut self, halt: &CancellationToken) {
         let mut tick = self.context.first_tick();
-        while self.context.schedule.wait_for(tick, halt).await {
-            tick = tick.max(self.context.newest());
+        while let Some(due) = self.context.wait_for(tick, halt).await {
+            tick = due.max(self.context.newest());
             match self.tick(tick, halt).await {
                 Ok(Progress::Settled) => {
                     self.context.settled(tick);

@@ -8,6 +8,7 @@
 //! all: a probe may be wrong.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -16,7 +17,7 @@ use super::assemble::Answer;
 use super::claims::GroupIndex;
 use super::outputs::{Conclude, Rank};
 use crate::collect::{self, Collector, Subscription};
-use crate::model::{SourceGroup, Standing, Tenant, Tick};
+use crate::model::{SourceGroup, Standing, Tenant, Tick, Timestamp};
 
 /// A replica that has not answered for this long has nothing to say about what ended: readers look back five
 /// minutes (`query.lookback-delta`), so its series are gone for them as well.
@@ -32,7 +33,39 @@ pub(crate) struct Gathered {
     pub(crate) failures: Vec<collect::Error>,
 }
 
+/// A source's clock is known to half a second, ours may be corrected meanwhile.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(2);
+
 impl Gathered {
+    /// The answers of sources for which `tick` has passed, if there are any. Asked for a time that is still to come, a source
+    /// answers with what it has, and that would stand for good in place of what there will be.
+    pub(crate) fn of_the_past(mut self, tick: Tick, now: Timestamp) -> Result<Gathered, collect::Error> {
+        let ahead_of = |answer: &Answer| {
+            let behind = Duration::from_millis(answer.collected.skew_millis?.min(0).unsigned_abs());
+            let is_to_come = now.minus(behind).plus(CLOCK_TOLERANCE) < tick.timestamp();
+            is_to_come.then(|| collect::Error {
+                server: answer.collected.source.name.clone(),
+                cause: Arc::new(collect::Cause::ClockBehind { seconds: behind.as_secs() }),
+            })
+        };
+        let (answers, errors): (Vec<_>, Vec<_>) = self
+            .answers
+            .into_iter()
+            .map(|answer| (ahead_of(&answer), answer))
+            .partition(|(error, _)| error.is_none());
+        self.answers = answers.into_iter().map(|(_, answer)| answer).collect();
+        let mut errors: Vec<_> = errors.into_iter().filter_map(|(error, _)| error).collect();
+        match errors.pop() {
+            Some(error) if self.answers.is_empty() => return Err(error),
+            Some(error) => {
+                self.conclude = Conclude::Nothing;
+                self.failures.extend(errors.into_iter().chain([error]));
+            }
+            None => {}
+        }
+        Ok(self)
+    }
+
     /// The series the groups answered with. Replicas have the same, so of each group the fullest answer counts.
     pub(crate) fn series(&self) -> usize {
         let mut groups: BTreeMap<GroupIndex, usize> = BTreeMap::new();

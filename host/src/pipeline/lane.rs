@@ -18,7 +18,8 @@ use super::outputs::Emitted;
 use super::quota::{Breach, Quota};
 use super::schedule::{Due, Schedule};
 use crate::collect::{self, Collected};
-use crate::deliver::{self, cursor, retry};
+use crate::deliver::cursor::{self, Cursor};
+use crate::deliver::{self, retry};
 use crate::filter::Usage;
 use crate::model::outage::Outages;
 use crate::model::{Tenant, Tick, Timestamp};
@@ -129,6 +130,14 @@ impl Context {
         self.skipped(due)
     }
 
+    /// Waits until the lane's next tick can be asked for; see [`Schedule::wait_for`].
+    pub(crate) async fn wait_for(&self, tick: Tick, halt: &CancellationToken) -> Option<Tick> {
+        let last = || match self.cursors.get(&self.key)? {
+            Cursor::Delivered(last) | Cursor::Ended(last) => Some(last),
+        };
+        self.schedule.wait_for(tick, last, halt).await
+    }
+
     pub(crate) fn within_reach(&self, tick: Tick) -> Tick {
         self.skipped(self.schedule.within_reach(tick, self.now()))
     }
@@ -156,7 +165,7 @@ impl Context {
         halt: &CancellationToken,
     ) -> Result<ControlFlow<Progress, Gathered>, Failure> {
         let asked = tokio::select! {
-            gathered = asking => gathered?,
+            gathered = asking => gathered?.of_the_past(tick, self.now())?,
             () = halt.cancelled() => return Ok(ControlFlow::Break(Progress::Halted)),
         };
         self.gathered(tick, &asked);

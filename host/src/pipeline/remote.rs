@@ -80,8 +80,8 @@ impl RemoteLane {
     /// Works tick after tick until told to halt, which it does between ticks.
     pub(crate) async fn run(&mut self, halt: &CancellationToken) {
         let mut tick = self.context.first_tick();
-        while self.context.schedule.wait_for(tick, halt).await {
-            tick = self.context.within_reach(tick);
+        while let Some(due) = self.context.wait_for(tick, halt).await {
+            tick = self.context.within_reach(due);
             let ended = self.tick(tick, halt).await;
             self.assembler.end();
             match ended {

@@ -65,19 +65,36 @@ impl Schedule {
         Due { tick: oldest, skipped }
     }
 
-    /// Waits until `tick` can be asked for. `false` if told to stop first.
-    pub(crate) async fn wait_for(&self, tick: Tick, halt: &CancellationToken) -> bool {
-        let due = tick.timestamp().plus(self.lag);
-        loop {
-            if halt.is_cancelled() {
-                return false;
-            }
-            let left = due.since((self.now)());
+    /// Waits until `tick` can be asked for, or, if the clock is set back meanwhile, the tick that is then the next one;
+    /// `last` is the newest tick that is settled. `None` if told to stop first.
+    pub(crate) async fn wait_for(
+        &self,
+        mut tick: Tick,
+        last: impl Fn() -> Option<Timestamp>,
+        halt: &CancellationToken,
+    ) -> Option<Tick> {
+        while !halt.is_cancelled() {
+            let now = (self.now)();
+            tick = self.near(tick, &last, now);
+            let left = tick.timestamp().plus(self.lag).since(now);
             if left.is_zero() {
-                return true;
+                return Some(tick);
             }
             pause(left.min(CLOCK_GLANCE), halt).await;
         }
+        None
+    }
+
+    /// `tick`, unless it is further ahead than a next tick can be. Then the clock was ahead of the time and is no more:
+    /// what was settled is not repeated, and what was not is not waited for.
+    fn near(&self, tick: Tick, last: impl Fn() -> Option<Timestamp>, now: Timestamp) -> Tick {
+        let next = self.newest(now).next(self.interval);
+        // Corrections by less than an interval are everyday, and the tick is near all the same.
+        if tick <= next.next(self.interval) {
+            return tick;
+        }
+        let unsettled = last().map_or(next, |last| next.max(Tick::after(last, self.interval)));
+        unsettled.min(tick)
     }
 }
 
@@ -126,6 +143,22 @@ mod tests {
         assert_eq!(start(Some(Cursor::Delivered(at(13_600))), 10_000), (9_960, 0));
         assert_eq!(start(Some(Cursor::Ended(Timestamp(i64::MAX))), 10_000), (9_960, 0));
         assert_eq!(start(Some(Cursor::Delivered(Timestamp(i64::MIN))), 10_000).0, 6_990);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_leaves_no_lane_waiting_for_a_time_it_has_settled_nothing_of() {
+        let near = |tick: i64, last: Option<i64>, now: i64| {
+            let tick = Tick::at_or_before(at(tick), schedule().interval);
+            let near = schedule().near(tick, || last.map(at), at(now));
+            near.timestamp().as_millis() / 1000
+        };
+        assert_eq!(near(9_990, Some(9_960), 10_000), 9_990, "the next one");
+        assert_eq!(near(9_990, Some(9_960), 9_950), 9_990, "a correction of less than an interval");
+        assert_eq!(near(13_590, Some(9_960), 10_000), 9_990, "an hour ahead for a while");
+        assert_eq!(near(13_590, None, 10_000), 9_990);
+        assert_eq!(near(13_590, Some(10_530), 10_000), 10_560, "no timestamp is sent twice");
+        assert_eq!(near(13_590, Some(13_560), 10_000), 13_590);
+        assert_eq!(near(3_000, Some(2_970), 10_000), 3_000, "behind");
     }
 
     #[test]

@@ -138,6 +138,11 @@ impl Metrics {
         }
     }
 
+    /// How many resources' cursors there is no room for: after a crash these start at the present.
+    pub fn cursors_left_out(&self, count: usize) {
+        self.0.parts.cursors_left_out.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
     /// Everything, as text.
     pub fn encode(&self, format: Exposition) -> String {
         let mut text = String::new();

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::handover::{Action, Handover, Intent, Written};
 use super::place::{Place, SHARDS, config_map};
 use super::record::{Record, Row, merged};
+use super::room::{self, Spare};
 use super::view::{Changes, View, is_newer};
 use crate::model::{TenantId, Timestamp};
 use crate::tenancy::ownership::{Members, Standing};
@@ -51,6 +52,9 @@ pub(super) struct Book<C> {
     known: Arc<BTreeSet<TenantId>>,
     /// Where their records are, once somebody asked.
     known_keys: Option<HashSet<String>>,
+    /// Where the records of those that are to run are, likewise.
+    run_keys: Option<HashSet<String>>,
+    run: Arc<BTreeMap<TenantId, String>>,
     shards: Vec<Shard>,
     cursors: C,
     /// The epoch of each tenant's cursors that its record holds.
@@ -121,6 +125,8 @@ impl<C: Cursors> Book<C> {
             members: Arc::default(),
             known: Arc::default(),
             known_keys: None,
+            run_keys: None,
+            run: Arc::default(),
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
             cursors,
             saved: BTreeMap::new(),
@@ -138,6 +144,10 @@ impl<C: Cursors> Book<C> {
         if self.known != wanted.known {
             self.known = Arc::clone(&wanted.known);
             self.known_keys = None;
+        }
+        if self.run != wanted.run {
+            self.run = Arc::clone(&wanted.run);
+            self.run_keys = None;
         }
         self.handover.tenants(Arc::clone(&wanted.run));
     }
@@ -316,6 +326,7 @@ impl<C: Cursors> Book<C> {
         changes: Changes,
         mut tenants: Vec<(TenantId, Intent, u64)>,
     ) -> Option<Write> {
+        let changes = self.with_room(shard, changes);
         let view = &self.shards[shard].view;
         let (changes, left_out) = view.fitting(changes);
         tenants.retain(|(tenant, ..)| changes.contains_key(&Place::of(tenant).key));
@@ -324,6 +335,31 @@ impl<C: Cursors> Book<C> {
         }
         let base = view.version.clone();
         (!changes.is_empty()).then_some(Write { shard, base, changes, left_out, tenants })
+    }
+
+    /// The changes, and, if there is no room for them, records that are taken away for them: of resources that do not
+    /// run, or are no more. Of the namespace with most of these the first, so that nobody fills the room of others.
+    fn with_room(&mut self, shard: usize, mut changes: Changes) -> Changes {
+        let missing = self.shards[shard].view.missing(&changes);
+        if missing == 0 {
+            return changes;
+        }
+        let run = &self.run;
+        let running =
+            self.run_keys.get_or_insert_with(|| run.keys().map(|tenant| Place::of(tenant).key).collect());
+        let is_held = |record: &Record| {
+            !record.released
+                && matches!(self.members.standing(&record.holder), Standing::Active | Standing::Leaving)
+        };
+        let view = &self.shards[shard].view;
+        let spare = view.records().filter(|(key, record)| {
+            let is_needed = record.gone.is_none() && is_held(record);
+            !changes.contains_key(*key) && !running.contains(*key) && !is_needed
+        });
+        let taken =
+            room::make(spare.map(|(key, record)| Spare::new(key, record, view.bytes_at(key))), missing);
+        changes.extend(taken.into_iter().map(|key| (key, None)));
+        changes
     }
 
     fn record(&self, place: &Place) -> Option<&Record> {

@@ -14,6 +14,7 @@ mod engine;
 mod handover;
 mod place;
 mod record;
+mod room;
 mod store;
 mod view;
 

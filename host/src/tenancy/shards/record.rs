@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::Timestamp;
+use crate::model::{ENDED_CURSORS_MAX, Timestamp};
 
 /// A cursor that ended is kept for this long, in case its endpoint comes back: it then repeats no timestamp.
 pub const ENDED_KEPT: Duration = Duration::from_secs(24 * 3600);
@@ -55,17 +55,24 @@ impl Record {
     }
 }
 
-/// Both lists of rows as one, the newer of two rows for the same endpoint, without what ended long before `now`. The
-/// order of the lists does not matter, and no cursor moves back.
+/// Both lists of rows as one, the newer of two rows for the same endpoint, without what ended long before `now` and
+/// without more than [`ENDED_CURSORS_MAX`] that ended. The order of the lists does not matter, and no cursor moves back,
+/// but for one that is ahead of the time: whoever starts from it would wait for that time.
 pub(super) fn merged(rows: &[Row], others: Vec<Row>, now: Timestamp) -> Vec<Row> {
     let mut newest = BTreeMap::<(String, String), (i64, bool)>::new();
     for Row { group, endpoint, delivered, ended } in rows.iter().cloned().chain(others) {
+        let delivered = delivered.min(now.as_millis());
         let stand = newest.entry((group, endpoint)).or_insert((delivered, ended));
         *stand = (*stand).max((delivered, ended));
     }
     let row = |((group, endpoint), (delivered, ended))| Row { group, endpoint, delivered, ended };
     let is_kept = |row: &Row| !row.ended || now.since(Timestamp(row.delivered)) < ENDED_KEPT;
-    newest.into_iter().map(row).filter(is_kept).collect()
+    let mut rows: Vec<Row> = newest.into_iter().map(row).filter(is_kept).collect();
+    // What is owed stands before what ended, the newest of these first.
+    rows.sort_by_key(|row| (row.ended, if row.ended { -row.delivered } else { 0 }));
+    let owed = rows.partition_point(|row| !row.ended);
+    rows.truncate(owed + ENDED_CURSORS_MAX);
+    rows
 }
 
 fn is_false(value: &bool) -> bool {
@@ -111,7 +118,23 @@ mod tests {
         let day = ENDED_KEPT.as_millis() as i64;
         let rows = [row("old", 0, true), row("new", 1, true), row("owed", 0, false)];
         let left = merged(&rows, Vec::new(), Timestamp(day));
-        assert_eq!(left, [row("new", 1, true), row("owed", 0, false)]);
+        assert_eq!(left, [row("owed", 0, false), row("new", 1, true)]);
+    }
+
+    #[test]
+    fn of_what_ended_the_newest_are_kept_and_what_is_owed_always_is() {
+        let mut rows: Vec<Row> = (0..100).map(|n| row(&format!("old-{n:02}"), n, true)).collect();
+        rows.extend((0..20).map(|n| row(&format!("owed-{n:02}"), 0, false)));
+        let left = merged(&rows[..60], rows[60..].to_vec(), Timestamp(1_000));
+        assert_eq!(left.len(), 20 + ENDED_CURSORS_MAX);
+        assert_eq!(left.iter().filter(|row| !row.ended).count(), 20);
+        assert!(left.iter().all(|row| !row.ended || row.delivered >= 92), "{left:?}");
+    }
+
+    #[test]
+    fn no_cursor_is_ahead_of_the_time() {
+        let left = merged(&[row("a", i64::MAX, false)], vec![row("b", 7_000, true)], Timestamp(5_000));
+        assert_eq!(left, [row("a", 5_000, false), row("b", 5_000, true)]);
     }
 
     fn rows() -> impl Strategy<Value = Vec<Row>> {

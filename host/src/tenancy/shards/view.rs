@@ -89,6 +89,20 @@ impl View {
         self.bytes
     }
 
+    /// How many bytes there are of a key and its value.
+    pub(super) fn bytes_at(&self, key: &str) -> usize {
+        self.cells.get(key).map_or(0, |cell| key.len() + cell.value.len())
+    }
+
+    /// How many bytes too few there are for all of the changes.
+    pub(super) fn missing(&self, changes: &Changes) -> usize {
+        let growth = |(key, value): (&String, &Option<String>)| {
+            self.bytes_with(key, value.as_deref()) as i64 - self.bytes as i64
+        };
+        let wanted = self.bytes as i64 + changes.iter().map(growth).sum::<i64>();
+        usize::try_from(wanted - SHARD_BYTES_MAX as i64).unwrap_or(0)
+    }
+
     /// As many of the changes as there is room for, what shrinks first, and how many are left out.
     pub(super) fn fitting(&self, changes: Changes) -> (Changes, usize) {
         let growth = |key: &str, value: Option<&str>| self.bytes_with(key, value) as i64 - self.bytes as i64;

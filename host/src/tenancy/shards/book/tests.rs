@@ -11,6 +11,7 @@ use rand::{Rng, SeedableRng};
 
 use super::super::SAVE_EVERY;
 use super::super::handover::HANDOVER_MAX;
+use super::super::view::SHARD_BYTES_MAX;
 use super::*;
 use crate::tenancy::ownership::{LEASE_DURATION, Ledger, RENEW_EVERY, Seen};
 
@@ -632,4 +633,63 @@ proptest! {
         world.check_settled();
         world.check_ticks();
     }
+}
+
+/// A record of a resource of `namespace` that is `bytes` long at least, and since when its resource is gone.
+fn filler(namespace: &str, n: usize, bytes: usize, gone: Option<i64>) -> (String, String) {
+    let row = Row { group: "g".repeat(bytes), endpoint: "e".into(), delivered: 1, ended: false };
+    let record =
+        Record { holder: "long-gone".into(), released: true, gone, cursors: vec![row], ..Record::default() };
+    (format!("{namespace}_filler-{n:04}"), record.write())
+}
+
+#[test]
+fn a_full_shard_makes_room_for_who_runs_at_the_cost_of_the_namespace_that_filled_it() {
+    let mut evil: Vec<_> = (0..800).map(|n| filler("evil", n, 1_000, Some(n as i64))).collect();
+    let other: Vec<_> = (0..20).map(|n| filler("other", n, 1_000, None)).collect();
+    let free = SHARD_BYTES_MAX
+        - evil.iter().chain(&other).map(|(key, value)| key.len() + value.len()).sum::<usize>();
+    // To the last byte.
+    evil.push(filler("evil", 800, free.saturating_sub(150), None));
+    let memory = Memory::default();
+    let mut book = Book::new(memory);
+    let place = Place::of(&tenant(0));
+    let data: BTreeMap<String, String> = evil.into_iter().chain(other).collect();
+    book.see(place.shard, Current { version: "1".into(), data });
+    book.wanted(&Wanted { run: Arc::new([(tenant(0), "a".into())].into()), ..Wanted::default() });
+    let wanted: Changes = [(place.key.clone(), Some("x".repeat(2_000)))].into();
+    let changes = book.with_room(place.shard, wanted);
+    let taken: Vec<&str> =
+        changes.iter().filter(|(_, value)| value.is_none()).map(|(key, _)| key.as_str()).collect();
+    assert!(taken.len() > 40 && taken.iter().all(|key| key.starts_with("evil_")), "{taken:?}");
+    assert!(taken.contains(&"evil_filler-0000") && !taken.contains(&"evil_filler-0799"), "the oldest first");
+    let (fitting, left_out) = book.shards[place.shard].view.fitting(changes);
+    assert_eq!((left_out, fitting.contains_key(&place.key)), (0, true));
+}
+
+#[test]
+fn a_record_that_a_living_member_holds_or_that_is_to_run_makes_no_room() {
+    let mut book = Book::new(Memory::default());
+    let place = Place::of(&tenant(0));
+    let held = Record { holder: "a".into(), ..Record::default() };
+    let big =
+        Row { group: "g".repeat(SHARD_BYTES_MAX - 400), endpoint: "e".into(), delivered: 1, ended: false };
+    let data = [
+        ("evil_held".to_owned(), Record { cursors: vec![big], ..held }.write()),
+        (
+            place.key.clone(),
+            Record { holder: "long-gone".into(), released: true, ..Record::default() }.write(),
+        ),
+    ];
+    book.see(place.shard, Current { version: "1".into(), data: data.into() });
+    book.members(Arc::new(Members {
+        me: "b".into(),
+        active: ["a".into(), "b".into()].into(),
+        ..Members::default()
+    }));
+    book.wanted(&Wanted { run: Arc::new([(tenant(0), "a".into())].into()), ..Wanted::default() });
+    let changes = book.with_room(place.shard, [("new".to_owned(), Some("x".repeat(2_000)))].into());
+    assert_eq!(changes.keys().collect::<Vec<_>>(), ["new"]);
+    let (_, left_out) = book.shards[place.shard].view.fitting(changes);
+    assert_eq!(left_out, 1);
 }
