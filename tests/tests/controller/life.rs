@@ -163,6 +163,8 @@ async fn malformed_objects_stop_no_other() {
     // One that ran, and then does not make sense any more.
     world.resources().apply("turns", world.spec("turns")).await;
     world.resources().ready("turns").await;
+    // The first tick may be of a time before the source had scraped anything.
+    world.more_ticks("turns", 1).await;
     world.api.merge("MetricAccess", TEAM, "turns", json!({ "spec": "nonsense" }));
 
     for name in malformed.iter().map(|(name, _)| *name).chain(["none", "turns"]) {
