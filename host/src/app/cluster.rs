@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kube::Client;
 use tokio::sync::watch;
@@ -17,7 +17,6 @@ use tracing::warn;
 use super::status::owned;
 use super::{Vanished, now, tell_tenants};
 use crate::deliver::cursor::{Cursor, Key, Store};
-use crate::model::bonds::Bonds;
 use crate::model::conflicts::conflict_sets;
 use crate::model::{Endpoint, PushgatewayEndpoint, TargetType, TenantId, Timestamp};
 use crate::pipeline::{Deps, remove_groups};
@@ -148,19 +147,15 @@ async fn count(mut stats: watch::Receiver<shards::Stats>, metrics: Metrics, stop
 async fn want(links: Links, wanted: watch::Sender<Option<shards::Wanted>>, stop: CancellationToken) {
     let Links { seen, .. } = links;
     let mut tenants = seen.published.tenants;
-    let mut bonds = Bonds::default();
     loop {
-        let end = bonds.next_end();
         tokio::select! {
             () = stop.cancelled() => return,
             changed = tenants.changed() => if changed.is_err() { return },
-            () = tokio::time::sleep_until(end.unwrap_or_else(Instant::now).into()), if end.is_some() => {}
         }
         let tenants = tenants.borrow_and_update().clone();
         let known = seen.objects.borrow().keys().cloned().collect();
         // Resources that may write one identity to one endpoint run at one replica, which then sees it.
-        let sets = conflict_sets(tenants.running.values().map(|tenant| &**tenant));
-        let run = Arc::new(bonds.hold(sets, Instant::now()));
+        let run = Arc::new(conflict_sets(tenants.running.values().map(|tenant| &**tenant)));
         wanted.send_replace(Some(shards::Wanted { run, known: Arc::new(known) }));
     }
 }

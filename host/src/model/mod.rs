@@ -4,7 +4,6 @@
 //! Never: IO, async, clocks, or knowledge of where a value came from.
 
 mod access;
-pub mod bonds;
 mod cause;
 mod cidr;
 pub mod conflicts;

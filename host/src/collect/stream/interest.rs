@@ -10,6 +10,9 @@ use crate::model::{Interval, Tick, Timestamp};
 /// again nothing is fetched ahead for it.
 const TICKS_MISSED_MAX: u32 = 2;
 
+/// The lines that one fetch waits in. Each costs a little work whenever a turn is given.
+const NAMESPACES_MAX: usize = 16;
+
 /// All interests in one stream.
 #[derive(Debug, Default)]
 pub(super) struct Interests {
@@ -51,12 +54,14 @@ impl Interests {
         }
     }
 
-    /// The namespaces that want something of the stream. A fetch keeps the next one of its stream waiting, so it is on
-    /// behalf of all of them, whatever values it is for.
-    pub(super) fn namespaces(&self) -> Vec<Namespace> {
-        let wanting: BTreeSet<&Namespace> =
-            self.by_id.values().map(|interested| &interested.namespace).collect();
-        wanting.into_iter().cloned().collect()
+    /// The namespaces on behalf of which a fetch is made that `asker` began. A fetch keeps the next one of its stream
+    /// waiting, so it is on behalf of others that want something of the stream too, whatever values it is for: of as many
+    /// as make sure that it has its turn soon.
+    pub(super) fn namespaces(&self, asker: u64) -> Vec<Namespace> {
+        let own = self.by_id.get(&asker).map(|interested| &interested.namespace);
+        let all: BTreeSet<&Namespace> = self.by_id.values().map(|interested| &interested.namespace).collect();
+        let others = all.into_iter().filter(|namespace| Some(*namespace) != own);
+        own.into_iter().chain(others).take(NAMESPACES_MAX).cloned().collect()
     }
 
     /// The values that somebody will ask for at `tick`, most likely.
@@ -105,7 +110,8 @@ mod tests {
         let slow = interests.add("db".into(), vec!["slow".into()], interval(60));
         assert_eq!(expected(&interests, 60), ["fast", "slow"]);
         assert_eq!(expected(&interests, 75), ["fast"]);
-        assert_eq!(interests.namespaces(), ["db".into(), "web".into()]);
+        assert_eq!(interests.namespaces(slow), ["db".into(), "web".into()]);
+        assert_eq!(interests.namespaces(fast), ["web".into(), "db".into()], "the asker's own first");
         assert!(interests.asked(fast, tick(60)));
         assert!(!interests.asked(fast, tick(60)));
         interests.served(fast, tick(60));
@@ -113,7 +119,12 @@ mod tests {
         assert_eq!(expected(&interests, 90), ["fast"]);
         assert_eq!(expected(&interests, 105), [""; 0]);
         interests.remove(slow);
-        assert_eq!(interests.namespaces(), ["web".into()]);
+        assert_eq!(interests.namespaces(fast), ["web".into()]);
         assert_eq!(expected(&interests, 120), [""; 0]);
+        for n in 0..100 {
+            interests.add(format!("n{n}").as_str().into(), vec!["fast".into()], interval(15));
+        }
+        let many = interests.namespaces(fast);
+        assert_eq!((many.len(), &*many[0]), (NAMESPACES_MAX, "web"));
     }
 }

@@ -164,14 +164,20 @@ impl Stream {
         });
         if !missing.is_empty() {
             let values = state.wanted(tick, missing);
-            waiting.push(self.start(&mut state, tick, values));
+            waiting.push(self.start(&mut state, id, tick, values));
         }
         (ready, waiting)
     }
 
-    fn start(self: &Arc<Stream>, state: &mut State, tick: Tick, values: Vec<Arc<str>>) -> Shared<Fetch> {
+    fn start(
+        self: &Arc<Stream>,
+        state: &mut State,
+        asker: u64,
+        tick: Tick,
+        values: Vec<Arc<str>>,
+    ) -> Shared<Fetch> {
         let covered = values.iter().cloned().collect();
-        let namespaces = state.interests.namespaces();
+        let namespaces = state.interests.namespaces(asker);
         let fetch = fetch::run(self.clone(), tick, values, namespaces).boxed().shared();
         if let Some(weak) = fetch.downgrade() {
             state.under_way.push(UnderWay { tick, values: covered, fetch: weak });
