@@ -29,7 +29,7 @@ use crate::discover::Discovery;
 use crate::document::Problem;
 use crate::filter::{self, Runtime};
 use crate::http;
-use crate::model::{Guard, Timestamp};
+use crate::model::{Guard, Memory, Timestamp};
 use crate::pipeline::{self, Batches, Deps};
 use crate::serve;
 use crate::status::Board;
@@ -139,15 +139,17 @@ impl App {
         let discovery = Discovery::new(config.discovery, cluster);
         let runtime = runtime.await.context("the filters' engine")??;
         board.compiled();
+        let memory = Memory::new(container::tables_bytes_max());
+        let collecting = collect::Config::default();
         let deps = Deps {
-            collector: Collector::new(http.clone(), collect::Config::default(), observer(&metrics)),
+            collector: Collector::new(http.clone(), collecting, observer(&metrics), memory.clone()),
             runtime,
             http,
             cursors,
             board,
             metrics,
             claims: pipeline::Registry::default(),
-            memory: pipeline::Memory::new(container::tables_bytes_max()),
+            memory,
             batches: Arc::new(Batches::new(request_limits(&config.delivery))),
             config: pipeline_config(&config.delivery),
             now,

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, Weak};
 use sluice_filter::selector::Selector;
 
 use crate::http::Client;
+use crate::model::memory::{Memory, Payer};
 use crate::model::{Interval, Source, SourceName, Standing, Standings, Tick};
 
 use super::health::SourceHealth;
@@ -25,6 +26,7 @@ struct Inner {
     client: Client,
     config: Config,
     observer: Observer,
+    memory: Memory,
     /// Held weakly: a source without subscriptions is forgotten.
     origins: Mutex<HashMap<SourceName, Weak<Origin>>>,
     /// What others found out about the sources.
@@ -65,26 +67,24 @@ pub struct Collected {
 }
 
 impl Collector {
-    /// A collector that asks through `client` and tells `observer` of every request.
-    pub fn new(client: Client, config: Config, observer: Observer) -> Collector {
+    /// A collector that asks through `client`, tells `observer` of every request, and holds what `memory` allows.
+    pub fn new(client: Client, config: Config, observer: Observer, memory: Memory) -> Collector {
         let (origins, standings) = (Mutex::default(), Mutex::default());
-        Collector { inner: Arc::new(Inner { client, config, observer, origins, standings }) }
+        Collector { inner: Arc::new(Inner { client, config, observer, memory, origins, standings }) }
     }
 
-    /// Subscribes to what `selectors` select at `source`, asked for at multiples of `interval` on behalf of
-    /// `namespace`: where several want to ask, namespaces take turns. Costs no request.
+    /// Subscribes to what `selectors` select at `source`, asked for at multiples of `interval` on behalf of a namespace: where
+    /// several want to ask, they take turns, and `payer` has room for the answers or gets none. Costs no request.
     pub fn subscribe(
         &self,
-        namespace: &str,
+        payer: &Payer,
         source: &Arc<Source>,
         selectors: &[Selector],
         interval: Interval,
     ) -> Subscription {
         let origin = self.origin(source);
         let asks = plan::plan(selectors, source, &self.inner.config.merge_label);
-        let namespace = namespace.into();
-        let interests =
-            asks.into_iter().map(|ask| Interest::new(&origin, &namespace, ask, interval)).collect();
+        let interests = asks.into_iter().map(|ask| Interest::new(&origin, payer, ask, interval)).collect();
         Subscription { collector: self.clone(), origin, interests }
     }
 
@@ -120,9 +120,10 @@ impl Collector {
             return origin;
         }
         origins.retain(|_, origin| origin.strong_count() > 0);
-        let Inner { client, config, observer, .. } = &*self.inner;
+        let Inner { client, config, observer, memory, .. } = &*self.inner;
         let client = client.for_access(&source.access);
-        let origin = Arc::new(Origin::new(source.clone(), client, config.clone(), observer.clone()));
+        let (config, observer) = (config.clone(), observer.clone());
+        let origin = Arc::new(Origin::new(source.clone(), client, config, observer, memory.clone()));
         origins.insert(source.name.clone(), Arc::downgrade(&origin));
         origin
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::SourceName;
+use crate::model::memory::Full;
 
 /// A tick was not collected from one source. Nothing of it may be used, and no stale marker concluded from it.
 /// Cheap to clone: pipelines that waited for one request share its failure.
@@ -56,6 +57,9 @@ pub enum Cause {
         /// The source's maximum for one query.
         max: usize,
     },
+    /// More series than whoever asked may have in memory.
+    #[error(transparent)]
+    Memory(#[from] Full),
     /// A larger body than is read.
     #[error("an answer of more than {max} bytes: narrow the patterns")]
     BodyTooLarge {
@@ -87,6 +91,14 @@ impl Error {
         self.cause.is_transient()
     }
 
+    /// Whether it is for want of memory: then not the source failed, but who asks for so much.
+    pub fn full(&self) -> Option<Full> {
+        match &*self.cause {
+            Cause::Memory(full) => Some(*full),
+            _ => None,
+        }
+    }
+
     /// How long the source asks us to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         match &*self.cause {
@@ -106,7 +118,7 @@ impl Cause {
             Cause::ClockBehind { .. } => true,
             Cause::Status { code, .. } => *code >= 500 || matches!(*code, 408 | 425 | 429),
             Cause::Query { error_type, .. } => !is_final(error_type),
-            Cause::TooManySeries { .. } | Cause::BodyTooLarge { .. } => false,
+            Cause::TooManySeries { .. } | Cause::BodyTooLarge { .. } | Cause::Memory(_) => false,
         }
     }
 
@@ -115,6 +127,8 @@ impl Cause {
         let timeout = match self {
             Cause::Query { error_type, .. } => error_type == "timeout",
             Cause::Timeout(_) => true,
+            // Nobody of those who ask is the culprit.
+            Cause::Memory(Full::Process { .. }) => return false,
             _ => false,
         };
         timeout || !self.is_transient()

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
 
 use crate::http::Client;
-use crate::model::Source;
+use crate::model::{Memory, Source};
 
 use super::gate::Gate;
 use super::health::Health;
@@ -20,6 +20,7 @@ pub(super) struct Origin {
     pub(super) client: Client,
     pub(super) config: Config,
     pub(super) observer: Observer,
+    pub(super) memory: Memory,
     pub(super) health: Mutex<Health>,
     /// One permit a request: a source is not stormed by its own streams, nor taken by one namespace's.
     pub(super) gate: Gate,
@@ -27,7 +28,13 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    pub(super) fn new(source: Arc<Source>, client: Client, config: Config, observer: Observer) -> Origin {
+    pub(super) fn new(
+        source: Arc<Source>,
+        client: Client,
+        config: Config,
+        observer: Observer,
+        memory: Memory,
+    ) -> Origin {
         Origin {
             gate: Gate::new(config.requests_per_source_max),
             health: Mutex::default(),
@@ -36,6 +43,7 @@ impl Origin {
             client,
             config,
             observer,
+            memory,
         }
     }
 

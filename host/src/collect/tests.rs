@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::*;
+use crate::model::memory::{Full, Memory, Payer};
 use crate::model::{Interval, Labels, Source, SourceName, Tick, Timestamp};
 
 /// How the fake source answers a query, if not with what the query selects.
@@ -141,7 +142,11 @@ fn source(url: &str) -> Source {
 
 fn collector() -> Collector {
     let client = crate::http::Client::new(&crate::http::Config::default()).unwrap();
-    Collector::new(client, Config::default(), Observer::default())
+    Collector::new(client, Config::default(), Observer::default(), Memory::default())
+}
+
+fn payer(namespace: &str) -> Payer {
+    Memory::default().payer(namespace, usize::MAX)
 }
 
 fn interval() -> Interval {
@@ -154,7 +159,7 @@ fn tick(number: i64) -> Tick {
 
 fn subscribe(collector: &Collector, source: &Arc<Source>, selectors: &[&str]) -> Subscription {
     let selectors: Vec<_> = selectors.iter().map(|text| Selector::parse(text).unwrap()).collect();
-    collector.subscribe("web", source, &selectors, interval())
+    collector.subscribe(&payer("web"), source, &selectors, interval())
 }
 
 /// The series of a collected tick, sorted.
@@ -310,6 +315,45 @@ async fn too_many_series_of_one_tenant_are_no_other_tenants_fault() {
 }
 
 #[tokio::test]
+async fn who_has_no_room_for_an_answer_gets_none_and_the_others_get_theirs() {
+    let series = |n: usize| {
+        let namespace = if n < 18 { "big" } else { "small" };
+        vec![("__name__", "up".to_owned()), ("namespace", namespace.to_owned()), ("n", n.to_string())]
+    };
+    let series: Vec<_> = (0..20).map(series).collect();
+    let series: Vec<Vec<(&str, &str)>> =
+        series.iter().map(|pairs| pairs.iter().map(|(name, value)| (*name, &**value)).collect()).collect();
+    let (fake, source) = Fake::new(&series.iter().map(Vec::as_slice).collect::<Vec<_>>()).start().await;
+    let memory = Memory::new(1 << 20);
+    let client = crate::http::Client::new(&crate::http::Config::default()).unwrap();
+    let collector = Collector::new(client, Config::default(), Observer::default(), memory.clone());
+    let subscribe = |payer: &Payer, text: &str| {
+        collector.subscribe(payer, &source, &[Selector::parse(text).unwrap()], interval())
+    };
+    let payer = |bytes_max| [("big", bytes_max), ("small", 2_000)].map(|(name, max)| memory.payer(name, max));
+    let held = |payer: &Payer| payer.hold().of_namespace();
+
+    let [big, small] = payer(2_000);
+    let [bigs, smalls] = [(&big, "big"), (&small, "small")]
+        .map(|(payer, n)| subscribe(payer, &format!(r#"{{namespace="{n}"}}"#)));
+    let (refused, answered) = futures::join!(bigs.at(tick(1)), smalls.at(tick(1)));
+    let refused = refused.unwrap_err();
+    assert_eq!((refused.full(), refused.is_transient()), (Some(Full::Namespace { max: 2_000 }), false));
+    assert_eq!((answered.unwrap().series, held(&big)), (2, 0), "nothing is kept of what is of no use");
+    assert_eq!(fake.queries().len(), 3, "the merged query was parted");
+
+    // The same question of both: it is answered for the one that has room.
+    let [big, small] = payer(1 << 20);
+    let (rich, poor) = (subscribe(&big, "up"), subscribe(&small, "up"));
+    let (all, refused) = futures::join!(rich.at(tick(2)), poor.at(tick(2)));
+    assert_eq!(refused.unwrap_err().full(), Some(Full::Namespace { max: 2_000 }));
+    assert_eq!(all.unwrap().series, 20);
+    assert!(held(&big) > 20 * 256 && held(&small) <= 2_000);
+    drop((bigs, smalls, rich, poor));
+    assert_eq!((held(&big), held(&small)), (0, 0));
+}
+
+#[tokio::test]
 async fn a_failure_is_shared_by_those_who_wait_and_asked_again_on_the_next_try() {
     let failures = AtomicUsize::new(0);
     let fake = Fake::namespaces(&["a"]).failing(move |_| {
@@ -382,7 +426,8 @@ async fn only_pipelines_whose_tick_it_is_are_fetched_ahead() {
     let (fake, source) = Fake::namespaces(&["a", "b"]).start().await;
     let collector = collector();
     let slow = [Selector::parse(r#"up{namespace="b"}"#).unwrap()];
-    let slow = collector.subscribe("web", &source, &slow, Interval::new(Duration::from_secs(60)).unwrap());
+    let slow =
+        collector.subscribe(&payer("web"), &source, &slow, Interval::new(Duration::from_secs(60)).unwrap());
     let fast = subscribe(&collector, &source, &[r#"up{namespace="a"}"#]);
     for number in 1..4 {
         fast.at(tick(number)).await.unwrap();
@@ -400,7 +445,7 @@ async fn one_question_of_a_namespace_waits_for_no_hundred_of_another() {
     let collector = collector();
     let asking = |namespace: &str, texts: &[String]| {
         let selectors: Vec<_> = texts.iter().map(|text| Selector::parse(text).unwrap()).collect();
-        collector.subscribe(namespace, &source, &selectors, interval())
+        collector.subscribe(&payer(namespace), &source, &selectors, interval())
     };
     let many: Vec<String> = (0..100).map(|n| format!("up{{x{n}!=\"y\"}}")).collect();
     let noisy = asking("noisy", &many);

@@ -10,6 +10,7 @@ pub mod conflicts;
 mod endpoint;
 pub mod guard;
 mod labels;
+pub mod memory;
 pub mod outage;
 pub mod pattern;
 mod secret;
@@ -28,6 +29,7 @@ pub use endpoint::{
 };
 pub use guard::Guard;
 pub use labels::{Labels, LabelsError, METRIC_NAME, is_label_name};
+pub use memory::Memory;
 pub use secret::Secret;
 pub use source::{Audience, Source, SourceGroup, SourceName};
 pub use stamp::{HonorLabels, Stamped, Stamps, Unstamped};

@@ -12,11 +12,12 @@ use foldhash::fast::FixedState;
 
 use super::claims::{Denied, GroupIndex, Seat};
 use super::encoding::Encoding;
-use super::memory;
 use super::outputs::{Admission, Conclude, Emitted, Fingerprint, OutputId, Outputs, Rank};
+use super::quota::Beyond;
 use super::verdicts::{NO_STEP, Verdict, Verdicts};
 use crate::collect::{Collected, Part, Row, SeriesRef, StreamId};
 use crate::filter::{Chain, Usage};
+use crate::model::memory::Full;
 use crate::model::{Labels, Stamped, Stamps, Tick, Timestamp};
 
 /// The fingerprint of an input series repeats over restarts, so that a contest ends the same way.
@@ -75,10 +76,10 @@ pub enum Error {
     Unstamped(#[from] crate::model::Unstamped),
     /// More identities than a lane may hold.
     #[error("more series than one endpoint's table can hold; select fewer")]
-    Full,
+    Table,
     /// More than the namespace, or the process, may hold.
     #[error(transparent)]
-    Memory(#[from] memory::Full),
+    Memory(#[from] Full),
 }
 
 /// Decides series, remembers what was decided, and takes values into the outputs.
@@ -88,8 +89,8 @@ pub struct Assembler {
     encoding: Encoding,
     seat: Option<Seat>,
     conflict: Option<Arc<str>>,
-    /// There was no room for new series; for so many ticks more they are not decided again.
-    beyond: Option<(memory::Full, u32)>,
+    /// There was no room for new series.
+    beyond: Beyond,
     verdicts: HashMap<StreamId, Verdicts>,
     outputs: Arc<Mutex<Outputs>>,
     scratch: Vec<u8>,
@@ -126,10 +127,6 @@ type Input<'a> = (GroupIndex, &'a Labels);
 const DECIDE_BYTES_MAX: usize = 4 << 20;
 const DECIDE_SERIES_MAX: usize = 4_096;
 
-/// After there was no room for all new series they are decided again only after so many ticks: a namespace that is beyond
-/// its limit must not cost the work of a whole tick at each one.
-const BEYOND_TICKS: u32 = 9;
-
 /// New series of one tick, and what was decided of them so far.
 struct Decision<'a> {
     tick: Tick,
@@ -164,7 +161,7 @@ impl Assembler {
         outputs: Arc<Mutex<Outputs>>,
     ) -> Assembler {
         let (verdicts, scratch) = (HashMap::new(), Vec::new());
-        let (conflict, beyond) = (None, None);
+        let (conflict, beyond) = (None, Beyond::default());
         Assembler { chain, stamps, encoding, seat, conflict, beyond, verdicts, outputs, scratch }
     }
 
@@ -252,7 +249,7 @@ impl Assembler {
             }
         }
         if unknown.is_empty() {
-            self.beyond = None;
+            self.beyond.is_over();
         } else {
             self.decide(tick, &unknown, outputs, &mut counts)?;
         }
@@ -271,11 +268,8 @@ impl Assembler {
         outputs: &mut Outputs,
         counts: &mut Counts,
     ) -> Result<(), Error> {
-        if let Some((full, ticks)) = self.beyond.take() {
-            self.beyond = ticks.checked_sub(1).map(|left| (full, left));
-            if ticks > 0 {
-                return Err(full.into());
-            }
+        if let Some(full) = self.beyond.next_tick() {
+            return Err(full.into());
         }
         let (unknown, outsized): (Vec<_>, Vec<_>) =
             unknown.iter().partition(|new| is_within_bounds(new.input().1));
@@ -293,7 +287,7 @@ impl Assembler {
         if let Err(error) = self.decide_all(&mut decision, outputs, counts) {
             self.withdraw(&decision, outputs);
             if let Error::Memory(full) = error {
-                self.beyond = Some((full, BEYOND_TICKS));
+                self.beyond.found(full);
             }
             return Err(error);
         }
@@ -362,7 +356,7 @@ impl Assembler {
         let at = verdicts.len();
         let claimant = fingerprint(inputs[at]);
         match outputs.admit(&self.scratch, claimant) {
-            Admission::Full => Err(Error::Full),
+            Admission::Full => Err(Error::Table),
             Admission::Beyond(full) => Err(full.into()),
             Admission::Joined(id) => Ok(self.claim(id, *tick, stamped, counts)),
             Admission::Created(id) => {

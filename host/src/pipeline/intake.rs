@@ -17,6 +17,7 @@ use super::assemble::Answer;
 use super::claims::GroupIndex;
 use super::outputs::{Conclude, Rank};
 use crate::collect::{self, Collector, Subscription};
+use crate::model::memory::Payer;
 use crate::model::{SourceGroup, Standing, Tenant, Tick, Timestamp};
 
 /// A replica that has not answered for this long has nothing to say about what ended: readers look back five
@@ -94,6 +95,7 @@ impl Intake {
     /// `index` is the group's position among the tenant's groups; its sources are ranked from `first_rank` on.
     pub(crate) fn new(
         collector: &Collector,
+        payer: &Payer,
         tenant: &Tenant,
         group: &SourceGroup,
         index: GroupIndex,
@@ -101,12 +103,7 @@ impl Intake {
     ) -> Intake {
         let members = group.sources.iter().zip(first_rank..).map(|(source, rank)| Member {
             rank,
-            subscription: collector.subscribe(
-                &tenant.id.namespace,
-                source,
-                &tenant.selectors,
-                tenant.interval,
-            ),
+            subscription: collector.subscribe(payer, source, &tenant.selectors, tenant.interval),
             missing_since: None,
         });
         Intake { index, members: members.collect() }
@@ -138,8 +135,9 @@ impl Intake {
             }
         }
         if answers.is_empty() {
-            // A group has at least one source, so there is a failure.
-            return Err(failures.swap_remove(0));
+            // A group has at least one source, so there is a failure. That there is no room is one to which no source can help.
+            let first = failures.iter().position(|error| error.full().is_some()).unwrap_or(0);
+            return Err(failures.swap_remove(first));
         }
         let answers = answers.into_iter().map(|(_, answer)| answer).collect();
         Ok(Gathered { answers, conclude: self.conclude(tick), failures })

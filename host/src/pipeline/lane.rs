@@ -15,12 +15,13 @@ use super::assemble::{self, Counts};
 use super::intake::Gathered;
 use super::news::{Fault, Missed};
 use super::outputs::Emitted;
-use super::quota::{Breach, Quota};
+use super::quota::{Beyond, Breach, Quota};
 use super::schedule::{Due, Schedule};
 use crate::collect::{self, Collected};
 use crate::deliver::cursor::{self, Cursor};
 use crate::deliver::{self, retry};
 use crate::filter::Usage;
+use crate::model::memory::Full;
 use crate::model::outage::Outages;
 use crate::model::{Tenant, Tick, Timestamp};
 use crate::status::{self, Board, LaneEntry, Stage, TickReport};
@@ -106,6 +107,8 @@ pub(crate) struct Context {
     pub(crate) outages: Mutex<Outages<Fault>>,
     /// Whether ticks that were missed are asked for again.
     pub(crate) missed: Missed,
+    /// There was no room for the answers.
+    pub(crate) beyond: Beyond,
 }
 
 /// One filter's work as far as it is counted.
@@ -156,18 +159,31 @@ impl Context {
     }
 
     /// A tick's complete answers, unless the tick is over with them: told to halt meanwhile, or more series than the
-    /// tenant may have.
+    /// tenant may have, or has room for.
     pub(crate) async fn answered(
-        &self,
+        &mut self,
         tick: Tick,
         asking: impl Future<Output = Result<Gathered, collect::Error>>,
         quota: &Quota,
         halt: &CancellationToken,
     ) -> Result<ControlFlow<Progress, Gathered>, Failure> {
-        let asked = tokio::select! {
-            gathered = asking => gathered?.of_the_past(tick, self.now())?,
+        if let Some(full) = self.beyond.next_tick() {
+            self.breached(tick, Stage::Collect, &full.into(), 0, 0);
+            return Ok(ControlFlow::Break(Progress::Settled));
+        }
+        let gathered = tokio::select! {
+            gathered = asking => gathered.and_then(|gathered| gathered.of_the_past(tick, self.now())),
             () = halt.cancelled() => return Ok(ControlFlow::Break(Progress::Halted)),
         };
+        if let Some(full) = gathered.as_ref().err().and_then(collect::Error::full) {
+            self.beyond.found(full);
+            if let Full::Namespace { max } = full {
+                quota.held(max);
+            }
+            self.breached(tick, Stage::Collect, &full.into(), 0, 0);
+            return Ok(ControlFlow::Break(Progress::Settled));
+        }
+        let asked = gathered?;
         self.gathered(tick, &asked);
         let series = asked.series();
         if let Err(breach) = quota.series(series) {

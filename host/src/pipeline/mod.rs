@@ -12,7 +12,6 @@ mod gateway;
 mod intake;
 mod lane;
 mod latest;
-mod memory;
 mod news;
 mod outputs;
 mod quota;
@@ -34,6 +33,7 @@ use crate::deliver::remote_write::RemoteWrite;
 use crate::deliver::{self, cursor, retry};
 use crate::filter::{self, Builtin, Runtime, Step};
 use crate::http;
+use crate::model::memory::{Memory, Payer};
 use crate::model::{Endpoint, HonorLabels, SourceGroup, Tenant, TenantId, Timestamp};
 use crate::status::Board;
 use crate::telemetry::Metrics;
@@ -48,10 +48,9 @@ pub use gateway::remove_groups;
 use intake::Intake;
 use lane::{Context, lock};
 use latest::Shown;
-pub use memory::Memory;
 use news::Missed;
 pub use outputs::{Conclude, Emitted, Outputs, Rank};
-use quota::{Quota, Used};
+use quota::{Beyond, Quota, Used};
 use remote::RemoteLane;
 use schedule::Schedule;
 
@@ -282,7 +281,8 @@ impl Builder<'_> {
                 for ((index, group), quota) in (0..).zip(self.groups).zip(quotas) {
                     let context = self.context(group, endpoint);
                     let assembler = self.assembler(&context, endpoint, Some(beside))?;
-                    let intake = Intake::new(&self.deps.collector, self.tenant, group, index, 0);
+                    let intake =
+                        Intake::new(&self.deps.collector, &self.payer(), self.tenant, group, index, 0);
                     let sink = RemoteWrite::new(self.deps.http.clone(), remote, self.deps.config.timeouts)?;
                     let batches = self.deps.batches.clone();
                     let lane = RemoteLane::new(context, intake, assembler, quota, sink, batches);
@@ -293,15 +293,20 @@ impl Builder<'_> {
         }
     }
 
+    fn payer(&self) -> Payer {
+        let Tenant { id, limits, .. } = &**self.tenant;
+        self.deps.memory.payer(&id.namespace, limits.memory_max)
+    }
+
     fn used(&self) -> Used {
         Used::new(&self.deps.metrics, &self.tenant.id, self.tenant.limits)
     }
 
     /// All groups, their sources ranked one after the other.
     fn intakes(&self) -> Vec<Intake> {
-        let mut first_rank = 0;
+        let (mut first_rank, payer) = (0, self.payer());
         let intake = |(index, group): (GroupIndex, &SourceGroup)| {
-            let intake = Intake::new(&self.deps.collector, self.tenant, group, index, first_rank);
+            let intake = Intake::new(&self.deps.collector, &payer, self.tenant, group, index, first_rank);
             first_rank += group.sources.len() as Rank;
             intake
         };
@@ -332,6 +337,7 @@ impl Builder<'_> {
             attempted_tick: None,
             counted: Vec::new(),
             conflict: None,
+            beyond: Beyond::default(),
             outages: Mutex::default(),
             missed: match endpoint {
                 Endpoint::RemoteWrite(_) => Missed::AskedAgain,
@@ -357,8 +363,7 @@ impl Builder<'_> {
                 (outputs, seat)
             }
             None => {
-                let Tenant { id, limits, .. } = &**self.tenant;
-                let held = self.deps.memory.hold(&id.namespace, limits.memory_max);
+                let held = self.deps.memory.hold(&self.payer());
                 (Arc::new(Mutex::new(Outputs::new(held))), None)
             }
         };

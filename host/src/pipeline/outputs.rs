@@ -8,7 +8,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
-use super::memory::{Full, Held};
+use crate::model::memory::{Full, Held};
 use crate::model::{STALE_NAN_BITS, Tick, Timestamp};
 
 /// The most bytes of encoded labels one lane holds.

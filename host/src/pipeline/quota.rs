@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::memory::Full;
+use crate::model::memory::Full;
 use crate::model::{TenantId, TickLimits};
 use crate::telemetry::{Limit, Metrics, Usage};
 
@@ -47,6 +47,34 @@ pub(crate) enum Breach {
     /// More memory than its namespace, or the replica, has.
     #[error(transparent)]
     Memory(#[from] Full),
+}
+
+/// After there was no room for all series of a tick they are asked for, and decided, again only after so many ticks: a namespace
+/// that is beyond its limit must not cost the work of a whole tick at each one.
+const BEYOND_TICKS: u32 = 9;
+
+/// Whether it is known that there is no room for a tick's series.
+#[derive(Debug, Default)]
+pub(crate) struct Beyond(Option<(Full, u32)>);
+
+impl Beyond {
+    /// There was none.
+    pub(crate) fn found(&mut self, full: Full) {
+        self.0 = Some((full, BEYOND_TICKS));
+    }
+
+    /// One tick later: why it is not worth a try, if it is not.
+    pub(crate) fn next_tick(&mut self) -> Option<Full> {
+        let (full, ticks) = self.0.take()?;
+        let left = ticks.checked_sub(1)?;
+        self.0 = Some((full, left));
+        Some(full)
+    }
+
+    /// There is room.
+    pub(crate) fn is_over(&mut self) {
+        self.0 = None;
+    }
 }
 
 /// One group's share of what goes to one endpoint.

@@ -38,8 +38,8 @@ pub const PATTERNS_SIZE_MAX: usize = 250_000;
 pub const SERIES_MAX: usize = 1_000_000;
 /// Bytes of one tick to one endpoint, compressed: four times what a million series of the usual size take.
 pub const TICK_BYTES_MAX: usize = 256 << 20;
-/// Memory that the series of one namespace's resources take in a cluster: 300,000 series of the usual size (twelve labels
-/// of 25 bytes), in a replica of 1 GiB beside others.
+/// Memory that the series of one namespace's resources take in a cluster: 140,000 series of the usual size (twelve labels
+/// of 25 bytes) from one source, 90,000 from a pair of replicas, in a replica of 1 GiB beside others.
 pub const MEMORY_MAX_CLUSTER: usize = 256 << 20;
 /// Endpoints of one namespace: each costs connections, and the whole of its resource's traffic.
 pub const ENDPOINTS_MAX: usize = 64;

@@ -12,6 +12,7 @@ mod tests;
 mod value;
 
 use crate::model::Tick;
+use crate::model::memory::Full;
 
 use super::Cause;
 use super::json::{Cursor, Stop, flat_object_end};
@@ -51,6 +52,8 @@ pub enum Refusal {
     TooMany(usize),
     /// The labels cannot be read.
     Labels(&'static str),
+    /// There is no room for another series.
+    Memory(Full),
 }
 
 /// Reads one answer.
@@ -225,6 +228,7 @@ impl Scanner {
     fn refused(&self, at: usize, refusal: Refusal) -> Cause {
         match refusal {
             Refusal::TooMany(max) => Cause::TooManySeries { max },
+            Refusal::Memory(full) => Cause::Memory(full),
             Refusal::Labels(what) => self.malformed(at, what),
         }
     }

@@ -35,13 +35,17 @@ pub(super) async fn run(
 ) -> Arc<Fetched> {
     let mut table = stream.table.lock().await;
     let mut fetch = Fetch::new(&stream, tick, values, namespaces);
+    let asking = lock(&stream.state).interests.asking();
+    if let Some(asking) = asking {
+        table.split(asking);
+    }
     table.begin();
     while let Some(group) = fetch.todo.pop_front() {
         fetch.group(&mut table, group).await;
     }
     let answer = Arc::new(table.finish(tick));
-    let Fetch { values, bytes, .. } = fetch;
-    let fetched = Arc::new(Fetched { tick, answer, bytes, values, ended: Instant::now() });
+    let (Fetch { values, bytes, .. }, refused) = (fetch, table.refused());
+    let fetched = Arc::new(Fetched { tick, answer, bytes, values, refused, ended: Instant::now() });
     stream.keep(&fetched);
     fetched
 }
@@ -82,7 +86,10 @@ impl<'a> Fetch<'a> {
                 self.values.extend(group.into_iter().map(|value| (value, Ok(()))));
             }
             Err(cause) => {
-                table.roll_back();
+                match cause {
+                    Cause::Memory(_) => table.take_back(),
+                    _ => table.roll_back(),
+                }
                 self.failed(group, cause);
             }
         }

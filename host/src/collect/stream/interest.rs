@@ -4,6 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::super::gate::Namespace;
+use super::super::table::Asking;
+use crate::model::memory::Payer;
 use crate::model::{Interval, Tick, Timestamp};
 
 /// A pipeline that did not ask for so many of its ticks is busy elsewhere (its receiver is down, say); until it asks
@@ -18,11 +20,13 @@ const NAMESPACES_MAX: usize = 16;
 pub(super) struct Interests {
     by_id: HashMap<u64, Interested>,
     next: u64,
+    /// Whether somebody came or went since it was told who asks.
+    changed: bool,
 }
 
 #[derive(Debug)]
 struct Interested {
-    namespace: Namespace,
+    payer: Payer,
     values: Vec<Arc<str>>,
     interval: Interval,
     /// The tick it asked for last, whatever became of it.
@@ -32,15 +36,17 @@ struct Interested {
 }
 
 impl Interests {
-    pub(super) fn add(&mut self, namespace: Namespace, values: Vec<Arc<str>>, interval: Interval) -> u64 {
+    pub(super) fn add(&mut self, payer: Payer, values: Vec<Arc<str>>, interval: Interval) -> u64 {
         self.next += 1;
+        self.changed = true;
         let (asked, served) = (None, None);
-        self.by_id.insert(self.next, Interested { namespace, values, interval, asked, served });
+        self.by_id.insert(self.next, Interested { payer, values, interval, asked, served });
         self.next
     }
 
     pub(super) fn remove(&mut self, id: u64) {
         self.by_id.remove(&id);
+        self.changed = true;
     }
 
     /// Notes that a pipeline asks; whether it is its first try at this tick.
@@ -58,10 +64,17 @@ impl Interests {
     /// waiting, so it is on behalf of others that want something of the stream too, whatever values it is for: of as many
     /// as make sure that it has its turn soon.
     pub(super) fn namespaces(&self, asker: u64) -> Vec<Namespace> {
-        let own = self.by_id.get(&asker).map(|interested| &interested.namespace);
-        let all: BTreeSet<&Namespace> = self.by_id.values().map(|interested| &interested.namespace).collect();
+        let own = self.by_id.get(&asker).map(|interested| interested.payer.name());
+        let all: BTreeSet<&Namespace> =
+            self.by_id.values().map(|interested| interested.payer.name()).collect();
         let others = all.into_iter().filter(|namespace| Some(*namespace) != own);
         own.into_iter().chain(others).take(NAMESPACES_MAX).cloned().collect()
+    }
+
+    /// Who asks for what, if that has changed since it was told last.
+    pub(super) fn asking(&mut self) -> Option<Vec<Asking>> {
+        let asking = |i: &Interested| Asking { payer: i.payer.clone(), parts: i.values.clone() };
+        std::mem::take(&mut self.changed).then(|| self.by_id.values().map(asking).collect())
     }
 
     /// The values that somebody will ask for at `tick`, most likely.
@@ -88,6 +101,11 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::model::Memory;
+
+    fn payer(namespace: &str) -> Payer {
+        Memory::default().payer(namespace, usize::MAX)
+    }
 
     fn tick(seconds: i64) -> Tick {
         Tick::at_or_before(Timestamp(seconds * 1000), interval(1))
@@ -106,8 +124,8 @@ mod tests {
     #[test]
     fn a_value_is_expected_at_its_own_ticks_until_it_is_served_or_given_up() {
         let mut interests = Interests::default();
-        let fast = interests.add("web".into(), vec!["fast".into()], interval(15));
-        let slow = interests.add("db".into(), vec!["slow".into()], interval(60));
+        let fast = interests.add(payer("web"), vec!["fast".into()], interval(15));
+        let slow = interests.add(payer("db"), vec!["slow".into()], interval(60));
         assert_eq!(expected(&interests, 60), ["fast", "slow"]);
         assert_eq!(expected(&interests, 75), ["fast"]);
         assert_eq!(interests.namespaces(slow), ["db".into(), "web".into()]);
@@ -122,7 +140,7 @@ mod tests {
         assert_eq!(interests.namespaces(fast), ["web".into()]);
         assert_eq!(expected(&interests, 120), [""; 0]);
         for n in 0..100 {
-            interests.add(format!("n{n}").as_str().into(), vec!["fast".into()], interval(15));
+            interests.add(payer(&format!("n{n}")), vec!["fast".into()], interval(15));
         }
         let many = interests.namespaces(fast);
         assert_eq!((many.len(), &*many[0]), (NAMESPACES_MAX, "web"));

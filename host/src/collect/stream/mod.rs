@@ -15,6 +15,7 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, Shared, WeakShared};
 use tokio::time::Instant;
 
+use crate::model::memory::{Full, Payer};
 use crate::model::{Interval, Tick};
 
 use super::gate::Namespace;
@@ -67,6 +68,8 @@ pub(super) struct Fetched {
     pub(super) bytes: u64,
     /// Each value that was asked for, and whether its rows are in the answer.
     values: HashMap<Arc<str>, Result<(), Error>>,
+    /// Those who asked and have no room for what came.
+    refused: HashMap<Namespace, Full>,
     ended: Instant,
 }
 
@@ -75,14 +78,15 @@ pub(super) struct Fetched {
 pub(super) struct Interest {
     stream: Arc<Stream>,
     id: u64,
+    namespace: Namespace,
     values: Vec<Arc<str>>,
 }
 
 impl Interest {
-    pub(super) fn new(origin: &Arc<Origin>, namespace: &Namespace, ask: Ask, interval: Interval) -> Interest {
+    pub(super) fn new(origin: &Arc<Origin>, payer: &Payer, ask: Ask, interval: Interval) -> Interest {
         let stream = origin.stream(&ask.shape);
-        let id = lock(&stream.state).interests.add(namespace.clone(), ask.values.clone(), interval);
-        Interest { stream, id, values: ask.values }
+        let id = lock(&stream.state).interests.add(payer.clone(), ask.values.clone(), interval);
+        Interest { stream, id, namespace: payer.name().clone(), values: ask.values }
     }
 
     /// The rows of all values at one tick, and what brought them.
@@ -91,10 +95,28 @@ impl Interest {
         ready.extend(futures::future::join_all(waiting).await);
         let mut parts = Vec::with_capacity(self.values.len());
         for value in &self.values {
-            parts.push(part_of(&ready, value)?);
+            parts.push(self.part_of(&ready, value)?);
         }
         lock(&self.stream.state).interests.served(self.id, tick);
         Ok((parts, ready))
+    }
+
+    /// A value's rows, from the one of these fetches that covers it; a success before a failure.
+    fn part_of(&self, fetched: &[Arc<Fetched>], value: &str) -> Result<Part, Error> {
+        let mut failure = None;
+        for fetched in fetched {
+            let full = fetched.refused.get(&self.namespace);
+            match (fetched.values.get(value), full) {
+                (Some(Ok(())), None) => return Ok(fetched.answer.part(value)),
+                (Some(Ok(())), Some(full)) => {
+                    failure = Some(self.stream.origin.error(Arc::new((*full).into())));
+                }
+                (Some(Err(error)), _) => failure = Some(error.clone()),
+                (None, _) => {}
+            }
+        }
+        // Every value is covered by one of the fetches it was enlisted in.
+        Err(failure.expect("a fetch that covers each value"))
     }
 }
 
@@ -104,23 +126,10 @@ impl Drop for Interest {
     }
 }
 
-/// A value's rows, from the one of these fetches that covers it; a success before a failure.
-fn part_of(fetched: &[Arc<Fetched>], value: &str) -> Result<Part, Error> {
-    let mut failure = None;
-    for fetched in fetched {
-        match fetched.values.get(value) {
-            Some(Ok(())) => return Ok(fetched.answer.part(value)),
-            Some(Err(error)) => failure = Some(error.clone()),
-            None => {}
-        }
-    }
-    // Every value is covered by one of the fetches it was enlisted in.
-    Err(failure.expect("a fetch that covers each value"))
-}
-
 impl Stream {
     pub(super) fn new(origin: Arc<Origin>, shape: Shape) -> Stream {
-        let table = Table::new(TableConfig::new(&origin.source, shape.hole.clone()));
+        let config = TableConfig::new(&origin.source, shape.hole.clone());
+        let table = Table::paid_by(origin.memory.hold_shared(), config);
         Stream { shape, origin, table: table.into(), state: Mutex::default() }
     }
 

@@ -13,6 +13,13 @@ pub(super) const HEAD: u32 = 0;
 /// The arena's offsets are 32 bits wide.
 const ARENA_BYTES_MAX: usize = u32::MAX as usize;
 
+/// The arena grows by such a part of itself: it is the largest block there is, so the system moves it without a copy, and
+/// twice its size would be what its namespace pays for once.
+const ARENA_GROWTH: usize = 8;
+
+/// What it grows by at least.
+const PAGE_BYTES: usize = 4096;
+
 /// An arena with less garbage than this is not worth copying.
 const GARBAGE_BYTES_MIN: usize = 1 << 20;
 
@@ -34,6 +41,11 @@ pub(super) struct Form {
 }
 
 impl Form {
+    /// How many bytes it has.
+    pub(super) fn len(&self) -> usize {
+        self.len as usize
+    }
+
     fn span(&self) -> std::ops::Range<usize> {
         self.start as usize..self.start as usize + self.len as usize
     }
@@ -96,6 +108,9 @@ impl Forms {
     /// Adds a form that is not there yet.
     pub(super) fn insert(&mut self, hash: u64, raw: &[u8], slot: u32, part: u32) -> u32 {
         let start = self.arena.len() as u32;
+        if self.arena.capacity() - self.arena.len() < raw.len() {
+            self.arena.reserve_exact(raw.len().max(self.arena.len() / ARENA_GROWTH).max(PAGE_BYTES));
+        }
         self.arena.extend_from_slice(raw);
         let form = Form { hash, start, len: raw.len() as u32, next: HEAD, slot, part, seen: 0 };
         let id = match self.free.pop() {
@@ -114,10 +129,10 @@ impl Forms {
     }
 
     /// Removes every form that `is_gone`, telling each to `gone`.
-    pub(super) fn remove_if(&mut self, is_gone: impl Fn(&Form) -> bool, mut gone: impl FnMut(&Form)) {
+    pub(super) fn remove_if(&mut self, is_gone: impl Fn(u32, &Form) -> bool, mut gone: impl FnMut(&Form)) {
         for id in 1..self.forms.len() as u32 {
             let form = *self.get(id);
-            if form.len == 0 || !is_gone(&form) {
+            if form.len == 0 || !is_gone(id, &form) {
                 continue;
             }
             if let Ok(entry) = self.by_raw.find_entry(form.hash, |other| *other == id) {

@@ -84,39 +84,52 @@ impl Layout {
     }
 }
 
+/// One value, and what has it.
+#[derive(Debug)]
+struct PartName {
+    name: Arc<str>,
+    forms: u32,
+    /// What they take.
+    bytes: usize,
+}
+
 /// The values of the label by which answers are split, as small numbers.
 #[derive(Debug, Default)]
 pub(super) struct PartNames {
-    names: Vec<(Arc<str>, u32)>,
+    names: Vec<PartName>,
     by_name: HashMap<Arc<str>, u32>,
     free: Vec<u32>,
 }
 
 impl PartNames {
-    /// The number of a value, taken for one more form.
-    pub(super) fn take(&mut self, name: &str) -> u32 {
+    /// The number of a value, taken for one more form that takes so many bytes.
+    pub(super) fn take(&mut self, name: &str, bytes: usize) -> u32 {
         let part = match self.by_name.get(name) {
             Some(part) => *part,
             None => self.insert(name.into()),
         };
-        self.names[part as usize].1 += 1;
+        let entry = &mut self.names[part as usize];
+        entry.forms += 1;
+        entry.bytes += bytes;
         part
     }
 
     fn insert(&mut self, name: Arc<str>) -> u32 {
         let part = self.free.pop().unwrap_or(self.names.len() as u32);
         self.by_name.insert(name.clone(), part);
+        let new = PartName { name, forms: 0, bytes: 0 };
         match self.names.get_mut(part as usize) {
-            Some(free) => *free = (name, 0),
-            None => self.names.push((name, 0)),
+            Some(free) => *free = new,
+            None => self.names.push(new),
         }
         part
     }
 
     /// One form less has the value.
-    pub(super) fn release(&mut self, part: u32) {
-        let (name, forms) = &mut self.names[part as usize];
+    pub(super) fn release(&mut self, part: u32, bytes: usize) {
+        let PartName { name, forms, bytes: held } = &mut self.names[part as usize];
         *forms -= 1;
+        *held -= bytes;
         if *forms == 0 {
             self.by_name.remove(name);
             self.free.push(part);
@@ -124,6 +137,11 @@ impl PartNames {
     }
 
     pub(super) fn name(&self, part: u32) -> Arc<str> {
-        self.names[part as usize].0.clone()
+        self.names[part as usize].name.clone()
+    }
+
+    /// What the forms that have the value take.
+    pub(super) fn bytes(&self, name: &str) -> usize {
+        self.by_name.get(name).map_or(0, |part| self.names[*part as usize].bytes)
     }
 }

@@ -9,24 +9,28 @@ mod forms;
 mod layout;
 mod metric;
 mod slots;
+mod tab;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use answer::{Answer, Part, Row};
 pub use catalog::Catalog;
+pub(super) use tab::Asking;
 
+use crate::model::memory::{Full, Held};
 use crate::model::{Labels, Source, Tick};
 
 use super::Cause;
 use super::scan::{Refusal, Rows, Sample, Scanner};
-use forms::{Forms, HEAD};
+use forms::{Form, Forms, HEAD};
 use layout::{Layout, PartNames};
 use metric::{Metric, Void};
 use slots::Slots;
+use tab::{Tab, price};
 
 /// A series of one stream: as long as slot and generation stay, so do its labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -85,6 +89,7 @@ pub struct Table {
     slots: Slots,
     parts: PartNames,
     metric: Metric,
+    tab: Tab,
     /// The forms of the last answer, in its order.
     sequence: Vec<u32>,
     layout: Arc<Layout>,
@@ -105,6 +110,8 @@ struct Scan {
     histograms: Vec<u32>,
     /// Results before this request.
     before: Mark,
+    /// The forms that this request has made.
+    made: HashSet<u32>,
 }
 
 /// A point in an answer to which it can be taken back.
@@ -116,8 +123,13 @@ struct Mark {
 }
 
 impl Table {
-    /// An empty table.
+    /// An empty table without a limit.
     pub fn new(config: TableConfig) -> Table {
+        Table::paid_by(Held::default(), config)
+    }
+
+    /// An empty table that may take what `process` may hold, and those who ask: see [`Table::split`].
+    pub(super) fn paid_by(process: Held, config: TableConfig) -> Table {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Table {
             id: StreamId(NEXT.fetch_add(1, Ordering::Relaxed)),
@@ -126,11 +138,22 @@ impl Table {
             slots: Slots::default(),
             parts: PartNames::default(),
             metric: Metric::default(),
+            tab: Tab::new(process),
             sequence: Vec::new(),
             layout: Arc::default(),
             epoch: 0,
             scan: Scan::default(),
         }
+    }
+
+    /// From now on these ask, and pay for their parts.
+    pub(super) fn split(&mut self, asking: Vec<Asking>) {
+        self.tab.split(asking, |part| self.parts.bytes(part));
+    }
+
+    /// Who has no room for all it asks for, as of the answer that was read last: what is there may be used by the others.
+    pub(super) fn refused(&self) -> HashMap<Arc<str>, Full> {
+        self.tab.refused().map(|(name, full)| (name.clone(), full)).collect()
     }
 
     /// Reads one whole answer: what a stream does for one request, without a network.
@@ -159,6 +182,7 @@ impl Table {
                 self.sweep(idle_max);
             }
         }
+        self.tab.retry(|part| self.parts.bytes(part));
         self.scan = Scan { values: Vec::with_capacity(self.sequence.len() + 64), ..Scan::default() };
     }
 
@@ -166,6 +190,7 @@ impl Table {
     pub(super) fn begin_request(&mut self) {
         let (rows, histograms) = (self.scan.values.len(), self.scan.histograms.len());
         self.scan.before = Mark { previous: self.scan.previous, rows, histograms };
+        self.scan.made.clear();
     }
 
     /// Forgets what the request that was begun last has brought.
@@ -177,6 +202,13 @@ impl Table {
         if let Some(forms) = &mut self.scan.forms {
             forms.truncate(rows);
         }
+    }
+
+    /// As [`Table::roll_back`], and frees what the request that was begun last has made: there is no room for all of it.
+    pub(super) fn take_back(&mut self) {
+        self.roll_back();
+        let made = std::mem::take(&mut self.scan.made);
+        self.remove_if(|id, _| made.contains(&id));
     }
 
     /// Results of the request that was begun last, so far.
@@ -241,16 +273,19 @@ impl Table {
     fn sweep(&mut self, idle_max: u32) {
         let before = self.epoch.wrapping_sub(1);
         self.stamp_sequence(before);
-        let (slots, parts) = (&mut self.slots, &mut self.parts);
-        self.forms.remove_if(
-            |form| before.wrapping_sub(form.seen) > idle_max,
-            |form| {
-                parts.release(form.part);
-                if form.slot < ILLEGAL {
-                    slots.release(form.slot);
-                }
-            },
-        );
+        self.remove_if(|_, form| before.wrapping_sub(form.seen) > idle_max);
+    }
+
+    fn remove_if(&mut self, is_gone: impl Fn(u32, &Form) -> bool) {
+        let (slots, parts, tab) = (&mut self.slots, &mut self.parts, &mut self.tab);
+        self.forms.remove_if(is_gone, |form| {
+            let bytes = price(form.len());
+            tab.give(&parts.name(form.part), bytes);
+            parts.release(form.part, bytes);
+            if form.slot < ILLEGAL {
+                slots.release(form.slot);
+            }
+        });
     }
 
     fn count_by_part(&self, forms: &[u32]) -> HashMap<Arc<str>, u64> {
@@ -276,7 +311,9 @@ impl Table {
         }
         self.metric.read(raw).map_err(Refusal::Labels)?;
         let part = self.config.hole.as_deref().map_or("", |hole| self.metric.value(hole));
-        let part = self.parts.take(part);
+        let bytes = price(raw.len());
+        self.tab.take(part, bytes).map_err(Refusal::Memory)?;
+        let part = self.parts.take(part, bytes);
         let slot = match self.metric.identity(&self.config.external_labels, &self.config.labels) {
             Ok(labels) => self.slots.take(labels),
             Err(Void::Nameless) => NAMELESS,
@@ -284,6 +321,7 @@ impl Table {
         };
         let form = self.forms.insert(hash, raw, slot, part);
         self.forms.get_mut(form).seen = self.epoch;
+        self.scan.made.insert(form);
         Ok(form)
     }
 

@@ -3,7 +3,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{Interval, Timestamp};
+use crate::model::{Interval, Memory, Timestamp};
 
 fn tick(seconds: i64) -> Tick {
     Tick::at_or_before(Timestamp(seconds * 1000), Interval::new(Duration::from_secs(1)).unwrap())
@@ -156,6 +156,36 @@ fn one_series_more_than_the_maximum_is_an_error_and_harms_no_later_answer() {
     let error = table.absorb(tick(2), [body(2, &[(A, 1.0), (B, 1.0), (C, 1.0)]).as_bytes()]).unwrap_err();
     assert!(matches!(error, Cause::TooManySeries { max: 2 }));
     assert_eq!(rows(&absorb(&mut table, 3, &[(C, 3.0), (A, 1.0)]).part("")), ["c{} 3", "a{} 1"]);
+}
+
+#[test]
+fn a_table_holds_what_it_pays_for_and_gives_it_back() {
+    let memory = Memory::new(1_000);
+    let config = || TableConfig { series_max: 10, ..TableConfig::default() };
+    let used =
+        |memory: &Memory| 1_000 - (0..=1_000).rev().find(|n| memory.hold_shared().take(*n).is_ok()).unwrap();
+    let mut table = Table::paid_by(memory.hold_shared(), config());
+    absorb(&mut table, 1, &[(A, 1.0), (B, 1.0)]);
+    let two = used(&memory);
+    assert_eq!(two, price(A.len()) + price(B.len()));
+    table.begin();
+    table.begin_request();
+    let long = format!(r#"{{"__name__":"long","x":"{}"}}"#, "y".repeat(500));
+    let mut scanner = Scanner::new(tick(2));
+    let error =
+        scanner.feed(body(2, &[(A, 2.0), (C, 2.0), (&long, 2.0)]).as_bytes(), &mut table).unwrap_err();
+    assert!(matches!(error, Cause::Memory(Full::Process { max: 1_000 })), "{error}");
+    assert_eq!(used(&memory), two + price(C.len()));
+    table.take_back();
+    assert_eq!((used(&memory), table.series()), (two, 2));
+    table.finish(tick(2));
+    assert_eq!(rows(&absorb(&mut table, 3, &[(C, 3.0), (A, 1.0)]).part("")), ["c{} 3", "a{} 1"]);
+    for second in 4..4 + i64::from(SLOT_IDLE_TICKS_MAX + 2 * SWEEP_TICKS) {
+        absorb(&mut table, second, &[(A, 1.0)]);
+    }
+    assert_eq!(used(&memory), price(A.len()));
+    drop(table);
+    assert_eq!(used(&memory), 0);
 }
 
 #[test]
