@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -40,6 +41,8 @@ pub struct QuerySource {
 
 struct Shared {
     script: Mutex<Arc<Script>>,
+    /// How long each answer takes.
+    latency: Mutex<Duration>,
     calls: Mutex<Vec<Call>>,
 }
 
@@ -48,7 +51,11 @@ impl QuerySource {
     pub async fn start(
         script: impl Fn(&Call) -> (StatusCode, String) + Send + Sync + 'static,
     ) -> QuerySource {
-        let shared = Arc::new(Shared { script: Mutex::new(Arc::new(script)), calls: Mutex::default() });
+        let shared = Arc::new(Shared {
+            script: Mutex::new(Arc::new(script)),
+            latency: Mutex::default(),
+            calls: Mutex::default(),
+        });
         let app = Router::new().fallback(answer).with_state(shared.clone());
         QuerySource { server: Local::serve(app).await, shared }
     }
@@ -61,6 +68,11 @@ impl QuerySource {
     /// Changes the script.
     pub fn script(&self, script: impl Fn(&Call) -> (StatusCode, String) + Send + Sync + 'static) {
         *self.shared.script.lock().expect("no holder panics") = Arc::new(script);
+    }
+
+    /// From now on each answer takes so long.
+    pub fn takes(&self, latency: Duration) {
+        *self.shared.latency.lock().expect("no holder panics") = latency;
     }
 
     /// Every call so far, oldest first.
@@ -85,6 +97,8 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     let call = Call { method: head.method, path, headers: head.headers, form };
     shared.calls.lock().expect("no holder panics").push(call.clone());
     let script = shared.script.lock().expect("no holder panics").clone();
+    let latency = *shared.latency.lock().expect("no holder panics");
+    tokio::time::sleep(latency).await;
     let (status, body) = script(&call);
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }

@@ -152,7 +152,7 @@ fn delivering(judged: &Judged<'_>) -> Says {
     } else if is(Standing::Starting).is_some() {
         Says::starting()
     } else if let Some((lane, _)) = is(Standing::CatchingUp) {
-        Says::new(Reason::CatchingUp, format!("{}: missed ticks are delivered first", lane.endpoint))
+        Says::new(Reason::CatchingUp, format!("{}: ticks are delivered late, oldest first", lane.endpoint))
     } else if let Some((said, series)) = judged.iter().find_map(|(lane, _)| lane.withheld()) {
         Says::new(Reason::Conflict, format!("{series} series are not sent: {said}"))
     } else {

@@ -146,8 +146,9 @@ reasons! {
     NoSource: False of Collecting | Ready,
     /// Every endpoint takes what it is sent. Nothing to do.
     EndpointsAnswer: True of Delivering,
-    /// Ticks that were missed are delivered first, oldest first. Wait; it is many times faster than real time.
-    CatchingUp: True of Delivering,
+    /// Ticks are delivered late: those that were missed come first, oldest first. Wait. If it lasts, the sources do not answer the
+    /// resource's queries within its interval: use fewer patterns, or a longer interval.
+    CatchingUp: True of Delivering | Ready,
     /// An endpoint does not answer or refuses what it is sent. What it missed is sent once it answers, up to an hour
     /// back. The message says what it answered: check the address, the credentials, and that a Prometheus runs with
     /// `--web.enable-remote-write-receiver`.

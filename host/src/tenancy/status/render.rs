@@ -136,7 +136,10 @@ fn ready(parts: &[(Kind, Says); 4]) -> Says {
     match worst(Truth::False).or_else(|| worst(Truth::Unknown)) {
         Some((Kind::Accepted, says)) => Says::new(Reason::NotAccepted, &says.message),
         Some((_, says)) => says.clone(),
-        None => Says::new(Reason::Running, "metrics flow"),
+        None => match parts.iter().find(|(_, says)| says.reason == Reason::CatchingUp) {
+            Some((_, late)) => late.clone(),
+            None => Says::new(Reason::Running, "metrics flow"),
+        },
     }
 }
 
