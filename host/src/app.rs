@@ -6,6 +6,7 @@
 pub mod api;
 mod cluster;
 mod container;
+mod groups;
 mod sources;
 pub mod status;
 

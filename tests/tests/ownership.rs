@@ -83,7 +83,7 @@ fn cluster(tenants: usize) -> Cluster {
     let id = |n| TenantId { namespace: format!("team-{}", n % 7), name: format!("access-{n}") };
     let run: BTreeMap<TenantId, String> = (0..tenants).map(|n| (id(n), id(n).to_string())).collect();
     let known = Arc::new(run.keys().cloned().collect());
-    let (wanted, _) = watch::channel(Some(Wanted { run: Arc::new(run), known }));
+    let (wanted, _) = watch::channel(Some(Wanted { run: Arc::new(run), known, ..Wanted::default() }));
     let api = FakeApi::bare();
     api.create(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "sluice"}}));
     Cluster { api, wanted, running: Board::default(), pods: BTreeMap::new() }

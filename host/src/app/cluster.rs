@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use super::groups;
 use super::status::owned;
 use super::{Vanished, now, tell_tenants};
 use crate::deliver::cursor::{Cursor, Key, Store};
@@ -25,7 +26,7 @@ use crate::telemetry::Metrics;
 use crate::tenancy::cluster::finalizer::{self, Hold};
 use crate::tenancy::cluster::{self, Leaving, Seen};
 use crate::tenancy::ownership::{self, Members};
-use crate::tenancy::shards::{self, Cursors, Grants, Row, Shards};
+use crate::tenancy::shards::{self, Cursors, Grants, Owed, Row, Shards};
 use crate::tenancy::{Tenants, status};
 
 /// How often what has no event of its own is looked at: the board, and what waits for its end.
@@ -56,6 +57,7 @@ struct Links {
     members: watch::Receiver<Arc<Members>>,
     grants: watch::Receiver<Arc<Grants>>,
     alive: watch::Receiver<Arc<Alive>>,
+    shards: Shards,
 }
 
 impl Replica {
@@ -77,7 +79,8 @@ impl Replica {
         let member = ownership::Config { namespace: config.namespace.clone(), pod: config.pod.clone() };
         let (keeper, members) = ownership::open(client.clone(), member);
         let (engine, shards) = shards::open(client.clone(), &config.namespace, Kept(deps.cursors.clone()));
-        let links = Links { seen, members: members.clone(), grants: shards.grants(), alive };
+        let (members_seen, grants) = (members.clone(), shards.grants());
+        let links = Links { seen, members: members_seen, grants, alive, shards: shards.clone() };
 
         let after = CancellationToken::new();
         let mut keeping = JoinSet::new();
@@ -100,6 +103,13 @@ impl Replica {
             describe(links.clone(), ours_seen, deps.clone(), config.pod.into(), facts, stop.clone());
         feeding.spawn(described);
         feeding.spawn(status::run(client.clone(), reporter, facts_seen, now, stop.clone()));
+        let clearing = groups::Links {
+            shards: shards.clone(),
+            addresses: links.seen.addresses.clone(),
+            alive: links.alive.clone(),
+            leaving: links.seen.leaving.clone(),
+        };
+        feeding.spawn(groups::clear(clearing, deps.clone(), stop.clone()));
         feeding.spawn(finalize(links, client, deps.clone(), stop.clone()));
         (assignment, Place { keeping, after })
     }
@@ -156,7 +166,13 @@ async fn want(links: Links, wanted: watch::Sender<Option<shards::Wanted>>, stop:
         let known = seen.objects.borrow().keys().cloned().collect();
         // Resources that may write one identity to one endpoint run at one replica, which then sees it.
         let run = Arc::new(conflict_sets(tenants.running.values().map(|tenant| &**tenant)));
-        wanted.send_replace(Some(shards::Wanted { run, known: Arc::new(known) }));
+        let groups = tenants.running.iter().filter_map(|(id, tenant)| {
+            let all: BTreeSet<_> = tenant.endpoints.iter().filter_map(Endpoint::group).cloned().collect();
+            (!all.is_empty()).then(|| (id.clone(), all))
+        });
+        let (groups, refused) = (groups.collect(), tenants.refused.keys().cloned().collect());
+        let (known, groups, refused) = (Arc::new(known), Arc::new(groups), Arc::new(refused));
+        wanted.send_replace(Some(shards::Wanted { run, known, groups, refused }));
     }
 }
 
@@ -259,11 +275,11 @@ async fn finalize(links: Links, client: Client, deps: Arc<Deps>, stop: Cancellat
     let mut tasks = JoinSet::new();
     loop {
         for (id, uid, task) in due(&links, &busy) {
-            let (client, deps) = (client.clone(), deps.clone());
+            let (client, deps, links) = (client.clone(), deps.clone(), links.clone());
             let handle = tasks.spawn({
                 let id = id.clone();
                 async move {
-                    if let Err(error) = task.run(&client, &deps, &id, &uid).await {
+                    if let Err(error) = task.run(&client, &deps, &links, &id, &uid).await {
                         warn!(namespace = %id.namespace, name = %id.name, %error, "finalizer not written");
                         // Others are not held up by it, and it is not tried without a pause.
                         tokio::time::sleep(LOOK_EVERY * 4).await;
@@ -285,7 +301,7 @@ async fn finalize(links: Links, client: Client, deps: Arc<Deps>, stop: Cancellat
 /// What is to be done about one resource.
 enum Task {
     Keep,
-    LetGo(Leaving),
+    LetGo(Leaving, Vec<Owed>),
 }
 
 /// What is ours to do and not under way, as much as may be at once.
@@ -293,6 +309,7 @@ fn due(links: &Links, busy: &BTreeMap<tokio::task::Id, TenantId>) -> Vec<(Tenant
     let (objects, leaving) = (links.seen.objects.borrow().clone(), links.seen.leaving.borrow().clone());
     let (alive, grants) = (links.alive.borrow().clone(), links.grants.borrow().clone());
     let (members, tenants) = (links.members.borrow().clone(), links.seen.published.tenants.borrow().clone());
+    let owed = links.shards.owed().borrow().clone();
     let keep = tenants.running.iter().filter_map(|(id, tenant)| {
         let object = objects.get(id)?;
         let wanted =
@@ -302,7 +319,12 @@ fn due(links: &Links, busy: &BTreeMap<tokio::task::Id, TenantId>) -> Vec<(Tenant
     let let_go = leaving.iter().filter_map(|(id, leaving)| {
         let object = objects.get(id)?;
         let ours = members.own(&id.to_string()) && !alive.contains(id);
-        ours.then(|| (id.clone(), object.subject.uid.clone(), Task::LetGo(only_its_own(leaving, &tenants))))
+        // What it left before is not known before the records are.
+        let is_known = owed.is_some() || now().since(leaving.since) >= FINALIZE_MAX;
+        let left =
+            owed.iter().flat_map(|all| all.iter()).filter(|owed| owed.tenant == *id).cloned().collect();
+        let task = || Task::LetGo(only_its_own(leaving, &tenants), left);
+        (ours && is_known).then(|| (id.clone(), object.subject.uid.clone(), task()))
     });
     let free = |(id, _, _): &(TenantId, String, Task)| !busy.values().any(|other| other == id);
     keep.chain(let_go).filter(free).take(FINALIZERS_MAX.saturating_sub(busy.len())).collect()
@@ -318,12 +340,21 @@ fn only_its_own(leaving: &Leaving, tenants: &Tenants) -> Leaving {
 }
 
 impl Task {
-    async fn run(self, client: &Client, deps: &Deps, id: &TenantId, uid: &str) -> Result<(), kube::Error> {
-        let leaving = match self {
+    async fn run(
+        self,
+        client: &Client,
+        deps: &Deps,
+        links: &Links,
+        id: &TenantId,
+        uid: &str,
+    ) -> Result<(), kube::Error> {
+        let (leaving, left) = match self {
             Task::Keep => return finalizer::set(client, id, uid, Hold::Keep).await,
-            Task::LetGo(leaving) => leaving,
+            Task::LetGo(leaving, left) => (leaving, left),
         };
-        if let Err(error) = remove_groups(deps, &leaving.groups).await {
+        let own = remove_groups(deps, &leaving.groups).await.map_err(groups::Error::from);
+        // Of these the record knows as well: what is not removed in time is tried on without the resource.
+        if let Err(error) = own.and(groups::remove(&links.shards, &links.seen.addresses, deps, left).await) {
             if now().since(leaving.since) < FINALIZE_MAX {
                 tokio::time::sleep(LOOK_EVERY * 4).await;
                 return Ok(());

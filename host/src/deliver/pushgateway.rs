@@ -104,10 +104,10 @@ impl Pushgateway {
         bytes_max: usize,
         timeouts: Timeouts,
     ) -> Result<Pushgateway, Error> {
-        let PushgatewayEndpoint { url, author, dial, job } = endpoint;
+        let PushgatewayEndpoint { url, author, dial, group } = endpoint;
         let client = client.via(Route { author: *author, dial: *dial });
         let exposition = super::uri(&under(url, &["metrics"]))?;
-        let group = super::uri(&group_url(url, job))?;
+        let group = super::uri(&group_url(url, &group.job))?;
         let group_bytes_max = bytes_max.min(exposition::GROUP_BYTES_MAX);
         Ok(Pushgateway { client, group, exposition, group_bytes_max, timeouts, families: Mutex::default() })
     }

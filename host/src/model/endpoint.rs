@@ -99,7 +99,18 @@ pub struct RemoteWriteEndpoint {
     pub headers: Vec<(String, String)>,
 }
 
-/// One group of a Pushgateway.
+/// One group of a Pushgateway as a resource names it. The Service is in the resource's own namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PushgatewayGroup {
+    /// The Service's name.
+    pub service: String,
+    /// The Service's port.
+    pub port: u16,
+    /// The group's job; never empty.
+    pub job: String,
+}
+
+/// Where one group of a Pushgateway is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PushgatewayEndpoint {
     /// The server's base address.
@@ -108,8 +119,8 @@ pub struct PushgatewayEndpoint {
     pub author: Author,
     /// The address that is dialled, if it is known; as [`RemoteWriteEndpoint::dial`].
     pub dial: Option<IpAddr>,
-    /// The group's job; never empty.
-    pub job: String,
+    /// Which group.
+    pub group: PushgatewayGroup,
 }
 
 /// One place to deliver to.
@@ -127,8 +138,16 @@ impl Endpoint {
     pub fn key(&self) -> String {
         bounded(match self {
             Endpoint::RemoteWrite(e) => without_credentials(&e.url),
-            Endpoint::Pushgateway(e) => format!("{}#job={}", without_credentials(&e.url), e.job),
+            Endpoint::Pushgateway(e) => format!("{}#job={}", without_credentials(&e.url), e.group.job),
         })
+    }
+
+    /// The Pushgateway group that it is, if it is one.
+    pub fn group(&self) -> Option<&PushgatewayGroup> {
+        match self {
+            Endpoint::RemoteWrite(_) => None,
+            Endpoint::Pushgateway(e) => Some(&e.group),
+        }
     }
 
     /// What tells the store behind this endpoint from every other one: two endpoints with one receiver write into one
@@ -149,7 +168,7 @@ impl Endpoint {
                 headers: e.headers.clone(),
             },
             Endpoint::Pushgateway(e) => {
-                let address = address(&e.url, format!("#job={}", e.job));
+                let address = address(&e.url, format!("#job={}", e.group.job));
                 Receiver { address, user: None, headers: Vec::new() }
             }
         }

@@ -24,8 +24,8 @@ pub use access::{Access, Credentials, Identity, Tls, Verify};
 pub use cause::chain;
 pub use cidr::{Cidr, CidrError};
 pub use endpoint::{
-    Author, BasicAuth, Endpoint, PushgatewayEndpoint, RESERVED_HEADERS, Receiver, RemoteWriteEndpoint,
-    TargetType,
+    Author, BasicAuth, Endpoint, PushgatewayEndpoint, PushgatewayGroup, RESERVED_HEADERS, Receiver,
+    RemoteWriteEndpoint, TargetType,
 };
 pub use guard::Guard;
 pub use labels::{Labels, LabelsError, METRIC_NAME, is_label_name};

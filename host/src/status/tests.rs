@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::model::{
-    Author, Endpoint, HonorLabels, Interval, Labels, PushgatewayEndpoint, Source, SourceGroup, SourceName,
-    Stamps, TargetType, Tenant, TickLimits, Timestamp,
+    Author, Endpoint, HonorLabels, Interval, Labels, PushgatewayEndpoint, PushgatewayGroup, Source,
+    SourceGroup, SourceName, Stamps, TargetType, Tenant, TickLimits, Timestamp,
 };
 
 const NOW: Timestamp = Timestamp(1_000_000);
@@ -34,7 +34,8 @@ fn group() -> SourceGroup {
 
 fn endpoint() -> Endpoint {
     let url = "http://u:p@gw/".parse().unwrap();
-    Endpoint::Pushgateway(PushgatewayEndpoint { url, author: Author::Tenant, dial: None, job: "j".into() })
+    let group = PushgatewayGroup { service: "s".into(), port: 1, job: "j".into() };
+    Endpoint::Pushgateway(PushgatewayEndpoint { url, author: Author::Tenant, dial: None, group })
 }
 
 fn tenant() -> Tenant {

@@ -147,6 +147,7 @@ pub(super) struct Parts {
     pub(super) filter_traps: Family<labels::Trap, Counter>,
     pub(super) tenants: Family<labels::State, Gauge>,
     pub(super) cursors_left_out: Gauge,
+    pub(super) groups_left: Gauge,
 }
 
 fn durations<L: Clone + std::hash::Hash + Eq>() -> Durations<L> {
@@ -263,6 +264,7 @@ impl Parts {
             filter_busy: r.add_in(Unit::Seconds, "sluice_filter_busy", "Time spent inside a filter", Family::default()),
             filter_traps: r.add("sluice_filter_traps", "Calls of a filter that trapped, ran out of a budget or answered nonsense"),
             tenants: r.add("sluice_tenants", "Resources, by state"),
+            groups_left: r.add("sluice_pushgateway_groups_left", "Pushgateway groups that no resource pushes to any more and that are still to be removed"),
             cursors_left_out: r.add("sluice_cursors_left_out", "Resources whose cursors find no room in the ConfigMaps"),
         }
     }

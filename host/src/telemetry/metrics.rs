@@ -143,6 +143,11 @@ impl Metrics {
         self.0.parts.cursors_left_out.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
+    /// How many Pushgateway groups nobody pushes to any more that this replica is to remove.
+    pub fn groups_left(&self, count: usize) {
+        self.0.parts.groups_left.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
     /// Everything, as text.
     pub fn encode(&self, format: Exposition) -> String {
         let mut text = String::new();

@@ -11,7 +11,7 @@ use super::resource::{MetricAccess, MetricAccessSpec, SecretKey};
 use super::surroundings::Surroundings;
 use super::validate::{self, Expressions, Findings};
 use crate::document::{Document, Problem, Reading};
-use crate::model::{Endpoint, Tenant, TenantId, Timestamp};
+use crate::model::{Endpoint, PushgatewayEndpoint, PushgatewayGroup, Tenant, TenantId, Timestamp};
 
 /// What becomes of a resource.
 #[derive(Debug, Clone, PartialEq)]
@@ -182,6 +182,16 @@ pub(super) fn endpoints(document: &Document, policy: &Effective, around: &dyn Su
     let Some(MetricAccess { metadata, spec, .. }) = resource else { return Vec::new() };
     let (id, _) = validate::metadata(&metadata, &mut Findings::default());
     validate::endpoints(&id, &spec, policy, around)
+}
+
+/// Where a group is that a resource once pushed to, if it may push there now.
+pub(super) fn group(
+    id: &TenantId,
+    group: &PushgatewayGroup,
+    policy: &Effective,
+    around: &dyn Surroundings,
+) -> Option<PushgatewayEndpoint> {
+    validate::group(id, group, policy, around)
 }
 
 /// The name of a resource that could not be read, so that its problems can be shown under it.

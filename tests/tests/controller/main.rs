@@ -6,6 +6,7 @@
 //! Never: a look inside the program. `tests/cluster` plays some of this in a real Kubernetes; what breaks there only by
 //! chance is scripted here.
 
+mod groups;
 mod life;
 mod many;
 mod outage;

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri};
 
 use super::*;
 use crate::http;
-use crate::model::{Author, HonorLabels, Stamps};
+use crate::model::{Author, HonorLabels, PushgatewayGroup, Stamps};
 
 fn stamped(pairs: &[(&str, &str)]) -> Stamped {
     let stamps = Stamps { labels: Labels::default(), honor: HonorLabels::Stamp, protected: Vec::new() };
@@ -26,7 +26,8 @@ async fn serve(router: Router) -> Pushgateway {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
     tokio::spawn(async move { axum::serve(listener, router).await });
-    let endpoint = PushgatewayEndpoint { url, author: Author::Operator, dial: None, job: "j".into() };
+    let group = PushgatewayGroup { service: "s".into(), port: 1, job: "j".into() };
+    let endpoint = PushgatewayEndpoint { url, author: Author::Operator, dial: None, group };
     Pushgateway::new(
         Client::new(&http::Config::default()).unwrap(),
         &endpoint,

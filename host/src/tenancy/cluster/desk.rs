@@ -12,7 +12,7 @@ use super::mirror::Mirror;
 use super::object::Object;
 use super::reviewer::{Drafted, Order, Reviewer};
 use super::services::ServiceName;
-use crate::model::{Endpoint, PushgatewayEndpoint, Secret, TenantId, Timestamp};
+use crate::model::{Endpoint, PushgatewayEndpoint, PushgatewayGroup, Secret, TenantId, Timestamp};
 use crate::tenancy::assemble::{Candidate, assemble};
 use crate::tenancy::policy::{Effective, NamespaceLabels};
 use crate::tenancy::resource::SecretKey;
@@ -163,6 +163,16 @@ impl Desk {
             None if self.policy.needs_labels() => None,
             None => Some(self.policy.for_namespace(namespace, &UNLABELLED)),
         }
+    }
+
+    /// Where a group is that a tenant once pushed to, if it may push there now.
+    pub(super) fn address(
+        &self,
+        id: &TenantId,
+        group: &PushgatewayGroup,
+        site: &Site<'_>,
+    ) -> Option<PushgatewayEndpoint> {
+        review::group(id, group, &*self.policy_of(&id.namespace)?, site)
     }
 
     /// Every Secret that some resource names.

@@ -5,6 +5,7 @@
 //! Never: a pipeline disturbed by another resource's change, or stopped because the API server cannot be reached;
 //! a list of Secrets.
 
+mod addresses;
 mod backoff;
 mod desk;
 pub mod finalizer;
@@ -31,7 +32,7 @@ use kube::runtime::utils::Backoff as _;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, ResourceExt as _};
 use serde::de::DeserializeOwned;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -41,12 +42,14 @@ use super::tenants::{Published, Running, Tenants};
 use crate::model::{TenantId, chain};
 use crate::tenancy::policy::NamespaceLabels;
 use crate::tenancy::{Policy, Service, WATCH_SECONDS};
+use addresses::Question;
 use backoff::Pauses;
 use desk::{Desk, Site};
 use keyring::{Keyring, SecretName};
 use mirror::Mirror;
 use services::ServiceName;
 
+pub use addresses::Addresses;
 pub use desk::{AllLeaving, Leaving};
 pub use keyring::SECRET_LABEL;
 pub use object::{FINALIZER, Object, api_resource};
@@ -95,6 +98,8 @@ pub struct Seen {
     pub objects: watch::Receiver<Arc<Objects>>,
     /// The resources that are being removed and wait for us.
     pub leaving: watch::Receiver<Arc<AllLeaving>>,
+    /// Where groups are that a resource once pushed to.
+    pub addresses: Addresses,
 }
 
 /// Watches the cluster; see [`Watcher::run`].
@@ -110,6 +115,7 @@ pub struct Watcher {
     tenants: watch::Sender<Arc<Tenants>>,
     objects: watch::Sender<Arc<Objects>>,
     leaving: watch::Sender<Arc<AllLeaving>>,
+    questions: mpsc::Receiver<Question>,
     /// Whether an object was seen that is not published yet.
     shown_late: bool,
     first: First,
@@ -161,6 +167,7 @@ pub fn open(client: Client, config: &Config) -> (Watcher, Seen) {
     let (tenants, tenants_seen) = watch::channel(Arc::default());
     let (objects, objects_seen) = watch::channel(Arc::default());
     let (leaving, leaving_seen) = watch::channel(Arc::default());
+    let (addresses, questions) = addresses::open();
     let watcher = Watcher {
         events,
         resources: scopes.iter().map(|_| Mirror::default()).collect(),
@@ -172,11 +179,12 @@ pub fn open(client: Client, config: &Config) -> (Watcher, Seen) {
         tenants,
         objects,
         leaving,
+        questions,
         shown_late: false,
         first: First::Awaited,
     };
     let published = Published { running: running_seen, tenants: tenants_seen };
-    (watcher, Seen { published, objects: objects_seen, leaving: leaving_seen })
+    (watcher, Seen { published, objects: objects_seen, leaving: leaving_seen, addresses })
 }
 
 /// A watch that goes on after every failure. That a list was begun is no success: one that cannot be read is begun again
@@ -211,6 +219,7 @@ enum News {
     Drafted,
     Settled,
     Refresh,
+    Asked(Question),
 }
 
 /// What the API server says; of its failures only the first of a row is worth a line.
@@ -250,6 +259,7 @@ impl Watcher {
                 () = self.desk.drafted() => News::Drafted,
                 () = settled.as_mut(), if settling => News::Settled,
                 _ = refresh.tick(), if self.shown_late => News::Refresh,
+                Some(question) = self.questions.recv() => News::Asked(question),
             };
             let changed = match news {
                 News::Heard(heard) => self.take(*heard, &mut failing),
@@ -265,6 +275,10 @@ impl Watcher {
                 }
                 News::Refresh => {
                     self.show_objects();
+                    false
+                }
+                News::Asked(question) => {
+                    self.answer(question);
                     false
                 }
             };
@@ -347,6 +361,14 @@ impl Watcher {
         let waits = !self.desk.is_read() && Instant::now() < first_by;
         self.first = if waits { First::DueBy(first_by) } else { First::Published };
         waits
+    }
+
+    /// Before everything is known nobody may push anywhere.
+    fn answer(&self, Question { tenant, group, answer }: Question) {
+        let site = Site { keyring: &self.keyring, services: &self.services };
+        let address = self.is_complete().then(|| self.desk.address(&tenant, &group, &site)).flatten();
+        // Whoever asked may be gone.
+        let _ = answer.send(address);
     }
 
     fn show_objects(&mut self) {

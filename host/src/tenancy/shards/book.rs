@@ -4,7 +4,7 @@
 //! Never: a record overwritten that another living member holds, unless [`super::handover`] says so; a cursor moved
 //! back.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,10 +12,11 @@ use tokio::time::Instant;
 
 use super::handover::{Action, Handover, Intent, Written};
 use super::place::{Place, SHARDS, config_map};
+use super::pushed::{Pushed, Use, pushed};
 use super::record::{Record, Row, merged};
 use super::room::{self, Spare};
 use super::view::{Changes, View, is_newer};
-use crate::model::{TenantId, Timestamp};
+use crate::model::{PushgatewayGroup, TenantId, Timestamp};
 use crate::tenancy::ownership::{Members, Standing};
 
 /// How long the record of a tenant is kept whose resource is gone.
@@ -42,28 +43,36 @@ pub struct Wanted {
     pub run: Arc<BTreeMap<TenantId, String>>,
     /// All of which there is a resource, also those that do not run: their cursors are kept.
     pub known: Arc<BTreeSet<TenantId>>,
+    /// Of those that are to run, the ones that push to Pushgateway groups, and to which.
+    pub groups: Arc<BTreeMap<TenantId, BTreeSet<PushgatewayGroup>>>,
+    /// Those that were refused: the groups that they pushed to wait with them.
+    pub refused: Arc<BTreeSet<TenantId>>,
 }
 
 /// All there is to know.
 #[derive(Debug)]
 pub(super) struct Book<C> {
-    handover: Handover,
-    members: Arc<Members>,
+    pub(super) handover: Handover,
+    pub(super) members: Arc<Members>,
     known: Arc<BTreeSet<TenantId>>,
-    /// Where their records are, once somebody asked.
-    known_keys: Option<HashSet<String>>,
+    /// Whose record is where, once somebody asked.
+    known_keys: Option<HashMap<String, TenantId>>,
     /// Where the records of those that are to run are, likewise.
     run_keys: Option<HashSet<String>>,
-    run: Arc<BTreeMap<TenantId, String>>,
-    shards: Vec<Shard>,
+    pub(super) run: Arc<BTreeMap<TenantId, String>>,
+    pub(super) groups: Arc<BTreeMap<TenantId, BTreeSet<PushgatewayGroup>>>,
+    pub(super) refused: Arc<BTreeSet<TenantId>>,
+    /// Groups that were removed, and whose records still hold them.
+    pub(super) removed: BTreeMap<Place, BTreeSet<Pushed>>,
+    pub(super) shards: Vec<Shard>,
     cursors: C,
     /// The epoch of each tenant's cursors that its record holds.
     saved: BTreeMap<TenantId, u64>,
 }
 
 #[derive(Debug, Default)]
-struct Shard {
-    view: View,
+pub(super) struct Shard {
+    pub(super) view: View,
     /// Whether the list under way held it.
     listed: bool,
     conflicts: u32,
@@ -127,6 +136,9 @@ impl<C: Cursors> Book<C> {
             known_keys: None,
             run_keys: None,
             run: Arc::default(),
+            groups: Arc::default(),
+            refused: Arc::default(),
+            removed: BTreeMap::new(),
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
             cursors,
             saved: BTreeMap::new(),
@@ -149,6 +161,12 @@ impl<C: Cursors> Book<C> {
             self.run = Arc::clone(&wanted.run);
             self.run_keys = None;
         }
+        if self.groups != wanted.groups {
+            self.groups = Arc::clone(&wanted.groups);
+            // One may be pushed to again. To remove another one twice does no harm.
+            self.removed.clear();
+        }
+        self.refused = Arc::clone(&wanted.refused);
         self.handover.tenants(Arc::clone(&wanted.run));
     }
 
@@ -255,13 +273,13 @@ impl<C: Cursors> Book<C> {
                 Intent::Hold => {
                     let is_first = record.is_none_or(|record| record.cursors.is_empty());
                     let is_time = occasion == Occasion::Save || (occasion == Occasion::First && is_first);
-                    is_time && self.saved.get(tenant) != Some(&epoch)
+                    (is_time && self.saved.get(tenant) != Some(&epoch)) || self.owes_news(tenant, place, now)
                 }
             };
             if !is_due {
                 continue;
             }
-            let value = self.written(tenant, record, intent, now).write();
+            let value = self.written(tenant, place, intent, now).write();
             if self.shards[place.shard].view.value(&place.key) == Some(&value) {
                 same.push((tenant.clone(), epoch));
                 continue;
@@ -271,6 +289,10 @@ impl<C: Cursors> Book<C> {
             tenants.push((tenant.clone(), intent, epoch));
         }
         self.saved.extend(same);
+        for (place, value) in self.told(&shards, now) {
+            let (changes, _) = writes.entry(place.shard).or_default();
+            changes.entry(place.key).or_insert(Some(value));
+        }
         for shard in (0..SHARDS).filter(|shard| shards(*shard) == Some(Occasion::Save)) {
             let outdated = self.outdated(shard, now);
             if !outdated.is_empty() {
@@ -347,10 +369,7 @@ impl<C: Cursors> Book<C> {
         let run = &self.run;
         let running =
             self.run_keys.get_or_insert_with(|| run.keys().map(|tenant| Place::of(tenant).key).collect());
-        let is_held = |record: &Record| {
-            !record.released
-                && matches!(self.members.standing(&record.holder), Standing::Active | Standing::Leaving)
-        };
+        let is_held = |record: &Record| is_held(record, &self.members);
         let view = &self.shards[shard].view;
         let spare = view.records().filter(|(key, record)| {
             let is_needed = record.gone.is_none() && is_held(record);
@@ -362,21 +381,61 @@ impl<C: Cursors> Book<C> {
         changes
     }
 
-    fn record(&self, place: &Place) -> Option<&Record> {
+    pub(super) fn record(&self, place: &Place) -> Option<&Record> {
         self.shards[place.shard].view.record(&place.key)
     }
 
     /// What the tenant's record is to say.
-    fn written(&self, tenant: &TenantId, record: Option<&Record>, intent: Intent, now: Timestamp) -> Record {
+    fn written(&self, tenant: &TenantId, place: &Place, intent: Intent, now: Timestamp) -> Record {
         let none = Record::default();
-        let Record { term, cursors, .. } = record.unwrap_or(&none);
+        let record = self.record(place).unwrap_or(&none);
+        let Record { term, cursors, .. } = record;
         Record {
             holder: self.members.me.clone(),
             released: intent == Intent::Release,
             term: if intent == Intent::Claim { term.saturating_add(1) } else { *term },
             gone: None,
             cursors: merged(cursors, self.cursors.rows(tenant), now),
+            groups: self.groups_of(Some(tenant), place, record, now),
         }
+    }
+
+    /// Finds out whose records are where; it takes a hash for each, and the answer lasts.
+    pub(super) fn name_known(&mut self) {
+        let all = &self.known;
+        let named = || all.iter().map(|tenant| (Place::of(tenant).key, tenant.clone())).collect();
+        self.known_keys.get_or_insert_with(named);
+    }
+
+    /// Whose record it is at `key`, if there is a resource; see [`Book::name_known`].
+    pub(super) fn known_at(&self, key: &str) -> Option<&TenantId> {
+        self.known_keys.as_ref()?.get(key)
+    }
+
+    /// What a record is to say of the groups that its tenant pushed to; `None` is a tenant without a resource.
+    pub(super) fn groups_of(
+        &self,
+        tenant: Option<&TenantId>,
+        place: &Place,
+        record: &Record,
+        now: Timestamp,
+    ) -> Vec<Pushed> {
+        static NONE: BTreeSet<PushgatewayGroup> = BTreeSet::new();
+        let used = match tenant {
+            Some(tenant) if self.refused.contains(tenant) => Use::Waits,
+            Some(tenant) => Use::Pushes(self.groups.get(tenant).unwrap_or(&NONE)),
+            None => Use::Pushes(&NONE),
+        };
+        pushed(&record.groups, used, self.removed.get(place), now)
+    }
+
+    /// Whether the record of a tenant that runs here is to say something else of its groups, which must not wait: what it
+    /// does not hold is forgotten with this process.
+    fn owes_news(&self, tenant: &TenantId, place: &Place, now: Timestamp) -> bool {
+        let none = Record::default();
+        let record = self.record(place).unwrap_or(&none);
+        let any = self.groups.contains_key(tenant) || !record.groups.is_empty();
+        any && self.groups_of(Some(tenant), place, record, now) != record.groups
     }
 
     /// Records of tenants that are gone: marked first, and taken away a day later. One member looks after each shard.
@@ -384,14 +443,10 @@ impl<C: Cursors> Book<C> {
         if !self.members.own(&config_map(shard)) {
             return Changes::new();
         }
-        let all = &self.known;
-        let known =
-            self.known_keys.get_or_insert_with(|| all.iter().map(|tenant| Place::of(tenant).key).collect());
-        let is_held = |record: &Record| {
-            !record.released
-                && matches!(self.members.standing(&record.holder), Standing::Active | Standing::Leaving)
-        };
-        let change = |key: &str, record: &Record| match (known.contains(key), record.gone) {
+        self.name_known();
+        let known = |key: &str| self.known_at(key).is_some();
+        let is_held = |record: &Record| is_held(record, &self.members);
+        let change = |key: &str, record: &Record| match (known(key), record.gone) {
             (true, None) => None,
             (true, Some(_)) => Some(Some(Record { gone: None, ..record.clone() }.write())),
             (false, _) if is_held(record) => None,
@@ -401,6 +456,11 @@ impl<C: Cursors> Book<C> {
         let records = self.shards[shard].view.records();
         records.filter_map(|(key, record)| Some((key.to_owned(), change(key, record)?))).collect()
     }
+}
+
+/// Whether a record belongs to a member that lives.
+pub(super) fn is_held(record: &Record, members: &Members) -> bool {
+    !record.released && matches!(members.standing(&record.holder), Standing::Active | Standing::Leaving)
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::book::{Book, Cursors, Occasion, Outcome, Wanted, Write};
+use super::debts::Owed;
 use super::handover::Action;
 use super::place::{SHARDS, config_map, shard_of};
 use super::store::{self, Failure};
@@ -22,6 +23,8 @@ use super::{HANDOVER_MAX, SAVE_EVERY};
 use crate::model::{TenantId, chain};
 use crate::tenancy::ownership::{Members, Watch, pause};
 
+/// Removals that wait to be looked at, likewise.
+const REMOVALS_MAX: usize = 64;
 /// Releases that wait to be looked at. Beyond it, whoever releases waits.
 const RELEASES_MAX: usize = 1_024;
 /// How long a release may take before it is given up: by then the new owner has started without it.
@@ -84,6 +87,8 @@ pub struct Shards {
     grants: watch::Receiver<Arc<Grants>>,
     stats: watch::Receiver<Stats>,
     releases: mpsc::Sender<Release>,
+    owed: watch::Receiver<Option<Arc<Vec<Owed>>>>,
+    removals: mpsc::Sender<Vec<Owed>>,
 }
 
 impl Shards {
@@ -97,6 +102,18 @@ impl Shards {
     /// How it goes.
     pub fn stats(&self) -> watch::Receiver<Stats> {
         self.stats.clone()
+    }
+
+    /// The Pushgateway groups that this replica is to remove; `None` before the records are known. What was removed is to
+    /// be told to [`Shards::removed`].
+    pub fn owed(&self) -> watch::Receiver<Option<Arc<Vec<Owed>>>> {
+        self.owed.clone()
+    }
+
+    /// These groups are gone, or given up.
+    pub async fn removed(&self, groups: Vec<Owed>) {
+        // Without an engine nothing is remembered any more.
+        let _ = self.removals.send(groups).await;
     }
 
     /// Saves the tenant's last cursors and lets another replica run it. Its pipeline has stopped. Returns when that
@@ -127,6 +144,8 @@ pub struct Engine<C> {
     stats: watch::Sender<Stats>,
     releases: mpsc::Receiver<Release>,
     releasing: BTreeMap<TenantId, Vec<oneshot::Sender<()>>>,
+    owed: watch::Sender<Option<Arc<Vec<Owed>>>>,
+    removals: mpsc::Receiver<Vec<Owed>>,
     shards: Vec<Shard>,
     writing: JoinSet<(Write, Outcome, Option<Failure>)>,
     known: Known,
@@ -165,6 +184,8 @@ pub fn open<C: Cursors>(client: Client, namespace: &str, cursors: C) -> (Engine<
     let (grants, granted) = watch::channel(Arc::default());
     let (stats, stats_seen) = watch::channel(Stats::default());
     let (releases, released) = mpsc::channel(RELEASES_MAX);
+    let (owed, owed_seen) = watch::channel(None);
+    let (removals, removed) = mpsc::channel(REMOVALS_MAX);
     let engine = Engine {
         api: Api::namespaced(client, namespace),
         book: Book::new(cursors),
@@ -172,11 +193,13 @@ pub fn open<C: Cursors>(client: Client, namespace: &str, cursors: C) -> (Engine<
         stats,
         releases: released,
         releasing: BTreeMap::new(),
+        owed,
+        removals: removed,
         shards: (0..SHARDS).map(|_| Shard::default()).collect(),
         writing: JoinSet::new(),
         known: Known::default(),
     };
-    (engine, Shards { grants: granted, stats: stats_seen, releases })
+    (engine, Shards { grants: granted, stats: stats_seen, releases, owed: owed_seen, removals })
 }
 
 impl<C: Cursors> Engine<C> {
@@ -207,6 +230,7 @@ impl<C: Cursors> Engine<C> {
                 1.. = self.releases.recv_many(&mut releases, RELEASES_MAX) => {
                     releases.drain(..).for_each(|release| self.release(release));
                 }
+                Some(groups) = self.removals.recv() => self.book.removed(groups),
                 () = until(wake_at) => {}
                 () = tokio::time::sleep_until(save_at) => {
                     self.shards.iter_mut().for_each(|shard| shard.due = true);
@@ -215,6 +239,7 @@ impl<C: Cursors> Engine<C> {
                 () = tokio::time::sleep_until(look_at) => {
                     self.shards.iter_mut().for_each(|shard| shard.look = true);
                     look_at = Instant::now() + LOOK_EVERY;
+                    self.tell_owed();
                 }
                 () = until(deaf_at) => {
                     warn!(seconds = ECHO_MAX.as_secs(), "The watch of cursors hears nothing; it begins anew");
@@ -408,6 +433,18 @@ impl<C: Cursors> Engine<C> {
         for (_, at) in self.shards.iter_mut().filter_map(|shard| shard.echo.as_mut()) {
             *at = until;
         }
+    }
+
+    fn tell_owed(&mut self) {
+        if !self.known.begun {
+            return;
+        }
+        let owed = self.book.owed();
+        self.owed.send_if_modified(|now| {
+            let changed = now.as_deref() != Some(&owed);
+            *now = Some(Arc::new(owed));
+            changed
+        });
     }
 
     fn tell(&self) {

@@ -207,6 +207,17 @@ impl Handover {
         stopping || self.intent(tenant, record) == Some(Intent::Release)
     }
 
+    /// Whether the tenant runs here, and its record is ours.
+    pub(super) fn runs(&self, tenant: &TenantId, record: Option<&Record>) -> bool {
+        let running = |entry: &Entry| matches!(entry.phase, Phase::Running { .. });
+        self.entries.get(tenant).is_some_and(running) && lock(record, &self.members) == Lock::Ours
+    }
+
+    /// Whether we run the tenant, or did a moment ago.
+    pub(super) fn knows(&self, tenant: &TenantId) -> bool {
+        self.entries.contains_key(tenant)
+    }
+
     /// When waiting ends for the tenant that has waited longest.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let until = |entry: &Entry| match entry.phase {

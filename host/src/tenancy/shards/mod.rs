@@ -1,4 +1,4 @@
-//! Shards: how far every tenant got and who runs it, kept in a few ConfigMaps of our own namespace, and handed over
+//! Shards: how far every tenant got, who runs it, and the groups it pushed to, kept in a few ConfigMaps of our own namespace, and handed over
 //! from replica to replica.
 //!
 //! In: the tenants there are, the members, the cursors of the tenants that run here, pipelines that have stopped.
@@ -10,9 +10,11 @@
 //! together, by a merge patch that names the version it changes: whoever comes second looks again.
 
 mod book;
+mod debts;
 mod engine;
 mod handover;
 mod place;
+mod pushed;
 mod record;
 mod room;
 mod store;
@@ -21,9 +23,11 @@ mod view;
 use std::time::Duration;
 
 pub use book::{Cursors, VANISHED_KEPT, Wanted};
+pub use debts::Owed;
 pub use engine::{Engine, Error, Grants, Inputs, Shards, Stats, open};
 pub use handover::HANDOVER_MAX;
 pub use place::{SHARDS, config_map};
+pub use pushed::Pushed;
 pub use record::{ENDED_KEPT, Record, Row};
 pub use view::SHARD_BYTES_MAX;
 

@@ -1,10 +1,11 @@
-//! Record: what is kept of one tenant: who runs it, and how far it got.
+//! Record: what is kept of one tenant: who runs it, how far it got, and the groups it pushed to.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::pushed::Pushed;
 use crate::model::{ENDED_CURSORS_MAX, Timestamp};
 
 /// A cursor that ended is kept for this long, in case its endpoint comes back: it then repeats no timestamp.
@@ -41,6 +42,9 @@ pub struct Record {
     pub gone: Option<i64>,
     /// How far it got.
     pub cursors: Vec<Row>,
+    /// The Pushgateway groups that it pushes to, and those that it left and that are not removed yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<Pushed>,
 }
 
 impl Record {

@@ -21,7 +21,9 @@ use super::resource::{Metadata, MetricAccessSpec, Relabeling, RemoteWrite};
 use super::review::Outcome;
 use super::surroundings::Surroundings;
 use crate::document::{Blame, GoDuration, Path, Problem};
-use crate::model::{Endpoint, Interval, Tenant, TenantId, TickLimits, Timestamp};
+use crate::model::{
+    Endpoint, Interval, PushgatewayEndpoint, PushgatewayGroup, Tenant, TenantId, TickLimits, Timestamp,
+};
 
 /// Prometheus shows a series for this long after its last sample (`--query.lookback-delta`).
 const LOOKBACK: std::time::Duration = std::time::Duration::from_secs(300);
@@ -152,6 +154,17 @@ pub(super) fn endpoints(
     let (place, findings) = (&Path::root(), &mut Findings::default());
     let target = target::endpoints(id, remote_write, policy, around, true, place, findings);
     target.map(|target| target.endpoints).unwrap_or_default()
+}
+
+/// Where a group is that a resource once pushed to, by the rules for one that asks for it now; `None` if it may not be
+/// pushed to.
+pub(super) fn group(
+    id: &TenantId,
+    group: &PushgatewayGroup,
+    policy: &Effective,
+    around: &dyn Surroundings,
+) -> Option<PushgatewayEndpoint> {
+    target::group(id, group, policy, around)
 }
 
 /// What becomes of a resource with these fields. Everything is checked, also of a resource that does not want to

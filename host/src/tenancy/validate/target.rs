@@ -7,7 +7,9 @@ use url::Url;
 
 use super::{Findings, receiver};
 use crate::document::Path;
-use crate::model::{Author, Endpoint, PushgatewayEndpoint, RemoteWriteEndpoint, TargetType, TenantId};
+use crate::model::{
+    Author, Endpoint, PushgatewayEndpoint, PushgatewayGroup, RemoteWriteEndpoint, TargetType, TenantId,
+};
 use crate::tenancy::names::{is_dns_label, is_dns_subdomain, is_service_name};
 use crate::tenancy::policy::{Effective, Services};
 use crate::tenancy::resource::{PrometheusTarget, PushgatewayTarget, RemoteWrite, TargetKind};
@@ -72,7 +74,7 @@ pub(super) fn endpoints(
         }
         TargetKind::Pushgateway => {
             let (block, outer) = either(&remote_write.pushgateway, &target.pushgateway)?;
-            check.pushgateway(block, &at(outer))
+            check.pushgateway(block, &at(outer)).map(|endpoint| vec![Endpoint::Pushgateway(endpoint)])
         }
         TargetKind::RemoteWrite => {
             let (block, outer) = either(&remote_write.remote_write, &target.remote_write)?;
@@ -81,6 +83,25 @@ pub(super) fn endpoints(
         }
     }?;
     Some(Checked { kind: kind(target.kind), endpoints })
+}
+
+/// Where a group is that a resource of this name once pushed to, by the rules for one that asks for it now; `None` if it may not
+/// push there.
+pub(super) fn group(
+    id: &TenantId,
+    group: &PushgatewayGroup,
+    policy: &Effective,
+    around: &dyn Surroundings,
+) -> Option<PushgatewayEndpoint> {
+    let PushgatewayGroup { service, port, job } = group;
+    let block = PushgatewayTarget {
+        service_name: service.clone(),
+        service_port: Some((*port).into()),
+        job_name: job.clone(),
+    };
+    let mut findings = Findings::default();
+    let endpoint = Check { id, policy, around, findings: &mut findings }.pushgateway(&block, &Path::root());
+    endpoint.filter(|_| is_dns_label(&id.namespace) && !findings.is_fatal())
 }
 
 fn is_allowed(kind: TargetType, policy: &Effective, target: &Path, findings: &mut Findings) {
@@ -201,7 +222,7 @@ impl Check<'_> {
         Some(endpoints)
     }
 
-    fn pushgateway(&mut self, block: &PushgatewayTarget, place: &Path) -> Option<Vec<Endpoint>> {
+    fn pushgateway(&mut self, block: &PushgatewayTarget, place: &Path) -> Option<PushgatewayEndpoint> {
         let PushgatewayTarget { service_name, service_port, job_name } = block;
         let service = self.service(service_name, place);
         let port = self.port(service_port.unwrap_or(PUSHGATEWAY_PORT), place);
@@ -213,10 +234,15 @@ impl Check<'_> {
             let message = format!("{job_name:?} holds a control character");
             self.findings.refuse(place.key("jobName"), message, "write the job in one line of text");
         }
-        let address = Address { pod: None, service: service?, namespace: &self.id.namespace, port: port? };
+        let (service, port) = (service?, port?);
+        let address = Address { pod: None, service, namespace: &self.id.namespace, port };
         let Resolved { url, author, dial } = self.resolve(&address, place)?;
-        let endpoint = PushgatewayEndpoint { url, author, dial, job: job_name.clone() };
-        (!endpoint.job.is_empty()).then(|| vec![Endpoint::Pushgateway(endpoint)])
+        let group = PushgatewayGroup {
+            service: service.to_owned(),
+            port: u16::try_from(port).ok()?,
+            job: job_name.clone(),
+        };
+        (!job_name.is_empty()).then_some(PushgatewayEndpoint { url, author, dial, group })
     }
 
     fn service<'s>(&mut self, name: &'s str, place: &Path) -> Option<&'s str> {

@@ -8,7 +8,7 @@ use crate::model::{Author, Endpoint, Guard, HonorLabels, Secret, TargetType};
 use crate::tenancy::policy::{Glob, Isolation, IsolationMode, Services, Transport, Urls};
 use crate::tenancy::resource::SecretKey;
 use crate::tenancy::secrets::SecretError;
-use crate::tenancy::{Review, read};
+use crate::tenancy::{Review, Service, read};
 
 /// Holds `auth/password` in the namespace `web`, nothing else.
 struct OneSecret;
@@ -670,4 +670,49 @@ fn what_people_write_has_room_by_far() {
     let text = resource(&format!("  source: s\n  metrics: {}\n", serde_json::to_string(&metrics).unwrap()));
     let third = Effective { patterns_size_max: policy::PATTERNS_SIZE_MAX / 3, ..Effective::default() };
     assert_eq!(said(&review_with(&text, &third)), [""; 0]);
+}
+
+#[test]
+fn a_group_that_is_remembered_is_looked_at_like_one_that_is_asked_for() {
+    /// `pushgateway` has an address, `abroad` leads anywhere.
+    struct Services;
+
+    impl Surroundings for Services {
+        fn secret(&self, _: &str, _: &SecretKey) -> Result<Secret, SecretError> {
+            unreachable!("a gateway takes no credentials")
+        }
+
+        fn service(&self, namespace: &str, name: &str) -> Service {
+            match (namespace, name) {
+                ("web", "pushgateway") => Service::Cluster { ip: [10, 96, 0, 7].into(), ports: vec![9091] },
+                ("web", "abroad") => Service::External,
+                _ => Service::Missing,
+            }
+        }
+    }
+
+    let at = |namespace: &str, service: &str, port, job: &str| {
+        let id = TenantId { namespace: namespace.into(), name: "m".into() };
+        let group = PushgatewayGroup { service: service.into(), port, job: job.into() };
+        let policy =
+            Effective { services: policy::Services::ClusterDns(Default::default()), ..Effective::default() };
+        super::group(&id, &group, &policy, &Services)
+    };
+    let found = at("web", "pushgateway", 9091, "a/b").expect("a resource may push there");
+    assert_eq!(found.url.as_str(), "http://pushgateway.web.svc.cluster.local:9091/");
+    assert_eq!((found.author, found.dial), (Author::Cluster, Some([10, 96, 0, 7].into())));
+    for (namespace, service, port, job) in [
+        ("web", "abroad", 9091, "j"),
+        ("web", "missing", 9091, "j"),
+        ("web", "pushgateway", 443, "j"),
+        ("web", "pushgateway", 0, "j"),
+        ("web", "pushgateway", 9091, ""),
+        ("web", "pushgateway", 9091, "a\nb"),
+        ("web", "127.0.0.1", 9091, "j"),
+        ("web", "pushgateway.other", 9091, "j"),
+        ("other", "pushgateway", 9091, "j"),
+        ("web.svc", "pushgateway", 9091, "j"),
+    ] {
+        assert_eq!(at(namespace, service, port, job), None, "{namespace} {service} {port} {job:?}");
+    }
 }

@@ -184,7 +184,7 @@ impl World {
             rng: StdRng::seed_from_u64(seed),
             server: Server { version: 1, ..Server::default() },
             replicas: Vec::new(),
-            wanted: Wanted { run: Arc::new(run), known },
+            wanted: Wanted { run: Arc::new(run), known, ..Wanted::default() },
             delivered: BTreeMap::new(),
             in_doubt: false,
             starts: Rc::default(),
