@@ -95,7 +95,7 @@ impl Replica {
         let (facts, facts_seen) = watch::channel(Arc::default());
         let reporter = status::events::Reporter { instance: config.pod.clone() };
         feeding.spawn(watcher.run(stop.clone()));
-        feeding.spawn(count(shards.stats(), deps.metrics.clone(), stop.clone()));
+        feeding.spawn(count(shards.stats(), shards.idle(), deps.metrics.clone(), stop.clone()));
         feeding.spawn(want(links.clone(), wanted, stop.clone()));
         feeding.spawn(assign(links.clone(), assigned, ours, stop.clone()));
         feeding.spawn(tell_ours(deps.clone(), ours_seen.clone(), stop.clone()));
@@ -142,13 +142,20 @@ async fn tell_ours(deps: Arc<Deps>, mut ours: watch::Receiver<Arc<Tenants>>, sto
     tell_tenants(deps, ours, Vanished::Elsewhere, stop).await;
 }
 
-/// Shows how full the ConfigMaps are.
-async fn count(mut stats: watch::Receiver<shards::Stats>, metrics: Metrics, stop: CancellationToken) {
+/// Shows how full the ConfigMaps are, and how many resources run nowhere.
+async fn count(
+    mut stats: watch::Receiver<shards::Stats>,
+    mut idle: watch::Receiver<Arc<shards::Idle>>,
+    metrics: Metrics,
+    stop: CancellationToken,
+) {
     loop {
         metrics.cursors_left_out(stats.borrow_and_update().left_out);
+        metrics.not_running(idle.borrow_and_update().count);
         tokio::select! {
             () = stop.cancelled() => return,
             changed = stats.changed() => if changed.is_err() { return },
+            changed = idle.changed() => if changed.is_err() { return },
         }
     }
 }
@@ -265,7 +272,11 @@ async fn describe(
         let tenants = ours.borrow_and_update().clone();
         let objects = links.seen.objects.borrow().clone();
         let subjects = objects.iter().map(|(id, object)| (id, &object.subject));
-        facts.send_replace(Arc::new(owned(subjects, &tenants, &deps.board.snapshot(now()), &pod)));
+        let all = links.seen.published.tenants.borrow().clone();
+        let idle = links.shards.idle().borrow().clone();
+        let idle = idle.ours.iter().filter_map(|(id, why)| Some((all.running.get(id)?.clone(), *why)));
+        let idle: Vec<_> = idle.collect();
+        facts.send_replace(Arc::new(owned(subjects, &tenants, &idle, &deps.board.snapshot(now()), &pod)));
     }
 }
 

@@ -12,16 +12,19 @@ use crate::tenancy::Tenants;
 use crate::tenancy::status::facts::{Collected, Delivered, Failure, Flow, Lane, Pipeline, Stage};
 use crate::tenancy::status::{Decision, Facts, Owned, Subject};
 
-/// The facts about resources that are ours. One that was not reviewed yet, or is being removed, has none.
+/// The facts about resources that are ours, with those that are to run here and do not. One that was not reviewed yet, or is being removed, has none.
 pub fn owned<'a>(
     ours: impl Iterator<Item = (&'a TenantId, &'a Arc<Subject>)>,
     tenants: &Tenants,
+    idle: &[(Arc<Tenant>, &str)],
     board: &Snapshot,
     owner: &Arc<str>,
 ) -> Owned {
     let shown: BTreeMap<&TenantId, &TenantStatus> = board.tenants.iter().map(|t| (&t.id, t)).collect();
     let facts = ours.filter_map(|(id, subject)| {
-        let facts = facts(id, subject, tenants, shown.get(id).copied(), owner)?;
+        let waiting = idle.iter().find(|(tenant, _)| tenant.id == *id);
+        let facts = facts(id, subject, tenants, shown.get(id).copied(), owner)
+            .or_else(|| Some(absent(subject, waiting?, owner)))?;
         Some((id.clone(), facts))
     });
     facts.collect()
@@ -56,6 +59,19 @@ fn facts(
         flow: running.zip(shown).map(|(tenant, shown)| flow(tenant, shown)).unwrap_or_default(),
         owner: Arc::clone(owner),
     })
+}
+
+/// A resource that is to run here, and does not.
+fn absent(subject: &Arc<Subject>, (tenant, why): &(Arc<Tenant>, &str), owner: &Arc<str>) -> Facts {
+    Facts {
+        subject: Arc::clone(subject),
+        decision: Decision::Runs,
+        problems: Arc::default(),
+        target: Some(tenant.target_type),
+        interval: Some(tenant.interval),
+        flow: Flow { pipeline: Pipeline::Absent((*why).to_owned()), lanes: Vec::new() },
+        owner: Arc::clone(owner),
+    }
 }
 
 /// The rest of the resource runs, so it is a warning.

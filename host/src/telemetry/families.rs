@@ -148,6 +148,7 @@ pub(super) struct Parts {
     pub(super) tenants: Family<labels::State, Gauge>,
     pub(super) cursors_left_out: Gauge,
     pub(super) groups_left: Gauge,
+    pub(super) not_running: Gauge,
 }
 
 fn durations<L: Clone + std::hash::Hash + Eq>() -> Durations<L> {
@@ -264,6 +265,7 @@ impl Parts {
             filter_busy: r.add_in(Unit::Seconds, "sluice_filter_busy", "Time spent inside a filter", Family::default()),
             filter_traps: r.add("sluice_filter_traps", "Calls of a filter that trapped, ran out of a budget or answered nonsense"),
             tenants: r.add("sluice_tenants", "Resources, by state"),
+            not_running: r.add("sluice_resources_not_running", "Resources that no replica has run for longer than a takeover takes, as this one sees it"),
             groups_left: r.add("sluice_pushgateway_groups_left", "Pushgateway groups that no resource pushes to any more and that are still to be removed"),
             cursors_left_out: r.add("sluice_cursors_left_out", "Resources whose cursors find no room in the ConfigMaps"),
         }

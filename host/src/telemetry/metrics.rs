@@ -148,6 +148,11 @@ impl Metrics {
         self.0.parts.groups_left.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
+    /// How many resources are to run and have been run by nobody for longer than a takeover takes.
+    pub fn not_running(&self, count: usize) {
+        self.0.parts.not_running.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
     /// Everything, as text.
     pub fn encode(&self, format: Exposition) -> String {
         let mut text = String::new();

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use sluice::tenancy::ownership::owner;
+use sluice_tests::apiserver::Fault;
+use sluice_tests::cluster::condition;
 use sluice_tests::expectation::ticks;
 use sluice_tests::servers::Sluice;
 use sluice_tests::strict_receiver::Reply;
@@ -90,6 +92,42 @@ async fn a_replica_that_dies_costs_no_tick_and_changes_no_value() {
     first.kill();
     all_belong_to(&world, "sluice-1").await;
     finish(&world, second).await;
+    world.assert_no_contradiction();
+}
+
+#[tokio::test]
+async fn a_resource_that_no_replica_can_take_up_says_so_until_one_does() {
+    let world = World::new().await;
+    let mut first = world.replica("sluice-0").await;
+    world.resources().apply("one", world.spec("one")).await;
+    world.more_ticks("one", 2).await;
+    world.resources().ready("one").await;
+    first.kill();
+    // Who takes its place may not read what it left.
+    let faults = ["list", "watch"].map(|verb| world.api.fault(Fault::Forbidden.on(verb, "configmaps")));
+    let mut second = world.replica("sluice-1").await;
+    within(TAKEOVER_MAX, "the status says that nobody runs it", async || {
+        let resource = world.object("one");
+        let says = |kind: &str| {
+            let found = condition(&resource["status"], kind)?;
+            let message = found["message"].as_str()?;
+            Some(found["reason"] == "Stalled" && message.contains("its record cannot be read"))
+        };
+        (says("Delivering")? && says("Ready")?).then_some(())
+    })
+    .await;
+    assert_eq!(world.object("one")["status"]["owner"], "sluice-1");
+    let counted = "sluice_resources_not_running 1";
+    within(TAKEOVER_MAX, "it is counted", async || {
+        second.get("/metrics").await.text().lines().any(|line| line == counted).then_some(())
+    })
+    .await;
+
+    faults.into_iter().for_each(|fault| world.api.lift(fault));
+    world.up_to_date("one").await;
+    world.resources().ready("one").await;
+    assert!(second.stop().await.success());
+    world.assert_complete("one", 5).await;
     world.assert_no_contradiction();
 }
 

@@ -62,6 +62,8 @@ pub(super) struct Book<C> {
     pub(super) run: Arc<BTreeMap<TenantId, String>>,
     pub(super) groups: Arc<BTreeMap<TenantId, BTreeSet<PushgatewayGroup>>>,
     pub(super) refused: Arc<BTreeSet<TenantId>>,
+    /// Since when tenants seem to be run by nobody.
+    pub(super) idle_since: BTreeMap<TenantId, Instant>,
     /// Groups that were removed, and whose records still hold them.
     pub(super) removed: BTreeMap<Place, BTreeSet<Pushed>>,
     pub(super) shards: Vec<Shard>,
@@ -138,6 +140,7 @@ impl<C: Cursors> Book<C> {
             run: Arc::default(),
             groups: Arc::default(),
             refused: Arc::default(),
+            idle_since: BTreeMap::new(),
             removed: BTreeMap::new(),
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
             cursors,
@@ -410,6 +413,13 @@ impl<C: Cursors> Book<C> {
     /// Whose record it is at `key`, if there is a resource; see [`Book::name_known`].
     pub(super) fn known_at(&self, key: &str) -> Option<&TenantId> {
         self.known_keys.as_ref()?.get(key)
+    }
+
+    /// Whose records belong into this shard, and at which keys, whether they are there or not.
+    pub(super) fn known_in(&self, shard: usize) -> impl Iterator<Item = (&str, &TenantId)> {
+        let all = self.known_keys.iter().flatten();
+        all.filter(move |(_, tenant)| Place::of(tenant).shard == shard)
+            .map(|(key, tenant)| (key.as_str(), tenant))
     }
 
     /// What a record is to say of the groups that its tenant pushed to; `None` is a tenant without a resource.

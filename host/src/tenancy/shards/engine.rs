@@ -16,6 +16,7 @@ use tracing::{info, warn};
 use super::book::{Book, Cursors, Occasion, Outcome, Wanted, Write};
 use super::debts::Owed;
 use super::handover::Action;
+use super::idle::Idle;
 use super::place::{SHARDS, config_map, shard_of};
 use super::store::{self, Failure};
 use super::view::{SHARD_BYTES_MAX, is_newer};
@@ -35,6 +36,8 @@ const RETRY_FIRST: Duration = Duration::from_millis(250);
 const RETRY_MAX: Duration = Duration::from_secs(10);
 /// How often first cursors are looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked who runs nowhere.
+const IDLE_LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Conflicts in a row that are followed by another attempt at once.
 const CONFLICTS_FREE: u32 = 2;
 /// How long a write may take to come back through the watch; after that, the watch hears nothing any more.
@@ -89,6 +92,7 @@ pub struct Shards {
     releases: mpsc::Sender<Release>,
     owed: watch::Receiver<Option<Arc<Vec<Owed>>>>,
     removals: mpsc::Sender<Vec<Owed>>,
+    idle: watch::Receiver<Arc<Idle>>,
 }
 
 impl Shards {
@@ -108,6 +112,11 @@ impl Shards {
     /// be told to [`Shards::removed`].
     pub fn owed(&self) -> watch::Receiver<Option<Arc<Vec<Owed>>>> {
         self.owed.clone()
+    }
+
+    /// The tenants that nobody runs, and why.
+    pub fn idle(&self) -> watch::Receiver<Arc<Idle>> {
+        self.idle.clone()
     }
 
     /// These groups are gone, or given up.
@@ -146,6 +155,7 @@ pub struct Engine<C> {
     releasing: BTreeMap<TenantId, Vec<oneshot::Sender<()>>>,
     owed: watch::Sender<Option<Arc<Vec<Owed>>>>,
     removals: mpsc::Receiver<Vec<Owed>>,
+    idle: watch::Sender<Arc<Idle>>,
     shards: Vec<Shard>,
     writing: JoinSet<(Write, Outcome, Option<Failure>)>,
     known: Known,
@@ -186,6 +196,7 @@ pub fn open<C: Cursors>(client: Client, namespace: &str, cursors: C) -> (Engine<
     let (releases, released) = mpsc::channel(RELEASES_MAX);
     let (owed, owed_seen) = watch::channel(None);
     let (removals, removed) = mpsc::channel(REMOVALS_MAX);
+    let (idle, idle_seen) = watch::channel(Arc::default());
     let engine = Engine {
         api: Api::namespaced(client, namespace),
         book: Book::new(cursors),
@@ -195,11 +206,15 @@ pub fn open<C: Cursors>(client: Client, namespace: &str, cursors: C) -> (Engine<
         releasing: BTreeMap::new(),
         owed,
         removals: removed,
+        idle,
         shards: (0..SHARDS).map(|_| Shard::default()).collect(),
         writing: JoinSet::new(),
         known: Known::default(),
     };
-    (engine, Shards { grants: granted, stats: stats_seen, releases, owed: owed_seen, removals })
+    (
+        engine,
+        Shards { grants: granted, stats: stats_seen, releases, owed: owed_seen, removals, idle: idle_seen },
+    )
 }
 
 impl<C: Cursors> Engine<C> {
@@ -210,6 +225,7 @@ impl<C: Cursors> Engine<C> {
         let mut watch = Watch::new(self.api.clone(), &store::selector());
         let mut save_at = Instant::now() + pause(0, SAVE_EVERY, SAVE_EVERY);
         let mut look_at = Instant::now() + LOOK_EVERY;
+        let mut idle_at = Instant::now() + IDLE_LOOK_EVERY;
         let mut staying = true;
         self.hear_wanted(&mut wanted);
         self.hear_members(&mut members);
@@ -240,6 +256,12 @@ impl<C: Cursors> Engine<C> {
                     self.shards.iter_mut().for_each(|shard| shard.look = true);
                     look_at = Instant::now() + LOOK_EVERY;
                     self.tell_owed();
+                }
+                () = tokio::time::sleep_until(idle_at) => {
+                    idle_at = Instant::now() + IDLE_LOOK_EVERY;
+                    if staying {
+                        self.tell_idle();
+                    }
                 }
                 () = until(deaf_at) => {
                     warn!(seconds = ECHO_MAX.as_secs(), "The watch of cursors hears nothing; it begins anew");
@@ -443,6 +465,15 @@ impl<C: Cursors> Engine<C> {
         self.owed.send_if_modified(|now| {
             let changed = now.as_deref() != Some(&owed);
             *now = Some(Arc::new(owed));
+            changed
+        });
+    }
+
+    fn tell_idle(&mut self) {
+        let idle = self.book.idle(self.known.begun, Instant::now());
+        self.idle.send_if_modified(|now| {
+            let changed = **now != idle;
+            *now = Arc::new(idle);
             changed
         });
     }

@@ -213,6 +213,16 @@ impl Handover {
         self.entries.get(tenant).is_some_and(running) && lock(record, &self.members) == Lock::Ours
     }
 
+    /// Why a tenant of ours does not run, if it does not.
+    pub(super) fn waits(&self, tenant: &TenantId) -> Option<&'static str> {
+        match self.entries.get(tenant).map(|entry| &entry.phase) {
+            Some(Phase::Running { .. }) => None,
+            Some(Phase::Stopping) => Some("its former pipeline here does not end"),
+            Some(Phase::Waiting { .. }) => Some("its record is another replica's"),
+            Some(Phase::Idle) | None => Some("it was not taken up"),
+        }
+    }
+
     /// Whether we run the tenant, or did a moment ago.
     pub(super) fn knows(&self, tenant: &TenantId) -> bool {
         self.entries.contains_key(tenant)

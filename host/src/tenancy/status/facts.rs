@@ -86,6 +86,8 @@ pub enum Pipeline {
     Running,
     /// It cannot be built: why.
     Broken(String),
+    /// Nobody runs it: why.
+    Absent(String),
 }
 
 /// One source group × endpoint.

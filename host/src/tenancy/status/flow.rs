@@ -78,6 +78,11 @@ pub(super) fn conditions(facts: &Facts, now: Timestamp) -> [Says; 3] {
             Says::starting(),
             Says::new(Reason::NothingToDeliver, "the pipeline cannot be built"),
         ],
+        (Pipeline::Absent(why), _) => [
+            Says::starting(),
+            Says::starting(),
+            Says::new(Reason::Stalled, format!("no replica runs it: {why}; tell the operator if it lasts")),
+        ],
         (Pipeline::Running, Some(interval)) => {
             let judged: Vec<_> = lanes.iter().map(|lane| (lane, lane.standing(interval, now))).collect();
             [filters(&judged), collecting(&judged), delivering(&judged)]

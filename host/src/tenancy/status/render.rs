@@ -9,7 +9,7 @@ use std::iter;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff;
 
-use super::facts::{Collected, Decision, Facts, Lane};
+use super::facts::{Collected, Decision, Facts, Lane, Pipeline};
 use super::flow::{self, Says};
 use super::reason::{Kind, Reason, Truth};
 use super::types::{
@@ -38,10 +38,16 @@ pub fn render(facts: &Facts, before: Before<'_>, now: Timestamp) -> MetricAccess
     // What was said of another specification says nothing about this one.
     let is_same = |status: &&MetricAccessStatus| status.observed_generation == Some(generation);
     let carried = before.stored.filter(is_same).filter(|_| facts.decision == Decision::Runs);
-    let endpoints = endpoints(&facts.flow.lanes, carried);
+    // Nothing is known of lanes that are not there, but what they delivered once is.
+    let is_absent = matches!(facts.flow.pipeline, Pipeline::Absent(_));
+    let endpoints = match carried {
+        Some(carried) if is_absent => carried.endpoints.clone(),
+        carried => endpoints(&facts.flow.lanes, carried),
+    };
+    let known = carried.filter(|_| !is_absent);
     MetricAccessStatus {
         observed_generation: Some(generation),
-        conditions: conditions(facts, carried, now)
+        conditions: conditions(facts, known, now)
             .into_iter()
             .map(|(kind, says)| condition(kind, says, generation, before, now))
             .collect(),

@@ -97,6 +97,25 @@ fn a_pipeline_that_cannot_be_built_says_why() {
 }
 
 #[test]
+fn a_resource_that_no_replica_runs_says_so_and_keeps_what_it_delivered() {
+    let before = rendered(&running(vec![delivering()]), None, after(1));
+    assert_eq!(gist(&before)[4], "Ready=True/Running");
+    let mut facts = running(vec![]);
+    facts.flow.pipeline = Pipeline::Absent("its record cannot be read".into());
+    let status = rendered(&facts, Some(&before), after(60));
+    assert_eq!(
+        gist(&status)[2..],
+        ["Collecting=Unknown/Starting", "Delivering=False/Stalled", "Ready=False/Stalled"]
+    );
+    let message = &status.condition("Ready").unwrap().message;
+    assert_eq!(message, "no replica runs it: its record cannot be read; tell the operator if it lasts");
+    assert_eq!((&status.endpoints, &status.last_delivered), (&before.endpoints, &before.last_delivered));
+    // Taken up at last, it starts.
+    facts.flow.pipeline = Pipeline::Starting;
+    assert_ne!(gist(&rendered(&facts, Some(&status), after(61)))[4], "Ready=True/Running");
+}
+
+#[test]
 fn sources_that_have_nothing_are_not_a_failure_and_are_told() {
     let empty = Collected { selected: 0, dropped: 0, collided: 0, dropped_by: Vec::new() };
     let facts = running(vec![Lane { collected: Some(empty), ..delivering() }]);
