@@ -4,14 +4,18 @@
 //! outer build's target directory, or flags that were meant for the host.
 //! Used by the build script for the built-in filters, and by tests for theirs.
 
+// A test of the program has it twice: as a room's, and here.
+#[allow(clippy::duplicate_mod)]
+#[path = "../src/workbench/component.rs"]
+mod component;
+
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const TARGET: &str = "wasm32-unknown-unknown";
+use component::TARGET;
+
 const PROFILE: &str = "filter";
-/// Everything a filter may import starts with this.
-const OURS: &str = "sluice:filter/";
 /// What Cargo reads and the inner build should have too; every other variable of Cargo's tells the outer build's affairs.
 const CARGO_VARIABLES_KEPT: [&str; 7] = [
     "CARGO_HOME",
@@ -25,7 +29,7 @@ const CARGO_VARIABLES_KEPT: [&str; 7] = [
 
 /// Builds the packages, all with one run of Cargo, and makes each a component. `target_dir` must be the build's own.
 pub(crate) fn build(workspace: &Path, packages: &[&str], target_dir: &Path) -> Result<Vec<Vec<u8>>, String> {
-    ensure_target()?;
+    component::ensure_target(clean("RUSTC", "rustc"))?;
     compile(workspace, packages, target_dir)?;
     let folder = target_dir.join(TARGET).join(PROFILE);
     packages.iter().map(|package| component(&folder, package)).collect()
@@ -49,20 +53,6 @@ fn compile(workspace: &Path, packages: &[&str], target_dir: &Path) -> Result<(),
     ))
 }
 
-/// Adds the Wasm target to the toolchain if rustup can.
-fn ensure_target() -> Result<(), String> {
-    let mut rustc = clean("RUSTC", "rustc");
-    let printed = rustc.args(["--print", "target-libdir", "--target", TARGET]).output();
-    let printed = printed.map_err(|error| format!("rustc cannot be run: {error}"))?;
-    if Path::new(String::from_utf8_lossy(&printed.stdout).trim()).is_dir() {
-        return Ok(());
-    }
-    match Command::new("rustup").args(["target", "add", TARGET]).output() {
-        Ok(added) if added.status.success() => Ok(()),
-        _ => Err(format!("this toolchain cannot build filters: run `rustup target add {TARGET}`")),
-    }
-}
-
 /// A command without what the outer build says to its own compiler: wrappers (clippy's), flags, profiles, targets.
 fn clean(variable: &str, default: &str) -> Command {
     let mut command = Command::new(env::var_os(variable).unwrap_or_else(|| default.into()));
@@ -82,22 +72,5 @@ fn clean(variable: &str, default: &str) -> Command {
 fn component(folder: &Path, package: &str) -> Result<Vec<u8>, String> {
     let file: PathBuf = folder.join(package.replace('-', "_")).with_extension("wasm");
     let module = std::fs::read(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-    let encode = || {
-        let bytes = wit_component::ComponentEncoder::default().module(&module)?.validate(true).encode()?;
-        let imports = imports(&bytes)?;
-        Ok::<_, Box<dyn std::error::Error>>((bytes, imports))
-    };
-    let (bytes, imports) =
-        encode().map_err(|error| format!("{package} does not make a component: {error:?}"))?;
-    match imports.iter().find(|import| !import.starts_with(OURS)) {
-        None => Ok(bytes),
-        Some(stranger) => Err(format!("{package} imports {stranger}; a filter may import {OURS}… only")),
-    }
-}
-
-fn imports(component: &[u8]) -> Result<Vec<String>, Box<dyn std::error::Error>> {
-    let wit_component::DecodedWasm::Component(resolve, world) = wit_component::decode(component)? else {
-        return Err("not a component".into());
-    };
-    Ok(resolve.worlds[world].imports.keys().map(|key| resolve.name_world_key(key)).collect())
+    component::encode(package, &module)
 }

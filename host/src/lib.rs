@@ -20,3 +20,4 @@ pub mod status;
 pub mod supervise;
 pub mod telemetry;
 pub mod tenancy;
+pub mod workbench;

@@ -21,6 +21,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("pipeline", &["model", "http", "collect", "filter", "deliver", "status", "telemetry"]),
     ("supervise", &["model", "pipeline"]),
     ("serve", &["model", "status", "telemetry"]),
+    ("workbench", &["model", "document", "filter"]),
     ("config", &["*"]),
     ("app", &["*"]),
     ("cli", &["*"]),
@@ -31,6 +32,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 /// Foreign crates that have a home; no other room may name them.
 const HOMES: &[(&str, &[&str])] = &[
     ("wasmtime", &["filter"]),
+    ("wit_component", &["workbench"]),
     ("prost", &["deliver", "cli"]),
     ("snap", &["deliver", "cli"]),
     ("hyper", &["http"]),

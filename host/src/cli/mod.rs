@@ -6,6 +6,7 @@
 mod check;
 mod crd;
 pub mod demo;
+mod filter;
 mod run;
 
 use std::ffi::OsString;
@@ -34,6 +35,9 @@ enum Command {
     Check(check::Args),
     /// Print the CustomResourceDefinition of MetricAccess, to be applied to a cluster.
     Crd,
+    /// Build, look at, run and test filters
+    #[command(subcommand)]
+    Filter(filter::Command),
     /// Show the main job on this machine: a source, two teams, a line per tick.
     Demo(demo::Args),
 }
@@ -57,6 +61,7 @@ where
         Command::Run(args) => run::run(&args, app),
         Command::Check(args) => check::run(&args),
         Command::Crd => crd::run(),
+        Command::Filter(command) => filter::run(&command),
         Command::Demo(args) => demo(args, app),
     }
 }

@@ -126,6 +126,23 @@ impl From<&serde_json::Value> for Node {
 }
 
 impl Node {
+    /// As JSON. A number that JSON does not have is null.
+    pub fn into_json(self) -> serde_json::Value {
+        use serde_json::Value as Json;
+        match self.value {
+            Value::Null => Json::Null,
+            Value::Bool(value) => value.into(),
+            Value::Unsigned(value) => value.into(),
+            Value::Signed(value) => value.into(),
+            Value::Float(value) => value.into(),
+            Value::Text(value) => value.into(),
+            Value::List(entries) => entries.into_iter().map(|(_, entry)| entry.into_json()).collect(),
+            Value::Map(fields) => {
+                fields.into_iter().map(|(key, node)| (key.text, node.into_json())).collect()
+            }
+        }
+    }
+
     /// The field `key`, if this is a mapping that has it.
     pub fn get(&self, key: &str) -> Option<&Node> {
         match &self.value {

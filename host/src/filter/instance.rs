@@ -36,13 +36,20 @@ const PARTS_MAX: usize = 16;
 pub(super) struct Host {
     pub(super) log: GuestLog,
     memory_bytes_max: usize,
+    /// Of all its memories together. They never shrink.
+    memory_bytes: usize,
     memory_exceeded: bool,
 }
 
 impl ResourceLimiter for Host {
-    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        self.memory_exceeded |= desired > self.memory_bytes_max;
-        Ok(desired <= self.memory_bytes_max)
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let bytes = self.memory_bytes.saturating_add(desired.saturating_sub(current));
+        let fits = bytes <= self.memory_bytes_max;
+        self.memory_exceeded |= !fits;
+        if fits {
+            self.memory_bytes = bytes;
+        }
+        Ok(fits)
     }
 
     fn table_growing(&mut self, _: usize, _: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
@@ -192,6 +199,7 @@ impl Calls {
         let host = Host {
             log: GuestLog::new(tenant, filter.clone()),
             memory_bytes_max: shared.config.memory_bytes_max,
+            memory_bytes: 0,
             memory_exceeded: false,
         };
         let mut store = Store::new(&shared.engine, host);
@@ -226,6 +234,7 @@ impl Calls {
         let answer = self.call(func, params);
         usage.guest_time += start.elapsed();
         usage.calls += 1;
+        usage.memory_bytes_peak = usage.memory_bytes_peak.max(self.store.data().memory_bytes);
         usage.log_lines_left_out += self.store.data_mut().log.left_out();
         usage.traps += u64::from(answer.is_err());
         usage.deadlines += u64::from(matches!(answer, Err(Error::Deadline { .. })));

@@ -111,6 +111,14 @@ impl Module {
         &self.inner.manifest
     }
 
+    /// What the component imports and exports, by name.
+    pub fn interfaces(&self) -> (Vec<String>, Vec<String>) {
+        let component = self.inner.pre.component();
+        let (ty, engine) = (component.component_type(), component.engine());
+        let imports = ty.imports(engine).map(|(name, _)| name.to_owned()).collect();
+        (imports, ty.exports(engine).map(|(name, _)| name.to_owned()).collect())
+    }
+
     /// `sha256:` and the hash of the component's bytes, in hexadecimal.
     pub fn digest(&self) -> &str {
         &self.inner.digest

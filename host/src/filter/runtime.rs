@@ -113,12 +113,13 @@ impl Runtime {
         }
     }
 
-    /// Compiles a component and checks that it is a filter. It takes a second of CPU for a large one.
+    /// Compiles a component and checks that it is a filter; `origin` names it in errors. It takes a second of CPU for a
+    /// large one.
     ///
     /// # Errors
     /// [`Error::NotAFilter`] with the reason; or what went wrong when it was asked to describe itself.
-    pub fn load(&self, bytes: &[u8]) -> Result<Module, Error> {
-        Module::load(&self.shared, "the module", bytes)
+    pub fn load(&self, origin: &str, bytes: &[u8]) -> Result<Module, Error> {
+        Module::load(&self.shared, origin, bytes)
     }
 
     /// Makes one tenant's chain. Every step is configured at once, so that errors in configurations show here.

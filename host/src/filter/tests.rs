@@ -261,12 +261,12 @@ fn removing_is_allowed_even_of_what_is_not_there() {
 #[test]
 fn what_is_no_filter_is_refused_with_a_reason() {
     let runtime = runtime_of(&config(), &guests().hostile);
-    let refusal = |bytes: &[u8]| runtime.load(bytes).unwrap_err().to_string();
+    let refusal = |bytes: &[u8]| runtime.load("the module", bytes).unwrap_err().to_string();
     assert!(
         refusal(b"\0asm").starts_with("the module is not a filter: it does not compile as a component: ")
     );
     assert!(refusal(b"").starts_with("the module is not a filter: it does not compile as a component: "));
-    let module = runtime.load(&guests().totals).unwrap();
+    let module = runtime.load("the module", &guests().totals).unwrap();
     assert_eq!(module.manifest().name, "test-filter-totals");
     assert_eq!(module.manifest().state, State::Sample);
     assert_eq!(module.digest().len(), "sha256:".len() + 64);
@@ -275,7 +275,7 @@ fn what_is_no_filter_is_refused_with_a_reason() {
 #[test]
 fn samples_are_dropped_changed_and_emitted() {
     let runtime = runtime_of(&config(), &guests().hostile);
-    let totals = runtime.load(&guests().totals).unwrap();
+    let totals = runtime.load("the module", &guests().totals).unwrap();
     let mut filter = runtime.sample_filter(tenant(), step("totals", &totals, json!({"by": "job"}))).unwrap();
     let [a, b] = two_series();
     let twice = labels(&[("__name__", "up"), ("job", "b"), ("twice", "1")]);

@@ -19,6 +19,8 @@ pub struct Usage {
     pub calls: u64,
     /// Time in calls, from the first byte sent to the last one read.
     pub guest_time: Duration,
+    /// The most memory that one of its instances has had after a call, in bytes.
+    pub memory_bytes_peak: usize,
     /// Calls that ended in a trap, missed deadlines and exhausted memory among them.
     pub traps: u64,
     /// Calls that did not end in time.

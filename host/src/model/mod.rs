@@ -8,6 +8,7 @@ mod cause;
 mod cidr;
 pub mod conflicts;
 mod endpoint;
+pub mod exposition;
 pub mod guard;
 mod labels;
 pub mod memory;

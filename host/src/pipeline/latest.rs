@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use super::encoding::Encoding;
 use super::lane::lock;
 use super::outputs::Outputs;
-use crate::status::{Latest, write_sample};
+use crate::model::exposition::write_sample;
+use crate::status::Latest;
 
 /// A lane's outputs, as they can be shown.
 pub(crate) struct Shown {

@@ -8,11 +8,12 @@ use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 
 use super::*;
+use crate::model::exposition::write_sample;
 use crate::model::{
     Author, Endpoint, HonorLabels, Interval, Labels, RemoteWriteEndpoint, Source, SourceGroup, SourceName,
     Stamps, TargetType, Tenant, TenantId, Tick, TickLimits, Timestamp,
 };
-use crate::status::{Board, Collected, LaneEntry, Latest, SourceSeen, Stage, write_sample};
+use crate::status::{Board, Collected, LaneEntry, Latest, SourceSeen, Stage};
 use crate::telemetry::Metrics;
 
 /// 2015-07-01T20:10:51.781Z

@@ -5,7 +5,6 @@
 //! Never: a lock held while anything waits, or a growing history: every entry keeps its newest facts only.
 
 mod board;
-mod exposition;
 mod health;
 mod snapshot;
 mod source;
@@ -13,7 +12,6 @@ mod source;
 use std::time::Duration;
 
 pub use board::{Board, LaneEntry, TenantEntry, TenantLatest};
-pub use exposition::write_sample;
 pub use health::{Health, INTERVALS_WITHOUT_DELIVERY_MAX, Readiness};
 pub use snapshot::{
     Collected, Delivered, Failure, Lane, Phase, Snapshot, SourceStatus, TenantFacts, TenantStatus,
@@ -75,7 +73,7 @@ pub struct TickReport {
 
 /// A pipeline's newest samples, read page by page while the pipeline runs on.
 pub trait Latest: Send + Sync {
-    /// Appends up to `rows_max` samples from row `start` on, as text exposition lines ([`write_sample`]), and says
+    /// Appends up to `rows_max` samples from row `start` on, as text exposition lines ([`crate::model::exposition::write_sample`]), and says
     /// where the next page starts; `None` when this was the last. Locks only while it appends.
     fn page(&self, start: usize, rows_max: usize, out: &mut String) -> Option<usize>;
 }

@@ -13,7 +13,7 @@ pub use local::Local;
 pub use process::Process;
 pub use prometheus::{Prometheus, ScrapeJob};
 pub use pushgateway::Pushgateway;
-pub use sluice::{Pod, Setup, Sluice, command};
+pub use sluice::{Pod, Setup, Sluice, command, command_with};
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};

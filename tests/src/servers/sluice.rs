@@ -240,12 +240,18 @@ impl Drop for Sluice {
 
 /// Runs a command of the program to its end, in `folder`; one that does not end is killed, and fails the test.
 pub fn command(folder: &Path, args: &[&str]) -> Output {
+    command_with(folder, args, &[], PATIENCE)
+}
+
+/// As [`command`], with variables, and for one that takes longer.
+pub fn command_with(folder: &Path, args: &[&str], variables: &[(&str, &str)], patience: Duration) -> Output {
     let mut command = Command::new(binary());
+    command.envs(variables.iter().copied());
     command.current_dir(folder).args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the binary runs");
     let start = Instant::now();
     while child.try_wait().expect("a child can be waited for").is_none() {
-        if start.elapsed() > PATIENCE {
+        if start.elapsed() > patience {
             let _ = child.kill();
             panic!("sluice {args:?} did not end: {:?}", child.wait_with_output());
         }

@@ -15,7 +15,7 @@ use axum::routing::get;
 use super::live::{Series, series};
 use super::now;
 use super::query::{self, Bad, Form};
-use crate::status::write_sample;
+use crate::model::exposition::write_sample;
 use crate::telemetry::CLASSIC_TYPE;
 
 type Live = Arc<Vec<Series>>;

@@ -1,4 +1,4 @@
-//! Exposition: one sample as a line of Prometheus' text format.
+//! Write: one sample as a line of Prometheus' text format.
 
 use std::fmt::Write as _;
 
@@ -7,6 +7,13 @@ use crate::model::{Labels, METRIC_NAME, Timestamp};
 /// Appends `name{label="value",…} value timestamp`, escaped as the text format asks, and a line break. A name the
 /// format cannot write bare is given as a quoted `__name__`, which a reader can paste into a query.
 pub fn write_sample(out: &mut String, labels: &Labels, value: f64, at: Timestamp) {
+    write_untimed(out, labels, value);
+    out.pop();
+    let _ = writeln!(out, " {}", at.as_millis());
+}
+
+/// As [`write_sample`], without a timestamp.
+pub fn write_untimed(out: &mut String, labels: &Labels, value: f64) {
     let name = labels.metric_name().unwrap_or_default();
     let bare = is_metric_name(name);
     if bare {
@@ -31,7 +38,7 @@ pub fn write_sample(out: &mut String, labels: &Labels, value: f64, at: Timestamp
         f64::NEG_INFINITY => out.push_str("-Inf"),
         v => _ = write!(out, "{v}"),
     }
-    let _ = writeln!(out, " {}", at.as_millis());
+    out.push('\n');
 }
 
 fn is_metric_name(name: &str) -> bool {

@@ -1,0 +1,31 @@
+//! `sluice filter build`: cargo, and what makes its module a component.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use super::{load, runtime, size};
+use crate::workbench;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The crate's folder
+    #[arg(value_name = "DIR", default_value = ".")]
+    folder: PathBuf,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    let built = workbench::build(&args.folder)?;
+    // What production would not load is not built.
+    let (module, bytes) = load(&runtime()?, &built.path)?;
+    let manifest = module.manifest();
+    writeln!(
+        std::io::stdout(),
+        "{}: {} {}, {}, {}",
+        built.path.display(),
+        manifest.name,
+        manifest.version,
+        size(bytes),
+        module.digest()
+    )?;
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! `sluice filter test`: every case in a folder, and where one does not hold, the lines.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::bail;
+use serde_json::json;
+
+use super::{Output, Paint, component, load, runtime};
+use crate::workbench::{Cases, Side, Verdict};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The component; without it, the crate in this folder is built
+    #[arg(value_name = "M.wasm")]
+    module: Option<PathBuf>,
+    /// Where the cases are: each a folder with metrics.prom, expected.prom and, if the filter takes one, config.yaml
+    #[arg(long, value_name = "DIR", default_value = "tests")]
+    cases: PathBuf,
+    /// Write what the filter makes of the scrapes into expected.prom
+    #[arg(long)]
+    update: bool,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+pub(super) fn run(args: &Args) -> ExitCode {
+    match try_run(args) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => crate::cli::run::status(Err(error)),
+    }
+}
+
+/// Whether all hold.
+fn try_run(args: &Args) -> anyhow::Result<bool> {
+    let path = component(args.module.as_ref())?;
+    let runtime = runtime()?;
+    let (module, _) = load(&runtime, &path)?;
+    let Cases { cases } = Cases::of(&args.cases)?;
+    if cases.is_empty() {
+        bail!("{}: no case; write {0}/NAME/metrics.prom, then run with --update", args.cases.display());
+    }
+    let mut out = std::io::stdout().lock();
+    let (mut holding, mut results) = (0, Vec::new());
+    for case in &cases {
+        let ended = case.run(&runtime, &module, args.update);
+        holding += usize::from(matches!(ended, Ok(Verdict::Holds | Verdict::Updated)));
+        match args.output {
+            Output::Text => show(&mut out, &case.name, &ended)?,
+            Output::Json => results.push(as_json(&case.name, &ended)),
+        }
+    }
+    match args.output {
+        Output::Text => writeln!(out, "{holding} of {} cases hold", cases.len())?,
+        Output::Json => writeln!(out, "{:#}", json!({ "cases": results }))?,
+    }
+    Ok(holding == cases.len())
+}
+
+type Ended = Result<Verdict, crate::workbench::Error>;
+
+fn show(out: &mut impl Write, name: &str, ended: &Ended) -> std::io::Result<()> {
+    let paint = Paint::stdout();
+    match ended {
+        Ok(Verdict::Holds) => writeln!(out, "{} {name}", paint.green("ok     ")),
+        Ok(Verdict::Updated) => writeln!(out, "{} {name}", paint.yellow("updated")),
+        Err(error) => writeln!(out, "{} {name}: {error}", paint.red("error  ")),
+        Ok(differs) => {
+            writeln!(out, "{} {name}", paint.red("differs"))?;
+            for (number, lines) in differs.differences().iter().enumerate() {
+                if number > 0 {
+                    writeln!(out, "    {}", paint.dim("# EOF"))?;
+                }
+                for (side, line) in lines {
+                    let line = line.trim_end();
+                    match side {
+                        Side::Both => writeln!(out, "    {}", paint.dim(&format!("  {line}")))?,
+                        Side::Missing => writeln!(out, "    {}", paint.red(&format!("- {line}")))?,
+                        Side::Extra => writeln!(out, "    {}", paint.green(&format!("+ {line}")))?,
+                    }
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+fn as_json(name: &str, ended: &Ended) -> serde_json::Value {
+    let (result, error) = match ended {
+        Ok(Verdict::Holds) => ("holds", None),
+        Ok(Verdict::Updated) => ("updated", None),
+        Ok(Verdict::Differs(_)) => ("differs", None),
+        Err(error) => ("error", Some(error.to_string())),
+    };
+    let lines = |wanted: Side| -> Vec<String> {
+        let Ok(verdict) = ended else { return Vec::new() };
+        let all = verdict.differences();
+        let lines = all.iter().flatten().filter(|(side, _)| *side == wanted);
+        lines.map(|(_, line)| line.trim_end().to_owned()).collect()
+    };
+    json!({
+        "name": name, "result": result, "error": error,
+        "missing": lines(Side::Missing), "extra": lines(Side::Extra),
+    })
+}

@@ -1,0 +1,41 @@
+//! Workbench: one filter at its author's desk, in the engine, within the limits and under the checks of production.
+//!
+//! In: a component, its configuration, scrapes as text. Out: what became of every sample, and what it took. Never: a rule
+//! about filters of its own, so that what passes here passes there; a terminal, which is the command's.
+
+mod build;
+mod cases;
+mod component;
+mod diff;
+mod scaffold;
+mod trial;
+
+pub use build::{BuildError, Built, build};
+pub use cases::{Case, Cases, Verdict};
+pub use diff::{Line, Side, diff};
+pub use scaffold::{ScaffoldError, scaffold};
+pub use trial::{Fate, Trial, Tried};
+
+/// Why a filter could not be tried.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The filter failed.
+    #[error(transparent)]
+    Filter(#[from] crate::filter::Error),
+    /// A series stands twice in one scrape.
+    #[error(
+        "{series} stands twice in one scrape; to show a later scrape, put a line `# EOF` between the two"
+    )]
+    Twice {
+        /// As people write it.
+        series: String,
+    },
+    /// A file of a case.
+    #[error("{}: {cause}", .path.display())]
+    File {
+        /// Which one.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
+}
