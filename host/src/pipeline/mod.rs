@@ -6,6 +6,7 @@
 
 mod assemble;
 mod batches;
+mod builder;
 mod claims;
 mod encoding;
 mod gateway;
@@ -22,37 +23,28 @@ mod verdicts;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use crate::collect::Collector;
-use crate::deliver::pushgateway::Pushgateway;
-use crate::deliver::remote_write::RemoteWrite;
 use crate::deliver::{self, cursor, retry};
-use crate::filter::{self, Builtin, Runtime, Step};
+use crate::filter::{self, Runtime};
 use crate::http;
-use crate::model::memory::{Memory, Payer};
-use crate::model::{Endpoint, HonorLabels, SourceGroup, Tenant, TenantId, Timestamp};
+use crate::model::memory::Memory;
+use crate::model::{SourceGroup, Tenant, TenantId, Timestamp};
 use crate::status::Board;
 use crate::telemetry::Metrics;
 
 pub use assemble::{Answer, Assembler, Counts};
 pub use batches::{Batches, Encoded, Requests};
-use claims::{Beside, Claimant};
+use builder::Builder;
 pub use claims::{GroupIndex, Registry, Seat};
 pub use encoding::Encoding;
 use gateway::GatewayLane;
 pub use gateway::remove_groups;
-use intake::Intake;
-use lane::{Context, lock};
-use latest::Shown;
-use news::Missed;
 pub use outputs::{Conclude, Emitted, Outputs, Rank};
-use quota::{Beyond, Quota, Used};
 use remote::RemoteLane;
-use schedule::Schedule;
 
 /// What a pipeline needs to be told once.
 #[derive(Debug, Clone)]
@@ -240,169 +232,5 @@ impl Pipeline {
             halt.cancelled().await;
         }
         lanes
-    }
-}
-
-/// Makes one tenant's lanes.
-struct Builder<'a> {
-    deps: &'a Deps,
-    tenant: &'a Arc<Tenant>,
-    groups: &'a [SourceGroup],
-    former: Vec<Lane>,
-    cut: CancellationToken,
-}
-
-impl Builder<'_> {
-    fn lanes(&mut self, endpoint: &Endpoint) -> Result<Vec<Lane>, Error> {
-        match endpoint {
-            Endpoint::Pushgateway(gateway) => {
-                let all = SourceGroup {
-                    name: ALL_GROUPS.to_owned(),
-                    sources: self.groups.iter().flat_map(|group| group.sources.clone()).collect(),
-                };
-                let context = self.context(&all, endpoint);
-                // Another resource with this group was refused, so nobody else writes to it.
-                let (assembler, intakes) = (self.assembler(&context, endpoint, None)?, self.intakes());
-                let quota = Quota::shared(self.tenant.limits, 1, &self.used()).remove(0);
-                let sink = Pushgateway::new(
-                    self.deps.http.clone(),
-                    gateway,
-                    quota.bytes_max(),
-                    self.deps.config.timeouts,
-                )?;
-                Ok(vec![Lane(Kind::Gateway(Box::new(GatewayLane::new(
-                    context, intakes, assembler, quota, sink,
-                ))))])
-            }
-            Endpoint::RemoteWrite(remote) => {
-                let beside = if self.groups.len() > 1 { Beside::Others } else { Beside::Nobody };
-                let quotas = Quota::shared(self.tenant.limits, self.groups.len(), &self.used());
-                let mut lanes = Vec::new();
-                for ((index, group), quota) in (0..).zip(self.groups).zip(quotas) {
-                    let context = self.context(group, endpoint);
-                    let assembler = self.assembler(&context, endpoint, Some(beside))?;
-                    let intake =
-                        Intake::new(&self.deps.collector, &self.payer(), self.tenant, group, index, 0);
-                    let sink = RemoteWrite::new(self.deps.http.clone(), remote, self.deps.config.timeouts)?;
-                    let batches = self.deps.batches.clone();
-                    let lane = RemoteLane::new(context, intake, assembler, quota, sink, batches);
-                    lanes.push(Lane(Kind::Remote(Box::new(lane))));
-                }
-                Ok(lanes)
-            }
-        }
-    }
-
-    fn payer(&self) -> Payer {
-        let Tenant { id, limits, .. } = &**self.tenant;
-        self.deps.memory.payer(&id.namespace, limits.memory_max)
-    }
-
-    fn used(&self) -> Used {
-        Used::new(&self.deps.metrics, &self.tenant.id, self.tenant.limits)
-    }
-
-    /// All groups, their sources ranked one after the other.
-    fn intakes(&self) -> Vec<Intake> {
-        let (mut first_rank, payer) = (0, self.payer());
-        let intake = |(index, group): (GroupIndex, &SourceGroup)| {
-            let intake = Intake::new(&self.deps.collector, &payer, self.tenant, group, index, first_rank);
-            first_rank += group.sources.len() as Rank;
-            intake
-        };
-        (0..).zip(self.groups).map(intake).collect()
-    }
-
-    fn context(&self, group: &SourceGroup, endpoint: &Endpoint) -> Context {
-        let (deps, tenant) = (self.deps, self.tenant);
-        let key =
-            cursor::Key { tenant: tenant.id.clone(), group: group.name.clone(), endpoint: endpoint.key() };
-        Context {
-            schedule: Schedule {
-                interval: tenant.interval,
-                lag: group.lag(),
-                backfill_max: deps.config.backfill_max,
-                now: deps.now,
-            },
-            key,
-            tenant: tenant.clone(),
-            config: deps.config.clone(),
-            cursors: deps.cursors.clone(),
-            registry: deps.metrics.clone(),
-            metrics: deps.metrics.for_tenant(&tenant.id, tenant.target_type),
-            board: deps.board.clone(),
-            status: deps.board.tenant(&tenant.id).lane(group, endpoint, (deps.now)()),
-            failures: 0,
-            cut: self.cut.clone(),
-            attempted_tick: None,
-            counted: Vec::new(),
-            conflict: None,
-            beyond: Beyond::default(),
-            outages: Mutex::default(),
-            missed: match endpoint {
-                Endpoint::RemoteWrite(_) => Missed::AskedAgain,
-                Endpoint::Pushgateway(_) => Missed::Passed,
-            },
-        }
-    }
-
-    /// The lane's tables and filters, and its seat at the receiver if `beside` says so. If there was such a lane before,
-    /// its outputs go on, and its seat.
-    fn assembler(
-        &mut self,
-        context: &Context,
-        endpoint: &Endpoint,
-        beside: Option<Beside>,
-    ) -> Result<Assembler, Error> {
-        let chain =
-            self.deps.runtime.chain(filter_tenant(self.tenant), steps(&self.deps.runtime, self.tenant))?;
-        let former = self.former.iter().position(|lane| *lane.key() == context.key);
-        let (outputs, seat) = match former.map(|at| self.former.swap_remove(at).into_heritage()) {
-            Some((outputs, seat)) => {
-                lock(&outputs).disown();
-                (outputs, seat)
-            }
-            None => {
-                let held = self.deps.memory.hold(&self.payer());
-                (Arc::new(Mutex::new(Outputs::new(held))), None)
-            }
-        };
-        let seat = beside.map(|beside| {
-            let claimant = Claimant { since: self.tenant.since, tenant: self.tenant.id.clone() };
-            self.deps.claims.join(endpoint.receiver(), claimant, beside, &outputs, seat)
-        });
-        let encoding = Encoding::of(endpoint);
-        context.status.latest(Arc::new(Shown::new(encoding, outputs.clone())));
-        Ok(Assembler::new(chain, self.tenant.stamps.clone(), encoding, seat, outputs))
-    }
-}
-
-/// What stands for the group of a lane that has all of them.
-const ALL_GROUPS: &str = "*";
-
-/// The chain: what may be had, how it is rewritten, what is stamped on it.
-fn steps(runtime: &Runtime, tenant: &Tenant) -> Vec<Step> {
-    let step = |builtin, config| {
-        let module = runtime.builtin(builtin).clone();
-        Step { name: module.manifest().name.clone(), module, config }
-    };
-    let selectors: Vec<String> = tenant.selectors.iter().map(ToString::to_string).collect();
-    let stamps: Vec<_> = tenant.stamps.labels.iter().collect();
-    let enrich = json!({
-        "stamps": stamps,
-        "honorLabels": tenant.stamps.honor == HonorLabels::Source,
-        "protected": tenant.stamps.protected,
-    });
-    let relabel = (!tenant.relabelings.is_empty())
-        .then(|| step(Builtin::Relabel, json!({ "rules": tenant.relabelings })));
-    let first = step(Builtin::Patterns, json!({ "selectors": selectors }));
-    std::iter::once(first).chain(relabel).chain([step(Builtin::Enrich, enrich)]).collect()
-}
-
-fn filter_tenant(tenant: &Tenant) -> filter::Tenant {
-    filter::Tenant {
-        namespace: tenant.id.namespace.clone(),
-        name: tenant.id.name.clone(),
-        source: tenant.source.clone(),
     }
 }

@@ -12,9 +12,10 @@ use tokio::time::Instant;
 
 use super::handover::{Action, Handover, Intent, Written};
 use super::place::{Place, SHARDS, config_map};
-use super::pushed::{Pushed, Use, pushed};
-use super::record::{Record, Row, merged};
+use super::pushed::Pushed;
+use super::record::{Record, merged};
 use super::room::{self, Spare};
+use super::terms::{Current, Cursors, Occasion, Outcome, Wanted, Write};
 use super::view::{Changes, View, is_newer};
 use crate::model::{PushgatewayGroup, TenantId, Timestamp};
 use crate::tenancy::ownership::{Members, Standing};
@@ -25,29 +26,6 @@ pub const VANISHED_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// After this many conflicts in a row what the API server says counts, even if it seems older: a database that was
 /// restored counts its versions from an earlier one.
 const CONFLICTS_BELIEVED: u32 = 3;
-
-/// Where the cursors are while their tenants run.
-pub trait Cursors: Send + Sync + 'static {
-    /// A number that changes whenever one of the tenant's cursors does.
-    fn epoch(&self, tenant: &TenantId) -> u64;
-    /// The tenant's cursors.
-    fn rows(&self, tenant: &TenantId) -> Vec<Row>;
-    /// Cursors that another replica left; none of ours moves back.
-    fn restore(&self, tenant: &TenantId, rows: &[Row]);
-}
-
-/// The tenants there are.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Wanted {
-    /// Those that are to run somewhere, each with its ownership key. Tenants with the same key run at one replica.
-    pub run: Arc<BTreeMap<TenantId, String>>,
-    /// All of which there is a resource, also those that do not run: their cursors are kept.
-    pub known: Arc<BTreeSet<TenantId>>,
-    /// Of those that are to run, the ones that push to Pushgateway groups, and to which.
-    pub groups: Arc<BTreeMap<TenantId, BTreeSet<PushgatewayGroup>>>,
-    /// Those that were refused: the groups that they pushed to wait with them.
-    pub refused: Arc<BTreeSet<TenantId>>,
-}
 
 /// All there is to know.
 #[derive(Debug)]
@@ -78,54 +56,6 @@ pub(super) struct Shard {
     /// Whether the list under way held it.
     listed: bool,
     conflicts: u32,
-}
-
-/// One ConfigMap to be written.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Write {
-    /// Which.
-    pub(super) shard: usize,
-    /// The version it must still have; `None` if it is to be created.
-    pub(super) base: Option<String>,
-    /// What changes. Never empty.
-    pub(super) changes: Changes,
-    /// How many changes there was no room for.
-    pub(super) left_out: usize,
-    tenants: Vec<(TenantId, Intent, u64)>,
-}
-
-/// A ConfigMap as the API server has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Current {
-    /// Its resourceVersion.
-    pub(super) version: String,
-    /// Its data.
-    pub(super) data: BTreeMap<String, String>,
-}
-
-/// How a write ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// The ConfigMap has this version now.
-    Accepted(String),
-    /// It had another version, or was there or not there against expectation. What it is, if that could be learnt:
-    /// `Some(None)` is none at all.
-    Conflict(Option<Option<Current>>),
-    /// It was refused.
-    Refused,
-    /// There was no answer.
-    Unknown,
-}
-
-/// Which records to write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Occasion {
-    /// Those that were claimed and released.
-    Urgent,
-    /// Also those that hold no cursor yet, of tenants that have one: without it a new owner would start at the present.
-    First,
-    /// Also those whose cursors moved.
-    Save,
 }
 
 impl<C: Cursors> Book<C> {
@@ -420,32 +350,6 @@ impl<C: Cursors> Book<C> {
         let all = self.known_keys.iter().flatten();
         all.filter(move |(_, tenant)| Place::of(tenant).shard == shard)
             .map(|(key, tenant)| (key.as_str(), tenant))
-    }
-
-    /// What a record is to say of the groups that its tenant pushed to; `None` is a tenant without a resource.
-    pub(super) fn groups_of(
-        &self,
-        tenant: Option<&TenantId>,
-        place: &Place,
-        record: &Record,
-        now: Timestamp,
-    ) -> Vec<Pushed> {
-        static NONE: BTreeSet<PushgatewayGroup> = BTreeSet::new();
-        let used = match tenant {
-            Some(tenant) if self.refused.contains(tenant) => Use::Waits,
-            Some(tenant) => Use::Pushes(self.groups.get(tenant).unwrap_or(&NONE)),
-            None => Use::Pushes(&NONE),
-        };
-        pushed(&record.groups, used, self.removed.get(place), now)
-    }
-
-    /// Whether the record of a tenant that runs here is to say something else of its groups, which must not wait: what it
-    /// does not hold is forgotten with this process.
-    fn owes_news(&self, tenant: &TenantId, place: &Place, now: Timestamp) -> bool {
-        let none = Record::default();
-        let record = self.record(place).unwrap_or(&none);
-        let any = self.groups.contains_key(tenant) || !record.groups.is_empty();
-        any && self.groups_of(Some(tenant), place, record, now) != record.groups
     }
 
     /// Records of tenants that are gone: marked first, and taken away a day later. One member looks after each shard.

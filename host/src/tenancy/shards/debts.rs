@@ -5,10 +5,11 @@
 
 use std::collections::BTreeSet;
 
-use super::book::{Book, Cursors, Occasion, is_held};
+use super::book::{Book, is_held};
 use super::place::{Place, SHARDS, config_map};
-use super::pushed::Pushed;
+use super::pushed::{Pushed, Use, pushed};
 use super::record::Record;
+use super::terms::{Cursors, Occasion};
 use crate::model::{PushgatewayGroup, TenantId, Timestamp};
 
 /// A group to be removed.
@@ -106,6 +107,32 @@ impl<C: Cursors> Book<C> {
         told
     }
 
+    /// What a record is to say of the groups that its tenant pushed to; `None` is a tenant without a resource.
+    pub(super) fn groups_of(
+        &self,
+        tenant: Option<&TenantId>,
+        place: &Place,
+        record: &Record,
+        now: Timestamp,
+    ) -> Vec<Pushed> {
+        static NONE: BTreeSet<PushgatewayGroup> = BTreeSet::new();
+        let used = match tenant {
+            Some(tenant) if self.refused.contains(tenant) => Use::Waits,
+            Some(tenant) => Use::Pushes(self.groups.get(tenant).unwrap_or(&NONE)),
+            None => Use::Pushes(&NONE),
+        };
+        pushed(&record.groups, used, self.removed.get(place), now)
+    }
+
+    /// Whether the record of a tenant that runs here is to say something else of its groups, which must not wait: what it
+    /// does not hold is forgotten with this process.
+    pub(super) fn owes_news(&self, tenant: &TenantId, place: &Place, now: Timestamp) -> bool {
+        let none = Record::default();
+        let record = self.record(place).unwrap_or(&none);
+        let any = self.groups.contains_key(tenant) || !record.groups.is_empty();
+        any && self.groups_of(Some(tenant), place, record, now) != record.groups
+    }
+
     fn fate(&self, tenant: Option<&TenantId>) -> Fate {
         match tenant {
             Some(tenant) if self.run.contains_key(tenant) => Fate::Runs,
@@ -158,8 +185,8 @@ mod tests {
     use std::collections::BTreeMap;
     use std::sync::Arc;
 
-    use super::super::book::{Current, Wanted};
     use super::super::record::Row;
+    use super::super::terms::{Current, Wanted};
     use super::*;
     use crate::tenancy::ownership::Members;
 

@@ -1,50 +1,33 @@
 //! Engine: runs the book against an API server.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, ResourceExt};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::book::{Book, Cursors, Occasion, Outcome, Wanted, Write};
-use super::debts::Owed;
+use super::SAVE_EVERY;
+use super::book::Book;
+use super::handle::{self, Ends, Grants, RELEASE_MAX, RELEASES_MAX, Release, Shards};
 use super::handover::Action;
-use super::idle::Idle;
-use super::place::{SHARDS, config_map, shard_of};
+use super::line::{ECHO_MAX, Line};
+use super::place::{SHARDS, shard_of};
 use super::store::{self, Failure};
-use super::view::{SHARD_BYTES_MAX, is_newer};
-use super::{HANDOVER_MAX, SAVE_EVERY};
+use super::terms::{Cursors, Occasion, Outcome, Wanted, Write};
 use crate::model::{TenantId, chain};
 use crate::tenancy::ownership::{Members, Watch, pause};
 
-/// Removals that wait to be looked at, likewise.
-const REMOVALS_MAX: usize = 64;
-/// Releases that wait to be looked at. Beyond it, whoever releases waits.
-const RELEASES_MAX: usize = 1_024;
-/// How long a release may take before it is given up: by then the new owner has started without it.
-const RELEASE_MAX: Duration = HANDOVER_MAX;
-/// The pause after a write that failed, doubled with every further one.
-const RETRY_FIRST: Duration = Duration::from_millis(250);
-/// No such pause is longer.
-const RETRY_MAX: Duration = Duration::from_secs(10);
 /// How often first cursors are looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often it is looked who runs nowhere.
 const IDLE_LOOK_EVERY: Duration = Duration::from_secs(5);
-/// Conflicts in a row that are followed by another attempt at once.
-const CONFLICTS_FREE: u32 = 2;
-/// How long a write may take to come back through the watch; after that, the watch hears nothing any more.
-const ECHO_MAX: Duration = Duration::from_secs(3);
-
-/// The tenants that may run here.
-pub type Grants = BTreeSet<TenantId>;
 
 /// What the engine is told.
 pub struct Inputs {
@@ -54,109 +37,13 @@ pub struct Inputs {
     pub members: watch::Receiver<Arc<Members>>,
 }
 
-/// How it goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Stats {
-    /// Tenants that may run here.
-    pub granted: usize,
-    /// Tenants that are ours and wait for their former owner.
-    pub waiting: usize,
-    /// Bytes of the largest ConfigMap, of [`SHARD_BYTES_MAX`].
-    pub bytes_max: usize,
-    /// Records there was no room for, at the newest writes.
-    pub left_out: usize,
-    /// ConfigMaps written since the start.
-    pub writes: u64,
-    /// Writes somebody else was faster than.
-    pub conflicts: u64,
-    /// Writes that failed.
-    pub failures: u64,
-}
-
-/// Why a record was not released.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The API server did not take it in time. The new owner starts from the last saved cursors.
-    #[error("the cursors of {tenant} were not released within {} s; its new owner sends again what is in doubt", RELEASE_MAX.as_secs())]
-    NotReleased {
-        /// Whose.
-        tenant: TenantId,
-    },
-}
-
-/// What the rest of the program holds of the engine.
-#[derive(Debug, Clone)]
-pub struct Shards {
-    grants: watch::Receiver<Arc<Grants>>,
-    stats: watch::Receiver<Stats>,
-    releases: mpsc::Sender<Release>,
-    owed: watch::Receiver<Option<Arc<Vec<Owed>>>>,
-    removals: mpsc::Sender<Vec<Owed>>,
-    idle: watch::Receiver<Arc<Idle>>,
-}
-
-impl Shards {
-    /// The tenants that may run here. A tenant that comes has its cursors in place and may start. When one goes, its
-    /// pipeline must stop where it is, without ending its series, and then [`Shards::release`] must be called; at
-    /// once, if there is no pipeline. It does not come back before that.
-    pub fn grants(&self) -> watch::Receiver<Arc<Grants>> {
-        self.grants.clone()
-    }
-
-    /// How it goes.
-    pub fn stats(&self) -> watch::Receiver<Stats> {
-        self.stats.clone()
-    }
-
-    /// The Pushgateway groups that this replica is to remove; `None` before the records are known. What was removed is to
-    /// be told to [`Shards::removed`].
-    pub fn owed(&self) -> watch::Receiver<Option<Arc<Vec<Owed>>>> {
-        self.owed.clone()
-    }
-
-    /// The tenants that nobody runs, and why.
-    pub fn idle(&self) -> watch::Receiver<Arc<Idle>> {
-        self.idle.clone()
-    }
-
-    /// These groups are gone, or given up.
-    pub async fn removed(&self, groups: Vec<Owed>) {
-        // Without an engine nothing is remembered any more.
-        let _ = self.removals.send(groups).await;
-    }
-
-    /// Saves the tenant's last cursors and lets another replica run it. Its pipeline has stopped. Returns when that
-    /// is written, or there is nothing to release; never later than [`HANDOVER_MAX`].
-    pub async fn release(&self, tenant: &TenantId) -> Result<(), Error> {
-        let (done, released) = oneshot::channel();
-        let release = Release { tenant: tenant.clone(), done };
-        let all = async {
-            self.releases.send(release).await.ok()?;
-            released.await.ok()
-        };
-        let not_released = || Error::NotReleased { tenant: tenant.clone() };
-        tokio::time::timeout(RELEASE_MAX, all).await.ok().flatten().ok_or_else(not_released)
-    }
-}
-
-#[derive(Debug)]
-struct Release {
-    tenant: TenantId,
-    done: oneshot::Sender<()>,
-}
-
 /// Keeps records; see [`Engine::run`].
 pub struct Engine<C> {
     api: Api<ConfigMap>,
     book: Book<C>,
-    grants: watch::Sender<Arc<Grants>>,
-    stats: watch::Sender<Stats>,
-    releases: mpsc::Receiver<Release>,
+    ends: Ends,
     releasing: BTreeMap<TenantId, Vec<oneshot::Sender<()>>>,
-    owed: watch::Sender<Option<Arc<Vec<Owed>>>>,
-    removals: mpsc::Receiver<Vec<Owed>>,
-    idle: watch::Sender<Arc<Idle>>,
-    shards: Vec<Shard>,
+    shards: Vec<Line>,
     writing: JoinSet<(Write, Outcome, Option<Failure>)>,
     known: Known,
 }
@@ -171,50 +58,19 @@ struct Known {
     watch_fails: bool,
 }
 
-/// How one ConfigMap is written.
-#[derive(Debug, Default)]
-struct Shard {
-    busy: bool,
-    /// Cursors that moved are to be saved.
-    due: bool,
-    /// First cursors are.
-    look: bool,
-    failures: u32,
-    conflicts: u32,
-    retry_at: Option<Instant>,
-    /// The version the watch showed last.
-    watched: Option<String>,
-    /// A version of ours that the watch must show, until when.
-    echo: Option<(String, Instant)>,
-    left_out: usize,
-}
-
 /// An engine over the ConfigMaps of `namespace`, ours, and its handle.
 pub fn open<C: Cursors>(client: Client, namespace: &str, cursors: C) -> (Engine<C>, Shards) {
-    let (grants, granted) = watch::channel(Arc::default());
-    let (stats, stats_seen) = watch::channel(Stats::default());
-    let (releases, released) = mpsc::channel(RELEASES_MAX);
-    let (owed, owed_seen) = watch::channel(None);
-    let (removals, removed) = mpsc::channel(REMOVALS_MAX);
-    let (idle, idle_seen) = watch::channel(Arc::default());
+    let (ends, shards) = handle::ends();
     let engine = Engine {
         api: Api::namespaced(client, namespace),
         book: Book::new(cursors),
-        grants,
-        stats,
-        releases: released,
+        ends,
         releasing: BTreeMap::new(),
-        owed,
-        removals: removed,
-        idle,
-        shards: (0..SHARDS).map(|_| Shard::default()).collect(),
+        shards: (0..SHARDS).map(|_| Line::default()).collect(),
         writing: JoinSet::new(),
         known: Known::default(),
     };
-    (
-        engine,
-        Shards { grants: granted, stats: stats_seen, releases, owed: owed_seen, removals, idle: idle_seen },
-    )
+    (engine, shards)
 }
 
 impl<C: Cursors> Engine<C> {
@@ -243,10 +99,10 @@ impl<C: Cursors> Engine<C> {
                 Ok(()) = wanted.changed() => self.hear_wanted(&mut wanted),
                 Some(written) = self.writing.join_next() => self.written(written),
                 // Of a closed channel nothing more comes, and at once.
-                1.. = self.releases.recv_many(&mut releases, RELEASES_MAX) => {
+                1.. = self.ends.releases.recv_many(&mut releases, RELEASES_MAX) => {
                     releases.drain(..).for_each(|release| self.release(release));
                 }
-                Some(groups) = self.removals.recv() => self.book.removed(groups),
+                Some(groups) = self.ends.removals.recv() => self.book.removed(groups),
                 () = until(wake_at) => {}
                 () = tokio::time::sleep_until(save_at) => {
                     self.shards.iter_mut().for_each(|shard| shard.due = true);
@@ -283,7 +139,7 @@ impl<C: Cursors> Engine<C> {
         let now = Instant::now();
         let actions = self.book.step(now);
         if !actions.is_empty() {
-            self.grants.send_modify(|grants| apply(Arc::make_mut(grants), actions));
+            self.ends.grants.send_modify(|grants| apply(Arc::make_mut(grants), actions));
         }
         self.write(now);
         let letting_go = |tenant: &TenantId| self.book.is_letting_go(tenant);
@@ -304,43 +160,17 @@ impl<C: Cursors> Engine<C> {
     }
 
     fn write(&mut self, now: Instant) {
-        let shards = &self.shards;
-        let occasion = |shard: usize| match &shards[shard] {
-            Shard { busy: true, .. } => None,
-            Shard { retry_at: Some(at), .. } if *at > now => None,
-            Shard { due: true, .. } => Some(Occasion::Save),
-            Shard { look: true, .. } => Some(Occasion::First),
-            Shard { .. } => Some(Occasion::Urgent),
-        };
-        let asked: Vec<Option<Occasion>> = (0..SHARDS).map(occasion).collect();
+        let asked: Vec<Option<Occasion>> = self.shards.iter_mut().map(|line| line.take_turn(now)).collect();
         let writes = self.book.writes(|shard| asked[shard], SystemTime::now().into());
-        for (shard, occasion) in self.shards.iter_mut().zip(asked) {
-            shard.due &= occasion != Some(Occasion::Save);
-            if occasion.is_some() {
-                (shard.look, shard.retry_at) = (false, None);
-            }
-        }
         for write in writes {
             self.begin_write(write);
         }
     }
 
     fn begin_write(&mut self, write: Write) {
-        let shard = &mut self.shards[write.shard];
-        if write.left_out > shard.left_out {
-            let (name, left_out) = (config_map(write.shard), write.left_out);
-            warn!(
-                config_map = name,
-                left_out,
-                bytes_max = SHARD_BYTES_MAX,
-                "No room for more cursors; after a crash these tenants start at the present"
-            );
-        }
-        shard.left_out = write.left_out;
-        if write.changes.is_empty() {
+        if !self.shards[write.shard].begins(&write) {
             return;
         }
-        shard.busy = true;
         let api = self.api.clone();
         self.writing.spawn(async move {
             let (outcome, failure) = store::write(api, &write).await;
@@ -350,33 +180,8 @@ impl<C: Cursors> Engine<C> {
 
     fn written(&mut self, written: Result<(Write, Outcome, Option<Failure>), tokio::task::JoinError>) {
         let (write, outcome, failure) = written.expect("writing does not panic");
-        let (now, shard) = (Instant::now(), &mut self.shards[write.shard]);
-        shard.busy = false;
-        match &outcome {
-            Outcome::Accepted(version) => {
-                if shard.failures > 0 {
-                    info!(config_map = config_map(write.shard), "Cursors are saved again");
-                }
-                (shard.failures, shard.conflicts) = (0, 0);
-                let is_shown = shard.watched.as_deref().is_some_and(|watched| !is_newer(version, watched));
-                shard.echo = (!is_shown).then(|| (version.clone(), now + ECHO_MAX));
-            }
-            Outcome::Conflict(_) => {
-                shard.due = true;
-                shard.conflicts += 1;
-                let again = shard.conflicts.checked_sub(CONFLICTS_FREE);
-                shard.retry_at = again.map(|conflicts| now + pause(conflicts, RETRY_FIRST, RETRY_MAX));
-            }
-            Outcome::Refused | Outcome::Unknown => {
-                if let Some(error) = failure.filter(|_| shard.failures == 0) {
-                    warn!(config_map = config_map(write.shard), %error, "Cursors were not saved; what is in doubt after a crash grows");
-                }
-                shard.due = true;
-                shard.retry_at = Some(now + pause(shard.failures, RETRY_FIRST, RETRY_MAX));
-                shard.failures = shard.failures.saturating_add(1);
-            }
-        }
-        self.stats.send_modify(|stats| match &outcome {
+        self.shards[write.shard].ended(write.shard, &outcome, failure, Instant::now());
+        self.ends.stats.send_modify(|stats| match &outcome {
             Outcome::Accepted(_) => stats.writes += 1,
             Outcome::Conflict(_) => stats.conflicts += 1,
             Outcome::Refused | Outcome::Unknown => stats.failures += 1,
@@ -415,10 +220,7 @@ impl<C: Cursors> Engine<C> {
         // Somebody may have put our label on an object of theirs.
         let Some(number) = shard_of(&object.name_any()) else { return };
         let current = store::current(object);
-        let shard = &mut self.shards[number];
-        let is_shown = |(version, _): &(String, Instant)| !is_newer(version, &current.version);
-        shard.echo = shard.echo.take().filter(|echo| !is_shown(echo));
-        shard.watched = Some(current.version.clone());
+        self.shards[number].saw(&current.version);
         self.book.see(number, current);
     }
 
@@ -462,7 +264,7 @@ impl<C: Cursors> Engine<C> {
             return;
         }
         let owed = self.book.owed();
-        self.owed.send_if_modified(|now| {
+        self.ends.owed.send_if_modified(|now| {
             let changed = now.as_deref() != Some(&owed);
             *now = Some(Arc::new(owed));
             changed
@@ -471,7 +273,7 @@ impl<C: Cursors> Engine<C> {
 
     fn tell_idle(&mut self) {
         let idle = self.book.idle(self.known.begun, Instant::now());
-        self.idle.send_if_modified(|now| {
+        self.ends.idle.send_if_modified(|now| {
             let changed = **now != idle;
             *now = Arc::new(idle);
             changed
@@ -479,11 +281,11 @@ impl<C: Cursors> Engine<C> {
     }
 
     fn tell(&self) {
-        let (granted, waiting) = (self.grants.borrow().len(), self.book.waiting());
+        let (granted, waiting) = (self.ends.grants.borrow().len(), self.book.waiting());
         let (bytes_max, left_out) =
             (self.book.bytes_max(), self.shards.iter().map(|shard| shard.left_out).sum());
-        self.stats.send_if_modified(|stats| {
-            let now = Stats { granted, waiting, bytes_max, left_out, ..*stats };
+        self.ends.stats.send_if_modified(|stats| {
+            let now = handle::Stats { granted, waiting, bytes_max, left_out, ..*stats };
             std::mem::replace(stats, now) != now
         });
     }

@@ -9,8 +9,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::HANDOVER_MAX;
-use super::book::{Book, Cursors, is_held};
+use super::book::{Book, is_held};
 use super::place::SHARDS;
+use super::terms::Cursors;
 use super::view::SHARD_BYTES_MAX;
 use crate::model::TenantId;
 use crate::tenancy::ownership::LEASE_DURATION;
@@ -79,9 +80,9 @@ impl<C: Cursors> Book<C> {
 mod tests {
     use std::sync::Arc;
 
-    use super::super::book::{Current, Wanted};
     use super::super::place::Place;
     use super::super::record::{Record, Row};
+    use super::super::terms::{Current, Wanted};
     use super::*;
     use crate::tenancy::ownership::{Members, owner};
 

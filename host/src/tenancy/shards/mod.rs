@@ -12,25 +12,30 @@
 mod book;
 mod debts;
 mod engine;
+mod handle;
 mod handover;
 mod idle;
+mod line;
 mod place;
 mod pushed;
 mod record;
 mod room;
 mod store;
+mod terms;
 mod view;
 
 use std::time::Duration;
 
-pub use book::{Cursors, VANISHED_KEPT, Wanted};
+pub use book::VANISHED_KEPT;
 pub use debts::Owed;
-pub use engine::{Engine, Error, Grants, Inputs, Shards, Stats, open};
+pub use engine::{Engine, Inputs, open};
+pub use handle::{Error, Grants, Shards, Stats};
 pub use handover::HANDOVER_MAX;
 pub use idle::{IDLE_MAX, Idle};
 pub use place::{SHARDS, config_map};
 pub use pushed::Pushed;
 pub use record::{ENDED_KEPT, Record, Row};
+pub use terms::{Cursors, Wanted};
 pub use view::SHARD_BYTES_MAX;
 
 /// How often cursors that moved are saved. What lies between two saves is in doubt after a crash.

@@ -8,8 +8,8 @@ use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 
-use super::book::{Current, Outcome, Write};
 use super::place::config_map;
+use super::terms::{Current, Outcome, Write};
 use crate::model::chain;
 
 /// Who writes them, for the API server.

@@ -14,6 +14,7 @@ use super::super::handover::HANDOVER_MAX;
 use super::super::view::SHARD_BYTES_MAX;
 use super::*;
 use crate::tenancy::ownership::{LEASE_DURATION, Ledger, RENEW_EVERY, Seen};
+use crate::tenancy::shards::Row;
 
 /// Milliseconds between two looks at the world.
 const STEP: u64 = 20;
