@@ -73,7 +73,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     // Without an installation at hand, Services resolve as in a cluster and every Secret counts as present.
     let mut site = Site { policy: Policy::default(), secrets: Box::new(Unchecked) };
     if let Some(path) = &args.config
-        && let Some(config) = findings.config(&Arc::from(path.as_path()), Config::load(path))
+        && let Some(config) = findings.config(&Arc::from(path.as_path()), Config::check(path))
     {
         site = match config.tenants {
             config::Tenants::Folder(tenants) => {

@@ -10,7 +10,7 @@ use url::Url;
 use super::discovery::discovery;
 use super::policy;
 use super::sources::{base_url, sources};
-use super::{Config, Delivery, Disk, Filters, Listen, Log, State, Tenants, file};
+use super::{Config, Delivery, Filters, Listen, Log, Purpose, State, Tenants, file};
 use crate::deliver::encode::{REQUEST_BYTES_HARD_MAX, REQUEST_BYTES_MAX, REQUEST_SAMPLES_MAX};
 use crate::deliver::retry::{BACKOFF_FIRST, BACKOFF_MAX};
 use crate::discover;
@@ -54,7 +54,7 @@ const LOG_LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"]
 pub(super) fn config(
     file: file::File,
     folder: &FilePath,
-    disk: Disk,
+    purpose: Purpose,
     found: &mut Vec<Problem>,
 ) -> Option<Config> {
     let file::File {
@@ -84,12 +84,12 @@ pub(super) fn config(
     let site = policy::Site { place, source_label, endpoints, guard: Guard::new(&receivers) };
     let policy =
         policy::policy(site, policy::Blocks { limits, labels, isolation, targets }, tenancy.rules, found);
-    if disk == Disk::Here {
+    if purpose != Purpose::CheckElsewhere {
         folders(tenants.as_ref(), secrets.as_ref(), folder, found);
     }
-    let tenants = tenants_of(tenants, secrets, kubernetes, policy, folder, found);
+    let tenants = tenants_of(tenants, secrets, kubernetes, policy, folder, purpose, found);
     let delivery = delivery(&file.delivery, found);
-    let state = state(file.state, tenants.as_ref(), folder, found);
+    let state = state(file.state, place, folder, found);
     let listen = listen(&file.listen, found);
     let filters = filters(&file.filters, found);
     let log = log(file.log, found);
@@ -117,6 +117,7 @@ fn tenants_of(
     kubernetes: Option<file::Kubernetes>,
     policy: Policy,
     folder: &FilePath,
+    purpose: Purpose,
     found: &mut Vec<Problem>,
 ) -> Option<Tenants> {
     let root = Path::root();
@@ -131,7 +132,7 @@ fn tenants_of(
                 let cure = "remove it; in a cluster Secrets are read from the resource's own namespace";
                 found.push(Problem::error(root.key("secrets"), "does not go with kubernetes", cure));
             }
-            super::kubernetes::cluster(given, policy, folder, found).map(Tenants::Cluster)
+            super::kubernetes::cluster(given, policy, folder, purpose, found).map(Tenants::Cluster)
         }
         (Some(_), Some(_)) => {
             let cure = "keep tenants for a folder of resources, or kubernetes for a cluster's";
@@ -235,19 +236,14 @@ fn delivery(given: &file::Delivery, found: &mut Vec<Problem>) -> Delivery {
     Delivery { samples_max, bytes_max, concurrency, timeout, backfill_max, backoff_min, backoff_max }
 }
 
-fn state(
-    given: file::State,
-    tenants: Option<&Tenants>,
-    folder: &FilePath,
-    found: &mut Vec<Problem>,
-) -> State {
+fn state(given: file::State, site: Place, folder: &FilePath, found: &mut Vec<Problem>) -> State {
     let place = Path::root().key("state");
     let save_every = positive(given.save_interval, SAVE_EVERY, &place.key("saveInterval"), found);
     if save_every > SAVE_EVERY_MAX {
         let message = format!("\"{}\" leaves too much in doubt after a crash", GoDuration(save_every));
         found.push(Problem::error(place.key("saveInterval"), message, "write \"10s\" or less"));
     }
-    let in_cluster = matches!(tenants, Some(Tenants::Cluster(_)));
+    let in_cluster = site == Place::Cluster;
     if in_cluster && given.file.is_some() {
         let cure = "remove it; in a cluster cursors are kept in ConfigMaps, for every replica";
         found.push(Problem::error(place.key("file"), "does not go with kubernetes", cure));

@@ -2,7 +2,7 @@
 
 use std::path::Path as FilePath;
 
-use super::file;
+use super::{Purpose, file};
 use crate::document::{Path, Problem};
 use crate::tenancy::Policy;
 use crate::tenancy::cluster;
@@ -12,27 +12,37 @@ const NAMESPACE_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/name
 /// What the Deployment passes by the downward API.
 const NAMESPACE_VARIABLE: &str = "POD_NAMESPACE";
 const POD_VARIABLE: &str = "POD_NAME";
+/// Stands for both while a configuration is only checked.
+const ANY_NAME: &str = "sluice";
 
 pub(super) fn cluster(
     given: file::Kubernetes,
     policy: Policy,
     folder: &FilePath,
+    purpose: Purpose,
     found: &mut Vec<Problem>,
 ) -> Option<cluster::Config> {
     let place = Path::root().key("kubernetes");
     let file::Kubernetes { namespaces, namespace, pod, kubeconfig } = given;
     let namespace = namespace.or_else(|| variable(NAMESPACE_VARIABLE)).or_else(mounted_namespace);
     let pod = pod.or_else(|| variable(POD_VARIABLE)).or_else(|| variable("HOSTNAME"));
+    let (namespace, pod) = match purpose {
+        Purpose::Run => (namespace, pod),
+        // The Deployment tells them, and a check is made before there is one.
+        Purpose::Check | Purpose::CheckElsewhere => {
+            (namespace.or_else(|| Some(ANY_NAME.into())), pod.or_else(|| Some(ANY_NAME.into())))
+        }
+    };
     let mut name = |value: Option<String>, key: &str, variable: &str, example: &str| {
         let legal = value.filter(|name| cluster::is_object_name(name));
         if legal.is_none() {
-            let cure = format!("write {key}: {example}, or set {variable} by the downward API");
+            let cure = format!("set {variable} by the downward API, or write {key}: {example}");
             found.push(Problem::error(place.key(key), "is not known", cure));
         }
         legal
     };
-    let namespace = name(namespace, "namespace", NAMESPACE_VARIABLE, "sluice");
-    let pod = name(pod, "pod", POD_VARIABLE, "sluice-0");
+    let namespace = name(namespace, "namespace", NAMESPACE_VARIABLE, "sluice-system");
+    let pod = name(pod, "pod", POD_VARIABLE, "a name that no other replica has");
     if namespaces.as_ref().is_some_and(|names| names.is_empty()) {
         let cure = "name at least one, or remove it for all";
         found.push(Problem::error(place.key("namespaces"), "there is none, so nothing is watched", cure));

@@ -147,32 +147,47 @@ impl fmt::Display for Invalid {
 
 impl std::error::Error for Invalid {}
 
-/// Whether the folders that a configuration names can be looked at.
+/// What a configuration is read for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Disk {
+enum Purpose {
     /// It is about to be run here: what is missing is an error now, not after the filters were compiled.
-    Here,
-    /// It may be meant for another machine.
-    Elsewhere,
+    Run,
+    /// It is checked where its folders are; who runs it, and where, will be known then.
+    Check,
+    /// It is checked, and may be meant for another machine.
+    CheckElsewhere,
 }
 
 impl Config {
-    /// Reads the file at `path`. Blocks on the disk.
+    /// Reads the file at `path`, to run it. Blocks on the disk.
     pub fn load(path: &FilePath) -> Result<(Config, Vec<Problem>), Invalid> {
+        Config::load_for(path, Purpose::Run)
+    }
+
+    /// As [`Config::load`], but not in the place where it will run: who runs it is made up.
+    pub fn check(path: &FilePath) -> Result<(Config, Vec<Problem>), Invalid> {
+        Config::load_for(path, Purpose::Check)
+    }
+
+    fn load_for(path: &FilePath, purpose: Purpose) -> Result<(Config, Vec<Problem>), Invalid> {
         let name: Arc<FilePath> = Arc::from(path);
         let text = std::fs::read_to_string(path).map_err(|e| {
             let message = format!("the configuration cannot be read: {e}");
             Invalid(vec![Problem::error(Path::root(), message, "check --config").in_file(&name)])
         })?;
-        Config::read_on(&name, &text, Disk::Here)
+        Config::read_on(&name, &text, purpose)
     }
 
     /// Reads the text of `file`, which relative paths in it are relative to. With the configuration come warnings.
     pub fn read(file: &Arc<FilePath>, text: &str) -> Result<(Config, Vec<Problem>), Invalid> {
-        Config::read_on(file, text, Disk::Elsewhere)
+        Config::read_on(file, text, Purpose::CheckElsewhere)
     }
 
-    fn read_on(file: &Arc<FilePath>, text: &str, disk: Disk) -> Result<(Config, Vec<Problem>), Invalid> {
+    fn read_on(
+        file: &Arc<FilePath>,
+        text: &str,
+        purpose: Purpose,
+    ) -> Result<(Config, Vec<Problem>), Invalid> {
         let in_file = |problem: Problem| Invalid(vec![problem.in_file(file)]);
         let mut roots = document::parse(text).map_err(in_file)?;
         if roots.len() != 1 {
@@ -185,7 +200,7 @@ impl Config {
         let config = reading.value.take().and_then(|value| {
             let mut found = Vec::new();
             let folder = file.parent().unwrap_or(FilePath::new(""));
-            let config = check::config(value, folder, disk, &mut found);
+            let config = check::config(value, folder, purpose, &mut found);
             reading.report(found);
             config
         });

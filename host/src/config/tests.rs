@@ -495,3 +495,16 @@ fn in_a_cluster_tenants_are_strangers_by_default() {
     let (config, _) = read(LEAST).unwrap();
     assert!(crate::model::Guard::new(&config.receivers).check("127.0.0.1".parse().unwrap()).is_ok());
 }
+
+#[test]
+fn who_runs_it_is_not_asked_before_it_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sluice.yaml");
+    std::fs::write(&file, "sources: [{name: a, url: 'http://127.0.0.1:9090'}]\nkubernetes: {}\n").unwrap();
+    let (config, warnings) = Config::check(&file).unwrap();
+    assert!(matches!(config.tenants, Tenants::Cluster(_)) && warnings.is_empty(), "{warnings:?}");
+    let said = Config::load(&file).unwrap_err().to_string();
+    let cure = "set POD_NAMESPACE by the downward API, or write namespace: sluice-system";
+    assert!(said.contains(&format!("kubernetes.namespace: is not known; {cure}")), "{said}");
+    assert!(!said.contains("state.file"), "{said}");
+}

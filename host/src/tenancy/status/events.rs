@@ -69,10 +69,10 @@ pub(super) fn news(before: Option<&MetricAccessStatus>, after: &MetricAccessStat
     let mut news = Vec::new();
     if accepted.is(Truth::False) && accepted.says_something_new() {
         news.push(accepted.warning("Refused", "Review"));
-    } else if accepted.becomes(Truth::True) {
-        news.push(accepted.normal("Accepted", "Review"));
     } else if accepted.reason == Reason::AcceptedInPart.as_str() && accepted.says_something_new() {
         news.push(accepted.warning("AcceptedInPart", "Review"));
+    } else if accepted.becomes(Truth::True) {
+        news.push(accepted.normal("Accepted", "Review"));
     }
     if filters.fails_anew() {
         news.push(filters.warning("FilterFailed", "Filter"));

@@ -138,7 +138,7 @@ reasons! {
     SourcesAnswer: True of Collecting,
     /// The sources answer, but no series matches. Compare the patterns, `labelSelectors` and `source` with what a query
     /// at the shared server shows; with isolation only series of your own namespace match.
-    NothingSelected: True of Collecting,
+    NothingSelected: True of Collecting | Ready,
     /// A source does not answer, or not completely. What it missed is asked for again. If the message names a limit,
     /// select fewer series; else tell the operator.
     SourceFailing: False of Collecting | Ready,

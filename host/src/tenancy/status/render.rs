@@ -137,13 +137,17 @@ fn told<'a>(problems: impl Iterator<Item = &'a Problem>, otherwise: &str) -> Str
 }
 
 /// The worst of the others: what is false before what is unknown, and in the order in which they depend on each other.
+/// Reasons for which somebody may look for metrics in vain though every condition is true.
+const NOTEWORTHY: [Reason; 2] = [Reason::NothingSelected, Reason::CatchingUp];
+
 fn ready(parts: &[(Kind, Says); 4]) -> Says {
     let worst = |truth| parts.iter().find(|(_, says)| says.reason.truth() == truth);
     match worst(Truth::False).or_else(|| worst(Truth::Unknown)) {
         Some((Kind::Accepted, says)) => Says::new(Reason::NotAccepted, &says.message),
         Some((_, says)) => says.clone(),
-        None => match parts.iter().find(|(_, says)| says.reason == Reason::CatchingUp) {
-            Some((_, late)) => late.clone(),
+        // Nothing is wrong, and still there is something to know.
+        None => match parts.iter().find(|(_, says)| NOTEWORTHY.contains(&says.reason)) {
+            Some((_, says)) => says.clone(),
             None => Says::new(Reason::Running, "metrics flow"),
         },
     }

@@ -71,4 +71,5 @@ fn a_pattern_that_grants_nothing_is_a_warning() {
     let in_part = rendered(&facts, None, after(1));
     assert_eq!(told(Some(&well()), &in_part), ["Warning AcceptedInPart"]);
     assert_eq!(told(Some(&in_part), &in_part), Vec::<String>::new());
+    assert_eq!(told(None, &in_part)[0], "Warning AcceptedInPart");
 }

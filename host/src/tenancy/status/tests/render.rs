@@ -119,7 +119,8 @@ fn a_resource_that_no_replica_runs_says_so_and_keeps_what_it_delivered() {
 fn sources_that_have_nothing_are_not_a_failure_and_are_told() {
     let empty = Collected { selected: 0, dropped: 0, collided: 0, dropped_by: Vec::new() };
     let facts = running(vec![Lane { collected: Some(empty), ..delivering() }]);
-    assert_eq!(gist(&rendered(&facts, None, after(1)))[2], "Collecting=True/NothingSelected");
+    let told = gist(&rendered(&facts, None, after(1)));
+    assert_eq!((&*told[2], &*told[4]), ("Collecting=True/NothingSelected", "Ready=True/NothingSelected"));
     assert_eq!(gist(&rendered(&running(vec![]), None, after(1)))[2], "Collecting=False/NoSource");
 }
 
