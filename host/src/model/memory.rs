@@ -10,15 +10,21 @@
 //! What a lane sends is its own: its namespace and the process pay for it ([`Memory::hold`]). What a source answered is shared:
 //! the process pays once ([`Memory::hold_shared`]), and each namespace that asks pays in full ([`Payer::hold`]), as if it were
 //! the only one, so that nobody has less room because of what others ask.
+//!
+//! A quarter of the process' memory is kept for namespaces that hold less than an equal share of it: however many others are at their
+//! limits, there is room for who is modest.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+/// This part of the process' memory is for namespaces that hold less than an equal share of it.
+const RESERVED_PART: usize = 4;
+
 /// What all tables may take. Clones share everything.
 #[derive(Debug, Clone, Default)]
 pub struct Memory {
-    process: Arc<Account>,
+    pool: Arc<Pool>,
     /// Held weakly: a namespace without tables is forgotten.
     namespaces: Arc<Mutex<HashMap<Arc<str>, Weak<Account>>>>,
 }
@@ -33,7 +39,7 @@ pub struct Payer {
 impl Memory {
     /// All namespaces together may take so many bytes.
     pub fn new(bytes_max: usize) -> Memory {
-        Memory { process: Arc::new(Account::new(bytes_max)), namespaces: Arc::default() }
+        Memory { pool: Arc::new(Pool { max: bytes_max, ..Pool::default() }), namespaces: Arc::default() }
     }
 
     /// The namespace, whose tables may hold `bytes_max` together; if it was told otherwise before, the last word counts.
@@ -43,7 +49,7 @@ impl Memory {
         let known = known.and_then(|(name, account)| Some((name.clone(), account.upgrade()?)));
         let (name, account) = known.unwrap_or_else(|| {
             namespaces.retain(|_, account| account.strong_count() > 0);
-            let (name, account): (Arc<str>, _) = (namespace.into(), Arc::new(Account::new(bytes_max)));
+            let (name, account): (Arc<str>, _) = (namespace.into(), Arc::new(Account::new(&self.pool)));
             namespaces.insert(name.clone(), Arc::downgrade(&account));
             (name, account)
         });
@@ -53,12 +59,12 @@ impl Memory {
 
     /// What `payer` has for itself; nothing yet. The process pays as well.
     pub fn hold(&self, payer: &Payer) -> Held {
-        Held { namespace: payer.account.clone(), process: Arc::clone(&self.process), bytes: 0 }
+        Held { namespace: Some(payer.account.clone()), pool: Some(Arc::clone(&self.pool)), bytes: 0 }
     }
 
     /// What the process has for several namespaces; nothing yet.
     pub fn hold_shared(&self) -> Held {
-        Held { namespace: Arc::default(), process: Arc::clone(&self.process), bytes: 0 }
+        Held { namespace: None, pool: Some(Arc::clone(&self.pool)), bytes: 0 }
     }
 }
 
@@ -70,67 +76,111 @@ impl Payer {
 
     /// Its share of what the process holds for several; nothing yet.
     pub fn hold(&self) -> Held {
-        Held { namespace: self.account.clone(), process: Arc::default(), bytes: 0 }
+        Held { namespace: Some(self.account.clone()), pool: None, bytes: 0 }
     }
 }
 
-/// Bytes taken, and the most there may be.
+/// What the process has.
+#[derive(Debug)]
+struct Pool {
+    used: AtomicUsize,
+    max: usize,
+    /// Namespaces with tables.
+    namespaces: AtomicUsize,
+}
+
+/// Without a limit.
+impl Default for Pool {
+    fn default() -> Pool {
+        Pool { used: AtomicUsize::new(0), max: usize::MAX, namespaces: AtomicUsize::new(0) }
+    }
+}
+
+impl Pool {
+    /// Takes all of it, or nothing. The reserve is for who `is_modest`.
+    fn take(&self, bytes: usize, is_modest: bool) -> Result<(), Full> {
+        let max = if is_modest { self.max } else { self.max - self.max / RESERVED_PART };
+        take(&self.used, bytes, max).map_err(|()| Full::Process { max: self.max })
+    }
+
+    /// What each namespace would have if all had the same.
+    fn equal_share(&self) -> usize {
+        self.max / self.namespaces.load(Ordering::Relaxed).max(1)
+    }
+}
+
+/// What one namespace has.
 #[derive(Debug)]
 struct Account {
     used: AtomicUsize,
     max: AtomicUsize,
-}
-
-/// Without a limit.
-impl Default for Account {
-    fn default() -> Account {
-        Account::new(usize::MAX)
-    }
+    pool: Arc<Pool>,
 }
 
 impl Account {
-    fn new(max: usize) -> Account {
-        Account { used: AtomicUsize::new(0), max: AtomicUsize::new(max) }
+    fn new(pool: &Arc<Pool>) -> Account {
+        pool.namespaces.fetch_add(1, Ordering::Relaxed);
+        Account { used: AtomicUsize::new(0), max: AtomicUsize::new(usize::MAX), pool: Arc::clone(pool) }
     }
 
-    /// Takes all of it, or nothing and says what the most is.
-    fn take(&self, bytes: usize) -> Result<(), usize> {
+    fn take(&self, bytes: usize) -> Result<(), Full> {
         let max = self.max.load(Ordering::Relaxed);
-        let within = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= max);
-        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, within).map(|_| ()).map_err(|_| max)
+        take(&self.used, bytes, max).map_err(|()| Full::Namespace { max })
     }
 
-    fn give(&self, bytes: usize) {
-        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    fn is_modest(&self, bytes: usize) -> bool {
+        self.used.load(Ordering::Relaxed).saturating_add(bytes) <= self.pool.equal_share()
     }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        self.pool.namespaces.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Takes all of it, or nothing.
+fn take(used: &AtomicUsize, bytes: usize, max: usize) -> Result<(), ()> {
+    let within = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= max);
+    used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, within).map(|_| ()).map_err(|_| ())
 }
 
 /// What one table holds. Dropping it gives everything back. The default is without a limit.
 #[derive(Debug, Default)]
 pub struct Held {
-    namespace: Arc<Account>,
-    process: Arc<Account>,
+    namespace: Option<Arc<Account>>,
+    pool: Option<Arc<Pool>>,
     bytes: usize,
 }
 
 impl Held {
     /// Takes so much more, or nothing.
     pub fn take(&mut self, bytes: usize) -> Result<(), Full> {
-        self.namespace.take(bytes).map_err(|max| Full::Namespace { max })?;
-        if let Err(max) = self.process.take(bytes) {
-            self.namespace.give(bytes);
-            return Err(Full::Process { max });
+        let is_modest = self.is_modest(bytes);
+        self.take_for(bytes, is_modest)
+    }
+
+    /// As [`Held::take`], for somebody who has less than an equal share of the process' memory, or has not.
+    pub fn take_for(&mut self, bytes: usize, is_modest: bool) -> Result<(), Full> {
+        if let Some(namespace) = &self.namespace {
+            namespace.take(bytes)?;
         }
-        self.bytes += bytes;
-        Ok(())
+        let taken = self.pool.as_ref().map_or(Ok(()), |pool| pool.take(bytes, is_modest));
+        match (taken, &self.namespace) {
+            (Ok(()), _) => self.bytes += bytes,
+            (Err(_), Some(namespace)) => _ = namespace.used.fetch_sub(bytes, Ordering::Relaxed),
+            (Err(_), None) => {}
+        }
+        taken
     }
 
     /// Gives back so much of what was taken.
     pub fn give(&mut self, bytes: usize) {
         let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;
-        self.namespace.give(bytes);
-        self.process.give(bytes);
+        for used in self.namespace.iter().map(|n| &n.used).chain(self.pool.iter().map(|p| &p.used)) {
+            used.fetch_sub(bytes, Ordering::Relaxed);
+        }
     }
 
     /// What is held.
@@ -138,9 +188,14 @@ impl Held {
         self.bytes
     }
 
+    /// Whether its namespace, if it has one, would have no more than an equal share with so much more.
+    pub fn is_modest(&self, bytes: usize) -> bool {
+        self.namespace.as_ref().is_none_or(|namespace| namespace.is_modest(bytes))
+    }
+
     /// What all tables of the namespace hold.
     pub fn of_namespace(&self) -> usize {
-        self.namespace.used.load(Ordering::Relaxed)
+        self.namespace.as_ref().map_or(0, |namespace| namespace.used.load(Ordering::Relaxed))
     }
 }
 
@@ -164,8 +219,8 @@ pub enum Full {
     },
     /// The process has no more.
     #[error(
-        "the series of all tenants here take {max} bytes, which is all that this replica has for them, so nothing of the \
-         tick is delivered; select fewer, or ask the operator for replicas with more memory"
+        "the series of all tenants here take what this replica has for them, {max} bytes, and this namespace's more than an \
+         equal share; the tick waits: select fewer, or ask the operator for replicas with more memory"
     )]
     Process {
         /// What there is.
@@ -206,11 +261,22 @@ mod tests {
 
     #[test]
     fn the_process_has_a_limit_of_its_own_and_a_refusal_takes_nothing() {
-        let memory = Memory::new(15);
-        let (mut web, mut db) = (hold(&memory, "web", 10), hold(&memory, "db", 10));
-        assert_eq!(web.take(10), Ok(()));
-        assert_eq!(db.take(6), Err(Full::Process { max: 15 }));
-        assert_eq!((db.of_namespace(), db.take(5)), (0, Ok(())));
+        let memory = Memory::new(16);
+        let mut web = hold(&memory, "web", 20);
+        assert_eq!((web.take(17), web.of_namespace()), (Err(Full::Process { max: 16 }), 0));
+        assert_eq!((web.take(16), web.of_namespace()), (Ok(()), 16), "alone it may have all");
+    }
+
+    #[test]
+    fn however_much_others_take_there_is_room_for_who_is_modest() {
+        let memory = Memory::new(100);
+        let mut greedy = [hold(&memory, "a", 90), hold(&memory, "b", 90)];
+        let mut modest = hold(&memory, "c", 90);
+        assert_eq!((greedy[0].take(40), greedy[1].take(35)), (Ok(()), Ok(())));
+        assert_eq!(greedy[0].take(1), Err(Full::Process { max: 100 }), "a quarter is left, and not for it");
+        assert_eq!((modest.take(25), modest.take(1)), (Ok(()), Err(Full::Process { max: 100 })));
+        drop(greedy);
+        assert_eq!(modest.take(60), Ok(()), "who is alone has the whole for its share");
     }
 
     #[test]
@@ -241,7 +307,8 @@ mod tests {
         assert_eq!((shared.take(10), of_web.take(10), of_db.take(10)), (Ok(()), Ok(()), Ok(())));
         assert_eq!(of_web.take(1), Err(NAMESPACE_FULL));
         assert_eq!(shared.take(6), Err(Full::Process { max: 15 }));
-        assert_eq!(memory.hold(&db).take(5), Ok(()), "of the process 5 are left");
+        assert_eq!(shared.take_for(5, false), Err(Full::Process { max: 15 }));
+        assert_eq!(shared.take_for(5, true), Ok(()), "of the process 5 are left");
         assert_eq!((of_web.of_namespace(), of_db.of_namespace()), (10, 10));
     }
 }

@@ -83,8 +83,7 @@ impl GatewayLane {
         self.quota.held(lock(self.assembler.outputs()).held_by_namespace());
         let prepared = match prepared {
             Err(Failure::Assemble(assemble::Error::Memory(full))) => {
-                self.context.breached(tick, Stage::Collect, &full.into(), series, targets);
-                return Ok(Progress::Settled);
+                return self.context.no_room(tick, full, series, targets);
             }
             prepared => prepared?,
         };

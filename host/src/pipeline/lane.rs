@@ -56,6 +56,9 @@ pub(crate) enum Failure {
     Assemble(#[from] assemble::Error),
     #[error(transparent)]
     Deliver(deliver::Error),
+    /// The process has no room. Unlike what is beyond a limit of the tenant's own, the tick waits.
+    #[error(transparent)]
+    Memory(Full),
 }
 
 impl Failure {
@@ -64,12 +67,13 @@ impl Failure {
             Failure::Collect(_) => Fault::Collect,
             Failure::Assemble(_) => Fault::Filter,
             Failure::Deliver(error) => Fault::of(error),
+            Failure::Memory(_) => Fault::Limit,
         }
     }
 
     fn stage(&self) -> Stage {
         match self {
-            Failure::Collect(_) => Stage::Collect,
+            Failure::Collect(_) | Failure::Memory(_) => Stage::Collect,
             Failure::Assemble(_) => Stage::Filter,
             Failure::Deliver(_) => Stage::Deliver,
         }
@@ -78,7 +82,7 @@ impl Failure {
     fn is_transient(&self) -> bool {
         match self {
             Failure::Collect(error) => error.is_transient(),
-            Failure::Assemble(_) | Failure::Deliver(_) => false,
+            Failure::Assemble(_) | Failure::Deliver(_) | Failure::Memory(_) => false,
         }
     }
 }
@@ -168,8 +172,7 @@ impl Context {
         halt: &CancellationToken,
     ) -> Result<ControlFlow<Progress, Gathered>, Failure> {
         if let Some(full) = self.beyond.next_tick() {
-            self.breached(tick, Stage::Collect, &full.into(), 0, 0);
-            return Ok(ControlFlow::Break(Progress::Settled));
+            return self.no_room(tick, full, 0, 0).map(ControlFlow::Break);
         }
         let gathered = tokio::select! {
             gathered = asking => gathered.and_then(|gathered| gathered.of_the_past(tick, self.now())),
@@ -180,8 +183,7 @@ impl Context {
             if let Full::Namespace { max } = full {
                 quota.held(max);
             }
-            self.breached(tick, Stage::Collect, &full.into(), 0, 0);
-            return Ok(ControlFlow::Break(Progress::Settled));
+            return self.no_room(tick, full, 0, 0).map(ControlFlow::Break);
         }
         let asked = gathered?;
         self.gathered(tick, &asked);
@@ -264,6 +266,23 @@ impl Context {
         self.status.failed(stage, breach, self.now());
         self.metrics.tick(Outcome::Failed);
         self.refused(Refusal::Limit, series);
+    }
+
+    /// There is no room for a tick. Beyond the namespace's own limit it is over; what the process has no room for is asked for again.
+    pub(crate) fn no_room(
+        &self,
+        tick: Tick,
+        full: Full,
+        series: usize,
+        targets_used: usize,
+    ) -> Result<Progress, Failure> {
+        match full {
+            Full::Namespace { .. } => {
+                self.breached(tick, Stage::Collect, &full.into(), series, targets_used);
+                Ok(Progress::Settled)
+            }
+            Full::Process { .. } => Err(Failure::Memory(full)),
+        }
     }
 
     /// Counts what the lane's filters did since the last call. In the steady state they did nothing.

@@ -84,7 +84,10 @@ impl Tab {
     /// One more form of a part: the process pays, and everybody who asks for the part and has room. If none of them has, nobody
     /// pays.
     pub(super) fn take(&mut self, part: &str, bytes: usize) -> Result<(), Full> {
-        self.process.take(bytes)?;
+        let payers = || self.of_part.get(part).into_iter().flatten().map(|at| &self.payers[*at]);
+        let mut modest = payers().map(|paying| paying.full.is_none() && paying.held.is_modest(bytes));
+        let is_modest = payers().next().is_none() || modest.any(|modest| modest);
+        self.process.take_for(bytes, is_modest)?;
         let mut refusal = None;
         let mut paid = false;
         for at in self.of_part.get(part).into_iter().flatten() {
