@@ -17,6 +17,7 @@ use serde_json::json;
 use sluice::collect::{Collected, Table, TableConfig};
 use sluice::deliver::encode::Limits;
 use sluice::filter::{self, Builtin, Runtime, Step};
+use sluice::model::memory::Held;
 use sluice::model::{HonorLabels, Interval, Labels, Source, SourceName, Stamps, Tick, Timestamp};
 use sluice::pipeline::{Answer, Assembler, Batches, Conclude, Encoded, Encoding, Outputs};
 
@@ -122,10 +123,12 @@ impl Lane {
             step(Builtin::Enrich, enrich),
         ];
         let tenant = filter::Tenant { namespace: "team-a".into(), name: "all".into(), source: String::new() };
-        let chain = runtime.chain(tenant, steps).unwrap();
+        let filters = runtime.sequence(&tenant, steps).unwrap();
         let stamps = Stamps { labels: stamps, honor: HonorLabels::Stamp, protected: Vec::new() };
         let outputs = Arc::new(Mutex::new(Outputs::default()));
-        let assembler = Assembler::new(chain, stamps, Encoding::RemoteWrite, None, outputs);
+        let interval = Interval::new(Duration::from_secs(30)).unwrap();
+        let assembler =
+            Assembler::new(filters, interval, stamps, Encoding::RemoteWrite, None, outputs, Held::default);
         let table = Table::new(TableConfig { series_max: SERIES, ..TableConfig::default() });
         Lane { table, assembler, source: source() }
     }

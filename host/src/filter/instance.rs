@@ -177,7 +177,9 @@ impl Instance {
         usage: &mut Usage,
     ) -> Result<wire::Outcome, Error> {
         let process = self.process.expect("the module exports samples");
+        let before = usage.guest_time;
         let answer = self.calls.timed::<_, (Result<wire::Outcome, String>,)>(process, (tick, rows), usage);
+        usage.process_time += usage.guest_time.saturating_sub(before);
         answer?.0.map_err(|message| self.refused(message, usage))
     }
 

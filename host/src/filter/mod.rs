@@ -4,19 +4,24 @@
 //! it. Never: an answer that was not checked; a guest that outlives its deadline, grows past its memory, or sees another
 //! tenant; a native way around a guest, not even around a built-in one.
 //!
-//! A [`Runtime`] holds the engine and the built-in [`Module`]s; a [`Chain`] is one tenant's steps in order, with
-//! one set of numbered strings for all of them. `wit/filter.wit` is the contract with guests.
+//! A [`Runtime`] holds the engine and the built-in [`Module`]s; a [`Sequence`] is one tenant's steps in order: [`Chain`]s of
+//! filters without state, and between them the [`Stateful`] ones. `wit/filter.wit` is the contract with guests.
 
 mod batch;
 mod chain;
 mod check;
 mod config;
 mod error;
+#[cfg(test)]
+pub(crate) mod fixtures;
 mod guest_log;
 mod instance;
 mod module;
 mod runtime;
 mod samples;
+mod sequence;
+mod stateful;
+mod step;
 mod symbols;
 #[cfg(test)]
 mod tests;
@@ -24,11 +29,14 @@ mod ticker;
 mod usage;
 mod wire;
 
-pub use chain::{Chain, Step};
+pub use chain::Chain;
 pub use config::Config;
 pub use error::{Error, Nonsense};
 pub use instance::Tenant;
 pub use module::{Columns, Manifest, Module, State};
 pub use runtime::{Builtin, Builtins, Runtime};
-pub use samples::{Emission, SampleEdits, SampleFilter, SampleRows};
+pub use samples::{Emission, Moments, ROWS_MAX, SampleEdits, SampleRows, Window};
+pub use sequence::Sequence;
+pub use stateful::Stateful;
+pub use step::Step;
 pub use usage::Usage;

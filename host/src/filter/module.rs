@@ -125,7 +125,7 @@ impl Module {
     }
 
     /// Whether instances have to be kept between calls: the filter remembers, or it refers to series by number.
-    pub(super) fn is_stateful(&self) -> bool {
+    pub fn is_stateful(&self) -> bool {
         self.manifest().state != State::None || self.inner.exports.process.is_some()
     }
 

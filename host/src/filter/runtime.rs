@@ -8,10 +8,12 @@ use std::sync::Arc;
 use wasmtime::component::Linker;
 use wasmtime::{Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use super::chain::{Chain, Step};
+use super::chain::Chain;
 use super::instance::{Host, Tenant};
 use super::module::Module;
-use super::samples::SampleFilter;
+use super::sequence::Sequence;
+use super::stateful::Stateful;
+use super::step::Step;
 use super::ticker::Ticker;
 use super::{Config, Error, guest_log};
 
@@ -122,7 +124,16 @@ impl Runtime {
         Module::load(&self.shared, origin, bytes)
     }
 
-    /// Makes one tenant's chain. Every step is configured at once, so that errors in configurations show here.
+    /// Makes one tenant's filters, those that remember among them. Every step is configured at once, so that errors in
+    /// configurations show here.
+    ///
+    /// # Errors
+    /// [`Error::Config`] from the first step that refuses its configuration; or what went wrong in asking.
+    pub fn sequence(&self, tenant: &Tenant, steps: Vec<Step>) -> Result<Sequence, Error> {
+        Sequence::new(&self.shared, tenant, steps)
+    }
+
+    /// Makes a chain of filters without state, configured as in [`Runtime::sequence`].
     ///
     /// # Errors
     /// [`Error::Config`] from the first step that refuses its configuration; or what went wrong in asking.
@@ -130,12 +141,12 @@ impl Runtime {
         Chain::new(&self.shared, tenant, steps)
     }
 
-    /// Makes one tenant's filter of samples.
+    /// Makes one tenant's filter that remembers or sees samples.
     ///
     /// # Errors
-    /// As [`Runtime::chain`]; [`Error::NotAFilter`] if the module does not see samples.
-    pub fn sample_filter(&self, tenant: Tenant, step: Step) -> Result<SampleFilter, Error> {
-        SampleFilter::new(&self.shared, tenant, step)
+    /// As [`Runtime::sequence`].
+    pub fn stateful(&self, tenant: Tenant, step: Step) -> Result<Stateful, Error> {
+        Stateful::new(&self.shared, tenant, step)
     }
 }
 

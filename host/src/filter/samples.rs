@@ -3,26 +3,42 @@
 //! In: columns. Out: which rows stay, which got another value, and samples of series the filter emits. Never: a value that
 //! went through a float; a sample outside the tick's window; an opaque value that changed.
 
-use std::sync::Arc;
-
-use super::chain::{Chain, Step};
 use super::check::{self, Own, at_most, bitmap, is_set, label_name, length};
-use super::instance::Tenant;
 use super::module::Columns;
-use super::runtime::Shared;
 use super::symbols::Symbols;
-use super::{Error, Nonsense, Usage, wire};
+use super::usage::Usage;
+use super::{Nonsense, wire};
 use crate::model::{Labels, Timestamp};
 
 /// Rows of one call, by the contract.
-pub(super) const ROWS_MAX: usize = 8_192;
+pub const ROWS_MAX: usize = 8_192;
 /// Series one instance may emit, and samples it may emit in one answer.
 const EMITTED_MAX: usize = 100_000;
+
+/// The tick at work: samples are of the window (`since`, `at`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// When the tick before was.
+    pub since: Timestamp,
+    /// When the tick is.
+    pub at: Timestamp,
+    /// Whether a series can have a sample at any moment of the window, or only at its end.
+    pub moments: Moments,
+}
+
+/// When a series can have a sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moments {
+    /// Whenever it was scraped.
+    Any,
+    /// At the tick: sources are asked for one sample a tick.
+    Tick,
+}
 
 /// Samples in columns, one a row, at most 8,192. The rows of one series stand together, in time order.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SampleRows<'a> {
-    /// The series, by the number [`SampleFilter::classify`] gave it.
+    /// The series, by the number [`super::Stateful::classify`] was given.
     pub series: &'a [u32],
     /// Milliseconds since 1970.
     pub timestamps: &'a [i64],
@@ -46,7 +62,7 @@ pub struct SampleEdits {
 /// A sample of a series that a filter emits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Emission {
-    /// The series, an index into [`SampleFilter::emitted`].
+    /// The series, an index into [`super::Stateful::emitted`].
     pub series: u32,
     /// Milliseconds since 1970.
     pub timestamp: i64,
@@ -54,99 +70,36 @@ pub struct Emission {
     pub bits: u64,
 }
 
-/// One tenant's filter of samples.
-#[derive(Debug)]
-pub struct SampleFilter {
-    chain: Chain,
-    columns: Columns,
-    generation: u64,
-    emitted: Vec<Labels>,
-}
-
-impl SampleFilter {
-    pub(super) fn new(shared: &Arc<Shared>, tenant: Tenant, step: Step) -> Result<SampleFilter, Error> {
-        let Some(columns) = step.module.manifest().samples else {
-            let cause = "it does not see samples: export it with export!(…, sample)".to_owned();
-            return Err(Error::NotAFilter { filter: step.name, cause });
-        };
-        let chain = Chain::new(shared, tenant, vec![step])?;
-        Ok(SampleFilter { chain, columns, generation: 0, emitted: Vec::new() })
-    }
-
-    /// Judges series; for each that is kept, the number its samples go by, and the labels it leaves with.
-    ///
-    /// # Errors
-    /// As [`Chain::classify`].
-    pub fn classify(&mut self, series: &[&Labels]) -> Result<Vec<Option<(u32, Labels)>>, Error> {
-        let verdicts = self.chain.classify(series)?;
-        let numbered = series.iter().zip(verdicts).map(|(labels, verdict)| {
-            let number = self.chain.number(labels).expect("series of filters that see samples are numbered");
-            verdict.map(|labels| (number, labels))
-        });
-        Ok(numbered.collect())
-    }
-
-    /// As [`Chain::forget`].
-    pub fn forget(&mut self, ended: &[&Labels]) {
-        self.chain.forget(ended);
-    }
-
-    /// As [`Chain::generation`].
-    pub fn generation(&self) -> u64 {
-        self.chain.generation()
-    }
-
-    /// What the filter has done so far.
-    pub fn usage(&self) -> &Usage {
-        self.chain.usage().next().expect("the chain has one step")
-    }
-
-    /// The series that the filter emits, since its instance was made.
-    pub fn emitted(&self) -> &[Labels] {
-        &self.emitted
-    }
-
-    /// Shows the filter samples of the window (`since`, `at`]. Every tick ends with one call that has `last`, if need be
-    /// without rows.
-    ///
-    /// # Errors
-    /// As [`Chain::classify`]; [`Error::Forgotten`] if [`SampleFilter::generation`] has grown since the series were judged.
-    pub fn process(
-        &mut self,
-        since: Timestamp,
-        at: Timestamp,
-        last: bool,
-        rows: SampleRows<'_>,
-    ) -> Result<SampleEdits, Error> {
-        debug_assert!(rows.series.len() <= ROWS_MAX, "the caller cuts batches");
-        if self.generation != self.chain.generation() {
-            self.generation = self.chain.generation();
-            self.emitted.clear();
+impl<'a> SampleRows<'a> {
+    /// In the form of the contract, with the columns that were asked for.
+    pub(super) fn wire(self, columns: Columns) -> wire::Rows<'a> {
+        let SampleRows { series, timestamps, values, opaque } = self;
+        wire::Rows {
+            series,
+            timestamps: if columns.timestamps { timestamps } else { &[] },
+            values: if columns.values { values } else { &[] },
+            opaque,
         }
-        let tick = wire::Tick { since: since.as_millis(), at: at.as_millis(), last };
-        let Columns { timestamps, values } = self.columns;
-        let sent = wire::Rows {
-            series: rows.series,
-            timestamps: if timestamps { rows.timestamps } else { &[] },
-            values: if values { rows.values } else { &[] },
-            opaque: rows.opaque,
-        };
-        let outcome = self.chain.process(tick, sent)?;
-        let edits = edits(outcome, rows, tick, self.chain.symbols_mut(), &mut self.emitted);
-        edits.map_err(|cause| self.chain.nonsense(cause))
     }
 }
 
-fn edits(
+/// Checks an answer of `process`, and learns the series it announces.
+pub(super) fn edits(
     outcome: wire::Outcome,
     rows: SampleRows<'_>,
-    tick: wire::Tick,
+    window: Window,
     symbols: &mut Symbols,
     emitted: &mut Vec<Labels>,
+    usage: &mut Usage,
 ) -> Result<SampleEdits, Nonsense> {
     let changed = changes(&outcome, rows)?;
     announce(&outcome, symbols, emitted)?;
-    let emitted = emissions(&outcome, tick, emitted.len())?;
+    let emitted = emissions(&outcome, window, emitted.len())?;
+    let kept: u64 = outcome.keep.iter().map(|word| u64::from(word.count_ones())).sum();
+    usage.samples_in += rows.series.len() as u64;
+    usage.samples_dropped += rows.series.len() as u64 - kept;
+    usage.samples_changed += changed.len() as u64;
+    usage.samples_emitted += emitted.len() as u64;
     Ok(SampleEdits { keep: outcome.keep, changed, emitted })
 }
 
@@ -205,7 +158,7 @@ fn announce(
     if start == pairs.len() { Ok(()) } else { Err(Nonsense::Ends("new-ends")) }
 }
 
-fn emissions(outcome: &wire::Outcome, tick: wire::Tick, known: usize) -> Result<Vec<Emission>, Nonsense> {
+fn emissions(outcome: &wire::Outcome, window: Window, known: usize) -> Result<Vec<Emission>, Nonsense> {
     const LIST: &str = "emitted-series";
     let wire::Outcome { emitted_series, emitted_timestamps, emitted_values, .. } = outcome;
     at_most("emitted samples", emitted_series.len(), EMITTED_MAX)?;
@@ -220,8 +173,11 @@ fn emissions(outcome: &wire::Outcome, tick: wire::Tick, known: usize) -> Result<
             return Err(Nonsense::Unknown { list: LIST, what: "series", number: series });
         };
         let sample = |cause| Nonsense::Sample { list: LIST, row, cause };
-        if timestamp <= tick.since || timestamp > tick.at {
+        if timestamp <= window.since.as_millis() || timestamp > window.at.as_millis() {
             return Err(sample("its timestamp is outside the tick's window"));
+        }
+        if window.moments == Moments::Tick && timestamp != window.at.as_millis() {
+            return Err(sample("its timestamp is not the tick's: sources are asked for one sample a tick"));
         }
         if timestamp <= std::mem::replace(newest, timestamp) {
             return Err(sample("its timestamp is not after the one before"));

@@ -17,10 +17,14 @@ pub(super) struct Symbols {
     ranks: Vec<u32>,
 }
 
+/// Strings of one kind; far below the numbers that are a guest's own.
+const STRINGS_MAX: usize = 1 << 24;
+
 impl Symbols {
-    /// Bytes of all strings.
-    pub(super) fn text_bytes(&self) -> usize {
-        self.names.text.len() + self.values.text.len()
+    /// Whether it is time to start over, if all strings together may have so many bytes.
+    pub(super) fn is_full(&self, bytes_max: usize) -> bool {
+        let bytes = self.names.text.len() + self.values.text.len();
+        bytes > bytes_max || self.names.len().max(self.values.len()) > STRINGS_MAX
     }
 
     /// Brings the order of names up to date; new names are rare.

@@ -1,34 +1,12 @@
 //! What a guest may do, and what happens when it does more.
 
-use std::path::Path;
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use super::fixtures::guests;
 use super::*;
 use crate::model::{Labels, Timestamp};
-
-#[path = "../../build/guests.rs"]
-mod guests;
-
-struct Guests {
-    drop_everything: Vec<u8>,
-    hostile: Vec<u8>,
-    totals: Vec<u8>,
-}
-
-/// The filters in `tests/filters`, built once, where the build script has built what they need already.
-fn guests() -> &'static Guests {
-    static GUESTS: OnceLock<Guests> = OnceLock::new();
-    GUESTS.get_or_init(|| {
-        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let packages = ["test-filter-drop-everything", "test-filter-hostile", "test-filter-totals"];
-        let built = guests::build(&workspace, &packages, Path::new(concat!(env!("OUT_DIR"), "/filters")));
-        let [drop_everything, hostile, totals] = built.unwrap().try_into().unwrap();
-        Guests { drop_everything, hostile, totals }
-    })
-}
 
 fn config() -> Config {
     // A machine that runs other tests too can be slow; what is to time out says so.
@@ -276,15 +254,15 @@ fn what_is_no_filter_is_refused_with_a_reason() {
 fn samples_are_dropped_changed_and_emitted() {
     let runtime = runtime_of(&config(), &guests().hostile);
     let totals = runtime.load("the module", &guests().totals).unwrap();
-    let mut filter = runtime.sample_filter(tenant(), step("totals", &totals, json!({"by": "job"}))).unwrap();
+    let mut filter = runtime.stateful(tenant(), step("totals", &totals, json!({"by": "job"}))).unwrap();
     let [a, b] = two_series();
     let twice = labels(&[("__name__", "up"), ("job", "b"), ("twice", "1")]);
     let nothing = labels(&[("__name__", "up")]);
-    let judged = filter.classify(&[&a, &twice, &nothing]).unwrap();
-    assert_eq!(judged, [Some((0, a.clone())), Some((1, b)), None]);
+    let judged = filter.classify(&[(0, &a), (1, &twice), (2, &nothing)]).unwrap();
+    assert_eq!(judged, [Some(a.clone()), Some(b), None]);
 
     let stale = crate::model::STALE_NAN_BITS;
-    let (since, at) = (Timestamp(1_000), Timestamp(2_000));
+    let window = Window { since: Timestamp(1_000), at: Timestamp(2_000), moments: Moments::Any };
     let values = [1.5_f64.to_bits(), stale, 3_f64.to_bits(), (-1_f64).to_bits(), 0];
     let rows = SampleRows {
         series: &[0, 0, 1, 1, 1],
@@ -292,13 +270,13 @@ fn samples_are_dropped_changed_and_emitted() {
         values: &values,
         opaque: &[0b10000],
     };
-    let edits = filter.process(since, at, false, rows).unwrap();
+    let edits = filter.process(window, false, rows).unwrap();
     assert_eq!(
         edits,
         SampleEdits { keep: vec![0b10111], changed: vec![(2, 6_f64.to_bits())], emitted: vec![] }
     );
 
-    let edits = filter.process(since, at, true, SampleRows::default()).unwrap();
+    let edits = filter.process(window, true, SampleRows::default()).unwrap();
     assert_eq!(
         edits.emitted.iter().map(|e| (e.series, e.timestamp)).collect::<Vec<_>>(),
         [(0, 2_000), (1, 2_000)]
@@ -307,9 +285,26 @@ fn samples_are_dropped_changed_and_emitted() {
     assert_eq!(filter.emitted()[1], labels(&[("__name__", "total"), ("job", "b")]));
 
     // Forgotten numbers go to others.
-    filter.forget(&[&a]);
-    assert_eq!(filter.classify(&[&labels(&[("job", "c")])]).unwrap()[0].as_ref().unwrap().0, 0);
+    filter.forget(&[0]);
+    let c = labels(&[("job", "c")]);
+    assert_eq!(filter.classify(&[(0, &c)]).unwrap(), [Some(c)]);
     assert_eq!(filter.generation(), 0);
+    let usage = filter.usage();
+    assert_eq!((usage.samples_in, usage.samples_dropped, usage.samples_changed), (5, 1, 1));
+    assert_eq!(usage.samples_emitted, 2);
+}
+
+#[test]
+fn where_there_is_one_sample_a_tick_nothing_is_emitted_between_ticks() {
+    let runtime = runtime_of(&config(), &guests().hostile);
+    let totals = runtime.load("the module", &guests().totals).unwrap();
+    let mut filter = runtime.stateful(tenant(), step("totals", &totals, json!({"by": "job"}))).unwrap();
+    let [a, _] = two_series();
+    filter.classify(&[(0, &a)]).unwrap();
+    let window = Window { since: Timestamp(1_000), at: Timestamp(2_000), moments: Moments::Tick };
+    let rows = SampleRows { series: &[0], timestamps: &[2_000], values: &[0], opaque: &[] };
+    let emitted = filter.process(window, true, rows).unwrap().emitted;
+    assert_eq!(emitted, [Emission { series: 0, timestamp: 2_000, bits: 0 }]);
 }
 
 #[test]

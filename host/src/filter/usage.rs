@@ -15,10 +15,20 @@ pub struct Usage {
     pub dropped: u64,
     /// Series it kept with other labels.
     pub rewritten: u64,
+    /// Samples it was shown.
+    pub samples_in: u64,
+    /// Samples it dropped.
+    pub samples_dropped: u64,
+    /// Samples it gave another value.
+    pub samples_changed: u64,
+    /// Samples of series that it emits.
+    pub samples_emitted: u64,
     /// Calls into the guest.
     pub calls: u64,
     /// Time in calls, from the first byte sent to the last one read.
     pub guest_time: Duration,
+    /// The part of it in which it was shown samples.
+    pub process_time: Duration,
     /// The most memory that one of its instances has had after a call, in bytes.
     pub memory_bytes_peak: usize,
     /// Calls that ended in a trap, missed deadlines and exhausted memory among them.

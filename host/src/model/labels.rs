@@ -112,6 +112,35 @@ impl Labels {
     }
 }
 
+/// A label's name and value, in bytes, before them in [`Labels::pack`]'s form.
+const LENGTH_BYTES: usize = size_of::<u32>();
+
+impl Labels {
+    /// Appends the set in a form of our own, which is the same for equal sets and never leaves the process.
+    pub fn pack(&self, out: &mut Vec<u8>) {
+        out.reserve(LENGTH_BYTES * self.ends.len() + self.text.len());
+        for text in self.iter().flat_map(|(name, value)| [name, value]) {
+            out.extend_from_slice(&(text.len() as u32).to_le_bytes());
+            out.extend_from_slice(text.as_bytes());
+        }
+    }
+
+    /// Reads what [`Labels::pack`] wrote; `None` if it is something else.
+    pub fn unpack(mut packed: &[u8]) -> Option<Labels> {
+        let mut piece = || {
+            let (length, rest) = packed.split_first_chunk::<LENGTH_BYTES>()?;
+            let (piece, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+            packed = rest;
+            std::str::from_utf8(piece).ok()
+        };
+        let mut pairs = Vec::new();
+        while let Some(name) = piece() {
+            pairs.push((name, piece()?));
+        }
+        if packed.is_empty() { Labels::from_vec(&mut pairs).ok() } else { None }
+    }
+}
+
 /// As Prometheus prints a series: `name{label="value",…}`.
 impl fmt::Display for Labels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -151,6 +180,18 @@ mod tests {
         assert_eq!(one, Labels::from_pairs([("b", "2"), ("a", "1")]).unwrap());
         assert_ne!(one, Labels::from_pairs([("a", "1b"), ("b", "2")]).unwrap());
         assert_ne!(one, Labels::from_pairs([("a1", "b"), ("b", "2")]).unwrap());
+    }
+
+    #[test]
+    fn what_is_packed_is_read_again() {
+        for pairs in [&[][..], &[("__name__", "up")], &[("a", "1"), ("b", "ü\0"), ("c", "")]] {
+            let labels = Labels::from_pairs(pairs.iter().copied()).unwrap();
+            let mut packed = Vec::new();
+            labels.pack(&mut packed);
+            assert_eq!(Labels::unpack(&packed), Some(labels));
+        }
+        assert_eq!(Labels::unpack(b"\x01\0\0\0a"), None, "a name without a value");
+        assert_eq!(Labels::unpack(b"\x05\0\0\0a"), None, "a name that is cut off");
     }
 
     #[test]

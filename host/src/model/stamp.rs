@@ -81,6 +81,11 @@ impl Stamped {
     pub fn labels(&self) -> &Labels {
         &self.0
     }
+
+    /// The labels, which are nothing but labels from here on.
+    pub fn into_labels(self) -> Labels {
+        self.0
+    }
 }
 
 #[cfg(test)]

@@ -139,8 +139,8 @@ impl Builder<'_> {
         endpoint: &Endpoint,
         beside: Option<Beside>,
     ) -> Result<Assembler, Error> {
-        let chain =
-            self.deps.runtime.chain(filter_tenant(self.tenant), steps(&self.deps.runtime, self.tenant))?;
+        let steps = steps(&self.deps.runtime, self.tenant);
+        let filters = self.deps.runtime.sequence(&filter_tenant(self.tenant), steps)?;
         let former = self.former.iter().position(|lane| *lane.key() == context.key);
         let (outputs, seat) = match former.map(|at| self.former.swap_remove(at).into_heritage()) {
             Some((outputs, seat)) => {
@@ -158,7 +158,9 @@ impl Builder<'_> {
         });
         let encoding = Encoding::of(endpoint);
         context.status.latest(Arc::new(Shown::new(encoding, outputs.clone())));
-        Ok(Assembler::new(chain, self.tenant.stamps.clone(), encoding, seat, outputs))
+        let Tenant { interval, stamps, .. } = &**self.tenant;
+        let held = || self.deps.memory.hold(&self.payer());
+        Ok(Assembler::new(filters, *interval, stamps.clone(), encoding, seat, outputs, held))
     }
 }
 

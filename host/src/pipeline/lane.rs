@@ -12,6 +12,7 @@ use tracing::{debug, info, warn};
 
 use super::Config;
 use super::assemble::{self, Counts};
+use super::counted::Counted;
 use super::intake::Gathered;
 use super::news::{Fault, Missed};
 use super::outputs::Emitted;
@@ -113,14 +114,6 @@ pub(crate) struct Context {
     pub(crate) missed: Missed,
     /// There was no room for the answers.
     pub(crate) beyond: Beyond,
-}
-
-/// One filter's work as far as it is counted.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Counted {
-    rows: u64,
-    time: Duration,
-    traps: u64,
 }
 
 impl Context {
@@ -285,17 +278,22 @@ impl Context {
         }
     }
 
-    /// Counts what the lane's filters did since the last call. In the steady state they did nothing.
+    /// Counts what the lane's filters did since the last call. In the steady state those that see labels did nothing.
     pub(crate) fn filtered<'a>(&mut self, steps: impl Iterator<Item = &'a Usage>) {
         for (at, usage) in steps.enumerate() {
             if at == self.counted.len() {
                 self.counted.push(Counted::default());
             }
-            let now = Counted { rows: usage.rows_in, time: usage.guest_time, traps: usage.traps };
+            let now = Counted::from(usage);
             let before = std::mem::replace(&mut self.counted[at], now);
-            if now.rows > before.rows {
-                let (rows, took) = (now.rows - before.rows, now.time.saturating_sub(before.time));
-                self.registry.filter_called(&usage.name, FilterCall::Classify, rows, took);
+            for (call, before, now) in [
+                (FilterCall::Classify, before.classified, now.classified),
+                (FilterCall::Process, before.processed, now.processed),
+            ] {
+                if now.0 > before.0 {
+                    let (rows, took) = (now.0 - before.0, now.1.saturating_sub(before.1));
+                    self.registry.filter_called(&usage.name, call, rows, took);
+                }
             }
             for _ in before.traps..now.traps {
                 self.registry.filter_trapped(&self.tenant.id, &usage.name);

@@ -4,12 +4,17 @@
 //! with its value, in a stable order, and one stale marker for an identity that ended.
 //! Never: two values for one identity at one tick; a stale marker concluded from an incomplete answer.
 
+mod hot;
+mod swept;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
 use crate::model::memory::{Full, Held};
 use crate::model::{STALE_NAN_BITS, Tick, Timestamp};
+use hot::{At, Hot, NEVER, NO_OWNER};
+pub use hot::{Conclude, Rank};
+pub(crate) use swept::Swept;
 
 /// The most bytes of encoded labels one lane holds.
 const ARENA_BYTES_MAX: usize = u32::MAX as usize;
@@ -41,10 +46,6 @@ impl Fingerprint {
     }
 }
 
-/// Position of a source within its group; the lower one is preferred.
-pub type Rank = u16;
-const NO_OWNER: Rank = Rank::MAX;
-
 /// What became of an identity that a series asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Admission {
@@ -59,32 +60,6 @@ pub(crate) enum Admission {
     /// The namespace, or the process, has none.
     Beyond(Full),
 }
-
-/// Whether every source of the group answered, so that what is missing has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Conclude {
-    /// What was there and is not has ended.
-    Ended,
-    /// Nothing can be said of what is missing.
-    Nothing,
-}
-
-/// What one tick reads and writes of an output.
-#[derive(Debug, Clone, Copy)]
-struct Hot {
-    value: f64,
-    seen: i64,
-    /// Whose value it is at `seen`.
-    rank: Rank,
-    /// Whose value it was at the tick before.
-    owner: Rank,
-    /// Whether the receiver holds it as present.
-    live: bool,
-    contested: bool,
-    used: bool,
-}
-
-const NEVER: i64 = i64::MIN;
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Span {
@@ -144,16 +119,7 @@ impl Outputs {
         grow(&mut self.arena, encoded.len());
         let span = Span { start: self.arena.len() as u32, bytes: encoded.len() as u32 };
         self.arena.extend_from_slice(encoded);
-        let hot = Hot {
-            value: 0.0,
-            seen: NEVER,
-            rank: NO_OWNER,
-            owner: NO_OWNER,
-            live: false,
-            contested: false,
-            used: true,
-        };
-        let id = self.place(hot, span, claimant);
+        let id = self.place(Hot::NEW, span, claimant);
         let Outputs { index, hasher, arena, spans, .. } = self;
         index.insert_unique(hash, id, |&other| hasher.hash_one(slice(arena, spans[other as usize])));
         Admission::Created(OutputId(id))
@@ -191,16 +157,28 @@ impl Outputs {
     /// Takes one value. The owner's value stands; without it the lowest rank's, whatever the order of arrival.
     #[inline]
     pub(crate) fn take(&mut self, id: OutputId, tick: Tick, rank: Rank, value: f64) {
-        let hot = &mut self.hot[id.0 as usize];
+        self.hot[id.0 as usize].take(tick.timestamp().as_millis(), rank, value);
+    }
+
+    /// Takes one value, or that there is none, from the only one who gives any: the last word counts.
+    #[inline]
+    pub(crate) fn put(&mut self, id: OutputId, tick: Tick, value: Option<f64>) {
+        self.hot[id.0 as usize].put(tick.timestamp().as_millis(), value);
+    }
+
+    /// Shows what was seen at `tick`: each identity with its value. How many were not seen.
+    #[inline]
+    pub(crate) fn seen_at(&self, tick: Tick, mut show: impl FnMut(OutputId, f64)) -> usize {
         let tick = tick.timestamp().as_millis();
-        if hot.seen != tick {
-            hot.owner = hot.rank;
-            hot.seen = tick;
-        } else if rank == hot.rank || hot.rank == hot.owner || (rank != hot.owner && rank > hot.rank) {
-            return;
+        let mut idle = 0;
+        for (id, hot) in self.hot.iter().enumerate() {
+            if hot.seen == tick && !hot.withheld {
+                show(OutputId(id as u32), hot.value);
+            } else {
+                idle += usize::from(hot.used && hot.seen != tick);
+            }
         }
-        hot.rank = rank;
-        hot.value = value;
+        idle
     }
 
     /// Shows every identity's sample of `tick`, and a stale marker for each that ended with it.
@@ -208,30 +186,32 @@ impl Outputs {
         let tick = tick.timestamp().as_millis();
         let mut emitted = Emitted::default();
         for (hot, span) in self.hot.iter().zip(&self.spans) {
-            if hot.seen == tick {
-                emitted.samples += 1;
-                sink(slice(&self.arena, *span), hot.value);
-            } else if hot.live && conclude == Conclude::Ended {
-                emitted.stale += 1;
-                sink(slice(&self.arena, *span), f64::from_bits(STALE_NAN_BITS));
-            } else if hot.used {
-                emitted.idle += 1;
+            match hot.at(tick, conclude) {
+                At::Value => {
+                    emitted.samples += 1;
+                    sink(slice(&self.arena, *span), hot.value);
+                }
+                At::Ended => {
+                    emitted.stale += 1;
+                    sink(slice(&self.arena, *span), f64::from_bits(STALE_NAN_BITS));
+                }
+                At::Nothing => emitted.idle += usize::from(hot.used && hot.seen != tick),
             }
         }
         emitted
     }
 
-    /// Shows everything that is present at `tick`, for a receiver that takes the whole of it each time: what was not
-    /// seen has ended, or, if that cannot be said, keeps its last value.
+    /// Shows everything that is present at `tick`, for a receiver that takes the whole of it each time: what has
+    /// ended is left out, and what there is nothing new of keeps its last value.
     pub fn emit_whole(&self, tick: Tick, conclude: Conclude, mut sink: impl FnMut(&[u8], f64)) -> Emitted {
         let tick = tick.timestamp().as_millis();
         let mut emitted = Emitted::default();
         for (hot, span) in self.hot.iter().zip(&self.spans) {
-            if hot.seen == tick || (hot.live && conclude == Conclude::Nothing) {
+            if hot.is_live_after(tick, conclude) {
                 emitted.samples += 1;
                 sink(slice(&self.arena, *span), hot.value);
-            } else if hot.used {
-                emitted.idle += 1;
+            } else {
+                emitted.idle += usize::from(hot.used && hot.seen != tick);
             }
         }
         emitted
@@ -241,7 +221,7 @@ impl Outputs {
     pub(crate) fn settle(&mut self, tick: Tick, conclude: Conclude) {
         let tick = tick.timestamp().as_millis();
         for hot in &mut self.hot {
-            hot.live = hot.seen == tick || (hot.live && conclude == Conclude::Nothing);
+            hot.live = hot.is_live_after(tick, conclude);
         }
     }
 
@@ -341,6 +321,11 @@ impl Outputs {
         self.arena_dead_bytes = 0;
     }
 
+    /// The labels of an identity, as they were admitted.
+    pub(crate) fn encoded(&self, id: OutputId) -> &[u8] {
+        self.encoded_at(id.0)
+    }
+
     fn encoded_at(&self, id: u32) -> &[u8] {
         slice(&self.arena, self.spans[id as usize])
     }
@@ -358,22 +343,6 @@ impl Outputs {
             rows.filter(|(hot, _)| hot.live && hot.seen != NEVER)
                 .map(|(hot, span)| (slice(&self.arena, *span), hot.value, Timestamp(hot.seen)))
         })
-    }
-}
-
-/// What [`Outputs::sweep`] or [`Outputs::evict`] freed.
-pub(crate) struct Swept {
-    freed: Vec<bool>,
-    /// How many identities went.
-    pub(crate) count: usize,
-    /// Whether one of them had been asked for by a second series, which may have it now.
-    pub(crate) contested: bool,
-}
-
-impl Swept {
-    /// Whether `id` was freed.
-    pub(crate) fn has(&self, id: OutputId) -> bool {
-        self.freed[id.0 as usize]
     }
 }
 

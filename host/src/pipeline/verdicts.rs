@@ -68,6 +68,18 @@ impl Verdicts {
         self.entries[at] = Entry { generation: series.generation, word };
     }
 
+    /// Forgets what was decided of a series.
+    pub(crate) fn forget(&mut self, slot: usize) {
+        if let Some(entry) = self.entries.get_mut(slot) {
+            entry.word = UNKNOWN;
+        }
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        self.entries.clear();
+    }
+
     /// Forgets verdicts that name a freed output, and, if one of those was contested, who lost it.
     pub(crate) fn release(&mut self, swept: &Swept) {
         for entry in &mut self.entries {

@@ -4,13 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::Error;
-use crate::filter::{Chain, Module, Runtime, SampleFilter, SampleRows, Step, Tenant, Usage};
+use crate::filter::{
+    Chain, Module, Moments, ROWS_MAX, Runtime, SampleRows, Stateful, Step, Tenant, Usage, Window,
+};
 use crate::model::Labels;
 use crate::model::Timestamp;
 use crate::model::exposition::Sample;
-
-/// Rows of one call, by the contract.
-const ROWS_MAX: usize = 8_192;
 
 /// One filter at work for one tenant.
 #[derive(Debug)]
@@ -23,23 +22,23 @@ pub struct Trial {
 
 #[derive(Debug)]
 enum Filter {
-    Labels(Box<Labelling>),
-    Samples(Box<Sampling>),
+    Judging(Box<Judging>),
+    Kept(Box<Kept>),
 }
 
-/// A filter that sees labels, and what it said of each series.
+/// A filter without state, and what it said of each series.
 #[derive(Debug)]
-struct Labelling {
+struct Judging {
     chain: Chain,
     verdicts: HashMap<Labels, Option<Labels>>,
-    generation: u64,
 }
 
-/// A filter that sees samples as well, and what it said of each series.
+/// A filter that remembers or sees samples, and for each series its number and what the filter said of it.
 #[derive(Debug)]
-struct Sampling {
-    filter: SampleFilter,
-    verdicts: HashMap<Labels, Option<(u32, Labels)>>,
+struct Kept {
+    filter: Stateful,
+    verdicts: HashMap<Labels, (u32, Option<Labels>)>,
+    free: Vec<u32>,
     generation: u64,
 }
 
@@ -74,20 +73,13 @@ impl Trial {
         interval: Duration,
     ) -> Result<Trial, Error> {
         let step = Step { name: module.manifest().name.clone(), module: module.clone(), config };
-        let filter = if module.manifest().samples.is_some() {
-            let filter = runtime.sample_filter(tenant, step)?;
-            Filter::Samples(Box::new(Sampling {
-                generation: filter.generation(),
-                filter,
-                verdicts: HashMap::new(),
-            }))
+        let filter = if module.is_stateful() {
+            let filter = runtime.stateful(tenant, step)?;
+            let (verdicts, free, generation) = (HashMap::new(), Vec::new(), filter.generation());
+            Filter::Kept(Box::new(Kept { filter, verdicts, free, generation }))
         } else {
             let chain = runtime.chain(tenant, vec![step])?;
-            Filter::Labels(Box::new(Labelling {
-                generation: chain.generation(),
-                chain,
-                verdicts: HashMap::new(),
-            }))
+            Filter::Judging(Box::new(Judging { chain, verdicts: HashMap::new() }))
         };
         Ok(Trial { filter, last: None, interval })
     }
@@ -103,26 +95,25 @@ impl Trial {
         }
         let since = self.last.replace(at).unwrap_or_else(|| at.minus(self.interval));
         match &mut self.filter {
-            Filter::Labels(filter) => filter.scrape(samples, &seen),
-            Filter::Samples(filter) => filter.scrape(since, at, samples, &seen),
+            Filter::Judging(filter) => filter.scrape(samples, &seen),
+            Filter::Kept(filter) => {
+                filter.scrape(Window { since, at, moments: Moments::Any }, samples, &seen)
+            }
         }
     }
 
     /// What the filter has done so far.
     pub fn usage(&self) -> &Usage {
         match &self.filter {
-            Filter::Labels(filter) => filter.chain.usage().next().expect("the chain has one step"),
-            Filter::Samples(filter) => filter.filter.usage(),
+            Filter::Judging(filter) => filter.chain.usage().next().expect("the chain has one step"),
+            Filter::Kept(filter) => filter.filter.usage(),
         }
     }
 }
 
-impl Labelling {
+impl Judging {
     fn scrape(&mut self, samples: &[Sample], seen: &HashSet<&Labels>) -> Result<Tried, Error> {
-        self.chain.forget(&take_ended(&mut self.verdicts, seen).iter().collect::<Vec<_>>());
-        if std::mem::replace(&mut self.generation, self.chain.generation()) != self.generation {
-            self.verdicts.clear();
-        }
+        self.verdicts.retain(|labels, _| seen.contains(labels));
         let new = unknown(samples, &self.verdicts);
         let verdicts = self.chain.classify(&new)?;
         self.verdicts.extend(new.into_iter().cloned().zip(verdicts));
@@ -134,54 +125,95 @@ impl Labelling {
     }
 }
 
-impl Sampling {
+impl Kept {
     fn scrape(
         &mut self,
-        since: Timestamp,
-        at: Timestamp,
+        window: Window,
         samples: &[Sample],
         seen: &HashSet<&Labels>,
     ) -> Result<Tried, Error> {
-        self.filter.forget(&take_ended(&mut self.verdicts, seen).iter().collect::<Vec<_>>());
-        if std::mem::replace(&mut self.generation, self.filter.generation()) != self.generation {
-            self.verdicts.clear();
-        }
-        let new = unknown(samples, &self.verdicts);
-        let verdicts = self.filter.classify(&new)?;
-        self.verdicts.extend(new.into_iter().cloned().zip(verdicts));
+        self.forget(seen);
+        self.judge(samples)?;
         let mut tried = Tried { fates: vec![Fate::Dropped; samples.len()], emitted: Vec::new() };
         let kept: Vec<(usize, u32, &Labels)> = samples
             .iter()
             .enumerate()
             .filter_map(|(row, sample)| {
-                let (number, labels) = self.verdicts[&sample.labels].as_ref()?;
-                Some((row, *number, labels))
+                let (number, labels) = &self.verdicts[&sample.labels];
+                Some((row, *number, labels.as_ref()?))
             })
             .collect();
-        let mut batches = kept.chunks(ROWS_MAX).peekable();
-        loop {
-            let batch = batches.next().unwrap_or_default();
-            let last = batches.peek().is_none();
-            let columns = Columns::of(batch, samples, at);
-            let edits = self.filter.process(since, at, last, columns.rows())?;
-            for (index, (row, _, labels)) in batch.iter().enumerate() {
-                if edits.keep[index / 64] >> (index % 64) & 1 == 1 {
-                    tried.fates[*row] = Fate::Kept((*labels).clone(), samples[*row].value);
-                }
+        for (row, _, labels) in &kept {
+            tried.fates[*row] = Fate::Kept((*labels).clone(), samples[*row].value);
+        }
+        if self.filter.sees_samples() {
+            process(&mut self.filter, window, &kept, samples, &mut tried)?;
+        }
+        Ok(tried)
+    }
+
+    /// Takes leave of the series that are not in this scrape.
+    fn forget(&mut self, seen: &HashSet<&Labels>) {
+        let ended = self.verdicts.extract_if(|labels, _| !seen.contains(labels));
+        let ended: Vec<u32> = ended.map(|(_, (number, _))| number).collect();
+        self.filter.forget(&ended);
+        self.free.extend(ended);
+    }
+
+    /// Asks about the series that the filter does not know.
+    fn judge(&mut self, samples: &[Sample]) -> Result<(), Error> {
+        if std::mem::replace(&mut self.generation, self.filter.generation()) != self.filter.generation() {
+            self.verdicts.clear();
+            self.free.clear();
+        }
+        let mut next = (self.verdicts.len() + self.free.len()) as u32;
+        let mut number = || {
+            self.free.pop().unwrap_or_else(|| {
+                next += 1;
+                next - 1
+            })
+        };
+        let new: Vec<_> =
+            unknown(samples, &self.verdicts).into_iter().map(|labels| (number(), labels)).collect();
+        let verdicts = self.filter.classify(&new)?;
+        let judged =
+            new.into_iter().zip(verdicts).map(|((number, labels), kept)| (labels.clone(), (number, kept)));
+        self.verdicts.extend(judged);
+        Ok(())
+    }
+}
+
+/// Shows the filter the samples of the series it kept.
+fn process(
+    filter: &mut Stateful,
+    window: Window,
+    kept: &[(usize, u32, &Labels)],
+    samples: &[Sample],
+    tried: &mut Tried,
+) -> Result<(), Error> {
+    let mut batches = kept.chunks(ROWS_MAX).peekable();
+    loop {
+        let batch = batches.next().unwrap_or_default();
+        let last = batches.peek().is_none();
+        let columns = Columns::of(batch, samples, window.at);
+        let edits = filter.process(window, last, columns.rows())?;
+        for (index, (row, ..)) in batch.iter().enumerate() {
+            if edits.keep[index / 64] >> (index % 64) & 1 == 0 {
+                tried.fates[*row] = Fate::Dropped;
             }
-            for (index, bits) in &edits.changed {
-                if let Fate::Kept(_, value) = &mut tried.fates[batch[*index as usize].0] {
-                    *value = f64::from_bits(*bits);
-                }
+        }
+        for (index, bits) in &edits.changed {
+            if let Fate::Kept(_, value) = &mut tried.fates[batch[*index as usize].0] {
+                *value = f64::from_bits(*bits);
             }
-            let series = self.filter.emitted();
-            tried.emitted.extend(edits.emitted.iter().map(|emission| {
-                let labels = series[emission.series as usize].clone();
-                (labels, f64::from_bits(emission.bits), Timestamp(emission.timestamp))
-            }));
-            if last {
-                return Ok(tried);
-            }
+        }
+        let series = filter.emitted();
+        tried.emitted.extend(edits.emitted.iter().map(|emission| {
+            let labels = series[emission.series as usize].clone();
+            (labels, f64::from_bits(emission.bits), Timestamp(emission.timestamp))
+        }));
+        if last {
+            return Ok(());
         }
     }
 }
@@ -206,11 +238,6 @@ impl Columns {
         let Columns { series, timestamps, values } = self;
         SampleRows { series, timestamps, values, opaque: &[] }
     }
-}
-
-/// Takes out the series that are not in this scrape.
-fn take_ended<V>(verdicts: &mut HashMap<Labels, V>, seen: &HashSet<&Labels>) -> Vec<Labels> {
-    verdicts.extract_if(|labels, _| !seen.contains(labels)).map(|(labels, _)| labels).collect()
 }
 
 fn unknown<'a, V>(samples: &'a [Sample], verdicts: &HashMap<Labels, V>) -> Vec<&'a Labels> {

@@ -1,4 +1,5 @@
-//! Totals: a filter of samples. It drops the samples of some series, doubles others, and emits the sum of each metric by one label.
+//! Totals: a filter of samples. It drops negative samples, doubles some series, and emits the sums by one label, each as long as there
+//! is something to sum. It breaks on the value 666.
 
 use std::collections::BTreeMap;
 
@@ -32,8 +33,12 @@ struct Plan {
 #[derive(Debug, Default)]
 struct Total {
     series: Option<Emitted>,
+    samples: usize,
     sum: f64,
 }
+
+/// A stale marker.
+const ENDED: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
 
 impl LabelFilter for Totals {
     type Config = Config;
@@ -71,7 +76,10 @@ impl SampleFilter for Totals {
             if plan.factor != 1.0 {
                 rows.set(row, value * plan.factor);
             }
-            self.totals.entry(plan.group.clone()).or_default().sum += value * plan.factor;
+            assert!(value != 666.0, "the number of the beast");
+            let total = self.totals.entry(plan.group.clone()).or_default();
+            total.sum += value * plan.factor;
+            total.samples += 1;
         }
         if tick.last {
             self.emit(tick, rows);
@@ -84,7 +92,9 @@ impl Totals {
         for (group, total) in &mut self.totals {
             let labels = [("__name__", "total"), (&self.by, group)];
             let series = *total.series.get_or_insert_with(|| rows.announce(labels));
-            rows.emit(series, tick.at, std::mem::take(&mut total.sum));
+            let sum = std::mem::take(&mut total.sum);
+            let samples = std::mem::take(&mut total.samples);
+            rows.emit(series, tick.at, if samples == 0 { ENDED } else { sum });
         }
     }
 }

@@ -1,0 +1,26 @@
+//! Fixtures: the filters in `tests/filters`, as components.
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+#[path = "../../build/guests.rs"]
+mod guests;
+
+/// One component each.
+pub(crate) struct Guests {
+    pub(crate) drop_everything: Vec<u8>,
+    pub(crate) hostile: Vec<u8>,
+    pub(crate) totals: Vec<u8>,
+}
+
+/// Built once, where the build script has built what they need already.
+pub(crate) fn guests() -> &'static Guests {
+    static GUESTS: OnceLock<Guests> = OnceLock::new();
+    GUESTS.get_or_init(|| {
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let packages = ["test-filter-drop-everything", "test-filter-hostile", "test-filter-totals"];
+        let built = guests::build(&workspace, &packages, Path::new(concat!(env!("OUT_DIR"), "/filters")));
+        let [drop_everything, hostile, totals] = built.unwrap().try_into().unwrap();
+        Guests { drop_everything, hostile, totals }
+    })
+}

@@ -1,0 +1,43 @@
+//! Sequence: one tenant's filters in order, cut where one has to be kept.
+//!
+//! In: steps. Out: chains of filters without state, and between them each filter that remembers or sees samples. A series
+//! that leaves a chain gets a number there, so between two of them the caller has a table. Never: a filter that remembers
+//! behind another one's back: each has a table of its own before it.
+
+use std::sync::Arc;
+
+use super::Error;
+use super::chain::Chain;
+use super::instance::Tenant;
+use super::runtime::Shared;
+use super::stateful::Stateful;
+use super::step::Step;
+
+/// One tenant's filters.
+#[derive(Debug)]
+pub struct Sequence {
+    /// Those before the first one that is kept; often all of them.
+    pub first: Chain,
+    /// Each filter that is kept, and those behind it, up to the next one.
+    pub then: Vec<(Stateful, Chain)>,
+}
+
+impl Sequence {
+    pub(super) fn new(shared: &Arc<Shared>, tenant: &Tenant, steps: Vec<Step>) -> Result<Sequence, Error> {
+        let mut steps = steps.into_iter().peekable();
+        let mut chain = || {
+            let stateless = std::iter::from_fn(|| steps.next_if(|step| !step.module.is_stateful()));
+            let chain = Chain::new(shared, tenant.clone(), stateless.collect())?;
+            Ok::<_, Error>((chain, steps.next()))
+        };
+        let (first, mut next) = chain()?;
+        let mut then = Vec::new();
+        while let Some(step) = next {
+            let kept = Stateful::new(shared, tenant.clone(), step)?;
+            let behind;
+            (behind, next) = chain()?;
+            then.push((kept, behind));
+        }
+        Ok(Sequence { first, then })
+    }
+}

@@ -1,0 +1,157 @@
+//! Stateful: one tenant's filter that remembers, or that sees samples, and its only instance.
+//!
+//! In: labels of series, by the caller's numbers; samples of those it kept. Out: for each series the labels it leaves with,
+//! or nothing; for each batch of samples an edit script. Never: an instance that is replaced in silence.
+
+use std::sync::Arc;
+
+use super::batch::{Batch, batch_rows};
+use super::instance::Tenant;
+use super::module::Columns;
+use super::runtime::Shared;
+use super::samples::{self, ROWS_MAX, SampleEdits, SampleRows, Window};
+use super::step::{Running, Step};
+use super::symbols::Symbols;
+use super::usage::Usage;
+use super::{Error, wire};
+use crate::model::Labels;
+
+/// A filter whose instance is kept between calls.
+///
+/// When the instance had to be replaced, [`Stateful::generation`] grows: all that it said before is void.
+#[derive(Debug)]
+pub struct Stateful {
+    shared: Arc<Shared>,
+    tenant: Tenant,
+    step: Running,
+    columns: Option<Columns>,
+    symbols: Symbols,
+    rows: Batch,
+    spare: Batch,
+    generation: u64,
+    emitted: Vec<Labels>,
+}
+
+impl Stateful {
+    pub(super) fn new(shared: &Arc<Shared>, tenant: Tenant, step: Step) -> Result<Stateful, Error> {
+        let columns = step.module.manifest().samples;
+        let step = Running::new(step, &tenant)?;
+        Ok(Stateful {
+            shared: shared.clone(),
+            tenant,
+            step,
+            columns,
+            symbols: Symbols::default(),
+            rows: Batch::default(),
+            spare: Batch::default(),
+            generation: 0,
+            emitted: Vec::new(),
+        })
+    }
+
+    /// Judges series; each goes by its number from now on. The answer has one entry for each: the labels it leaves with, or
+    /// `None` if it is dropped. A number is dense, and another series' only after [`Stateful::forget`].
+    ///
+    /// # Errors
+    /// As [`super::Chain::classify`].
+    pub fn classify(&mut self, series: &[(u32, &Labels)]) -> Result<Vec<Option<Labels>>, Error> {
+        let mut out = Vec::with_capacity(series.len());
+        let labels: Vec<&Labels> = series.iter().map(|(_, labels)| *labels).collect();
+        let mut start = 0;
+        while start < series.len() {
+            let end = start + batch_rows(&labels[start..], self.shared.config.batch_rows_max);
+            self.judge(&series[start..end], &labels[start..end])?;
+            self.rows.unload(&labels[start..end], &self.symbols, &mut out);
+            start = end;
+        }
+        Ok(out)
+    }
+
+    fn judge(&mut self, series: &[(u32, &Labels)], labels: &[&Labels]) -> Result<(), Error> {
+        if self.symbols.is_full(self.shared.config.dictionary_bytes_max) {
+            self.lose();
+            return Err(Error::Forgotten { filter: self.step.filter.to_string() });
+        }
+        self.rows.load(labels, &mut self.symbols);
+        self.rows.series.extend(series.iter().map(|(number, _)| number));
+        let judged = self.step.classify(&self.tenant, &mut self.rows, &mut self.spare, &mut self.symbols);
+        self.or_lost(judged)
+    }
+
+    /// Tells the filter which series have ended. A failure only shows in [`Stateful::usage`] and [`Stateful::generation`]:
+    /// there is nothing to repeat.
+    pub fn forget(&mut self, numbers: &[u32]) {
+        let Some(instance) = &mut self.step.instance else { return };
+        if instance.forget(numbers, &mut self.step.usage).is_err() {
+            self.lose();
+        }
+    }
+
+    /// Grows whenever the filter lost its memory. What it said about series before is void then, and what it emitted: ask
+    /// again about all of them.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Whether it is to be shown samples.
+    pub fn sees_samples(&self) -> bool {
+        self.columns.is_some()
+    }
+
+    /// What the filter has done so far.
+    pub fn usage(&self) -> &Usage {
+        &self.step.usage
+    }
+
+    /// The series that the filter emits, since its instance was made.
+    pub fn emitted(&self) -> &[Labels] {
+        &self.emitted
+    }
+
+    /// Shows the filter samples, at most 8,192 at a time. Every tick ends with one call that has `last`, if need be without rows.
+    /// Only for a filter that [sees samples](Stateful::sees_samples).
+    ///
+    /// # Errors
+    /// As [`Stateful::classify`]; [`Error::Forgotten`] if the series were judged by an instance that is gone.
+    pub fn process(
+        &mut self,
+        window: Window,
+        last: bool,
+        rows: SampleRows<'_>,
+    ) -> Result<SampleEdits, Error> {
+        debug_assert!(rows.series.len() <= ROWS_MAX, "the caller cuts batches");
+        let columns = self.columns.expect("the filter sees samples");
+        let tick = wire::Tick { since: window.since.as_millis(), at: window.at.as_millis(), last };
+        let Running { instance, usage, filter, .. } = &mut self.step;
+        let Some(instance) = instance else {
+            return Err(Error::Forgotten { filter: filter.to_string() });
+        };
+        let outcome = instance.process(tick, rows.wire(columns), usage);
+        let edits = outcome.and_then(|outcome| {
+            let edits = samples::edits(outcome, rows, window, &mut self.symbols, &mut self.emitted, usage);
+            edits.map_err(|cause| {
+                usage.nonsense += 1;
+                Error::Nonsense { filter: filter.to_string(), cause }
+            })
+        });
+        if let Err(error) = &edits {
+            self.step.replace_after(error);
+        }
+        self.or_lost(edits)
+    }
+
+    /// After an error that cost the instance, everything it knew is void.
+    fn or_lost<T>(&mut self, answer: Result<T, Error>) -> Result<T, Error> {
+        if answer.is_err() && self.step.instance.is_none() {
+            self.lose();
+        }
+        answer
+    }
+
+    fn lose(&mut self) {
+        self.step.rest();
+        self.symbols = Symbols::default();
+        self.emitted.clear();
+        self.generation += 1;
+    }
+}

@@ -1,0 +1,209 @@
+//! What a receiver is told when a filter of samples stands in a lane.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::*;
+use crate::collect::{Collected, Table, TableConfig};
+use crate::filter::{self, Builtin, Module, Runtime, Step, Tenant, fixtures::guests};
+use crate::model::{HonorLabels, Source, SourceName, Stamps};
+use crate::pipeline::outputs::Conclude;
+use crate::pipeline::{Answer, Assembler, Encoding};
+
+/// One lane: a source, filters, and what its receiver was told.
+struct Lane {
+    table: Table,
+    assembler: Assembler,
+}
+
+/// A value, or that it ended.
+const ENDED: &str = "ended";
+
+impl Lane {
+    /// `patterns`, then totals by `job`, then `enrich`.
+    fn new() -> Lane {
+        let config = filter::Config { instances_max: 16, call_millis_max: 20_000, ..Default::default() };
+        let runtime = Runtime::new(&config).unwrap();
+        let totals = runtime.load("totals", &guests().totals).unwrap();
+        let stamps = Labels::from_pairs([("tenant", "shop")]).unwrap();
+        let step = |module: &Module, config| {
+            let name = module.manifest().name.clone();
+            Step { name, module: module.clone(), config }
+        };
+        let steps = vec![
+            step(runtime.builtin(Builtin::Patterns), json!({"selectors": ["up", "other"]})),
+            step(&totals, json!({"by": "job"})),
+            step(runtime.builtin(Builtin::Enrich), json!({"stamps": [["tenant", "shop"]]})),
+        ];
+        let tenant = Tenant { namespace: "shop".into(), name: "web".into(), source: String::new() };
+        let filters = runtime.sequence(&tenant, steps).unwrap();
+        let stamps = Stamps { labels: stamps, honor: HonorLabels::Stamp, protected: Vec::new() };
+        let outputs = Arc::new(Mutex::new(Outputs::default()));
+        let encoding = Encoding::RemoteWrite;
+        let assembler = Assembler::new(filters, interval(), stamps, encoding, None, outputs, Held::default);
+        Lane { table: Table::new(TableConfig { series_max: 1_000, ..TableConfig::default() }), assembler }
+    }
+
+    /// One tick in which a source has these series of `up`, by instance, job and value; what the receiver is told.
+    fn tick(&mut self, n: i64, series: &[(&str, &str, f64)]) -> BTreeMap<String, String> {
+        let told = self.try_tick(n, series).unwrap();
+        self.assembler.settle(tick(n), Conclude::Ended);
+        told
+    }
+
+    fn try_tick(&mut self, n: i64, series: &[(&str, &str, f64)]) -> Result<BTreeMap<String, String>, Error> {
+        let answers = [Answer { group: 0, rank: 0, collected: self.answer(n, series) }];
+        let idle_before = tick(n).timestamp().minus(interval().duration() * 3);
+        let mut told = BTreeMap::new();
+        self.assembler.tick(tick(n), &answers, idle_before, |outputs| {
+            outputs.emit(tick(n), Conclude::Ended, |labels, value| {
+                let labels = Encoding::RemoteWrite.read(labels).unwrap().to_string();
+                let value =
+                    if value.to_bits() == STALE_NAN_BITS { ENDED.to_owned() } else { value.to_string() };
+                assert_eq!(told.insert(labels, value), None, "no identity is told twice");
+            })
+        })?;
+        Ok(told)
+    }
+
+    fn answer(&mut self, n: i64, series: &[(&str, &str, f64)]) -> Collected {
+        let mut body = String::from(r#"{"status":"success","data":{"resultType":"vector","result":["#);
+        for (i, (instance, job, value)) in series.iter().enumerate() {
+            let comma = if i == 0 { "" } else { "," };
+            let labels = format!(r#"{{"__name__":"up","instance":"{instance}","job":"{job}"}}"#);
+            write!(body, r#"{comma}{{"metric":{labels},"value":[{n},"{value}"]}}"#).unwrap();
+        }
+        body.push_str("]}}");
+        let answer = self.table.absorb(tick(n), std::iter::once(body.as_bytes())).unwrap();
+        Collected {
+            source: source(),
+            tick: tick(n),
+            parts: vec![Arc::new(answer).part("")],
+            bytes: 0,
+            series: series.len(),
+            histograms: 0,
+            nameless: 0,
+            illegal: 0,
+            collisions: 0,
+            skew_millis: None,
+        }
+    }
+
+    fn totals(&self) -> &Usage {
+        self.assembler.usage().nth(1).unwrap()
+    }
+}
+
+fn interval() -> Interval {
+    Interval::new(Duration::from_secs(1)).unwrap()
+}
+
+fn tick(n: i64) -> Tick {
+    Tick::at_or_before(Timestamp(n * 1_000), interval())
+}
+
+fn source() -> Arc<Source> {
+    Arc::new(Source {
+        name: SourceName::new("test"),
+        url: "http://127.0.0.1:9090".parse().unwrap(),
+        labels: Labels::default(),
+        external_labels: Labels::default(),
+        lag: Duration::ZERO,
+        timeout: Duration::from_secs(10),
+        series_max: 1_000,
+        replica_group: None,
+        audience: Default::default(),
+        access: Default::default(),
+    })
+}
+
+fn up(instance: &str, job: &str) -> String {
+    format!("up{{instance={instance:?},job={job:?},tenant=\"shop\"}}")
+}
+
+fn total(job: &str) -> String {
+    format!("total{{job={job:?},tenant=\"shop\"}}")
+}
+
+fn told(rows: &[(String, &str)]) -> BTreeMap<String, String> {
+    rows.iter().map(|(series, value)| (series.clone(), (*value).to_owned())).collect()
+}
+
+#[test]
+fn samples_are_shown_and_what_is_emitted_goes_through_the_filters_behind() {
+    let mut lane = Lane::new();
+    for n in 1..4 {
+        let seen = lane.tick(n, &[("1", "a", 1.5), ("2", "a", 2.0), ("3", "b", 7.0)]);
+        let expected = [
+            (up("1", "a"), "1.5"),
+            (up("2", "a"), "2"),
+            (up("3", "b"), "7"),
+            (total("a"), "3.5"),
+            (total("b"), "7"),
+        ];
+        assert_eq!(seen, told(&expected), "tick {n}");
+    }
+    let usage = lane.totals();
+    assert_eq!((usage.samples_in, usage.samples_emitted, usage.rows_in), (9, 6, 3));
+}
+
+#[test]
+fn a_sample_that_is_held_back_is_no_end() {
+    let mut lane = Lane::new();
+    lane.tick(1, &[("1", "a", 1.0)]);
+    let seen = lane.tick(2, &[("1", "a", -1.0)]);
+    assert_eq!(seen, told(&[(total("a"), ENDED)]), "the total has nothing to sum, and says so");
+    assert_eq!(lane.tick(3, &[("1", "a", -1.0)]), told(&[]));
+    assert_eq!(lane.tick(4, &[("1", "a", 2.0)]), told(&[(up("1", "a"), "2"), (total("a"), "2")]));
+    assert_eq!(lane.tick(5, &[]), told(&[(up("1", "a"), ENDED), (total("a"), ENDED)]));
+    assert_eq!(lane.tick(6, &[]), told(&[]));
+}
+
+#[test]
+fn a_tick_that_is_assembled_again_is_not_processed_again() {
+    let mut lane = Lane::new();
+    let series = [("1", "a", 1.0), ("2", "b", 2.0)];
+    lane.tick(1, &series);
+    let first = lane.try_tick(2, &series).unwrap();
+    let late = [("1", "a", 1.0), ("2", "b", 2.0), ("3", "b", 3.0)];
+    assert_eq!(lane.try_tick(2, &late).unwrap(), first, "the tick is closed for who comes late");
+    assert_eq!(lane.totals().samples_in, 4);
+    lane.assembler.settle(tick(2), Conclude::Ended);
+    assert_eq!(lane.tick(3, &late)[&total("b")], "5");
+}
+
+#[test]
+fn a_filter_that_broke_is_asked_about_everything_again() {
+    let mut lane = Lane::new();
+    lane.tick(1, &[("1", "a", 1.0), ("2", "b", 2.0)]);
+    let error = lane.try_tick(2, &[("1", "a", 1.0), ("2", "b", 666.0)]).unwrap_err();
+    assert!(error.to_string().contains("the number of the beast"), "{error}");
+    let seen = lane.tick(3, &[("1", "a", 1.0), ("3", "c", 4.0)]);
+    let expected = [
+        (up("1", "a"), "1"),
+        (up("2", "b"), ENDED),
+        (up("3", "c"), "4"),
+        (total("a"), "1"),
+        (total("b"), ENDED),
+        (total("c"), "4"),
+    ];
+    assert_eq!(seen, told(&expected));
+    assert_eq!(lane.totals().instances, 2);
+}
+
+#[test]
+fn series_that_ended_are_forgotten_and_their_numbers_used_again() {
+    let mut lane = Lane::new();
+    for n in 1..200 {
+        let (instance, job) = (format!("i{n}"), format!("j{n}"));
+        let seen = lane.tick(n, &[(&instance, &job, 1.0)]);
+        assert_eq!(seen[&total(&job)], "1");
+        assert_eq!(seen.len(), if n == 1 { 2 } else { 4 }, "two series, and two that ended");
+    }
+    let stage = &lane.assembler.stages()[0];
+    assert!(stage.known.len() < 10, "{} numbers", stage.known.len());
+}
