@@ -8,7 +8,8 @@ mod sdk;
 use std::env;
 use std::path::PathBuf;
 
-const BUILTINS: [&str; 3] = ["patterns", "relabel", "enrich"];
+/// The built-in filters: for each, `filters/NAME` is the package `sluice-filter-NAME`.
+const BUILTINS: &[&str] = &["enrich", "patterns", "relabel"];
 /// What the components are made of, beside the toolchain.
 const SOURCES: [&str; 7] = [
     "filters",
@@ -28,8 +29,8 @@ fn main() {
     for source in SOURCES {
         println!("cargo::rerun-if-changed={}", workspace.join(source).display());
     }
-    let packages = BUILTINS.map(|name| format!("sluice-filter-{name}"));
-    let packages = packages.each_ref().map(String::as_str);
+    let packages: Vec<_> = BUILTINS.iter().map(|name| format!("sluice-filter-{name}")).collect();
+    let packages: Vec<_> = packages.iter().map(String::as_str).collect();
     // A target directory of its own: the outer build holds the lock of the other one.
     let built = guests::build(&workspace, &packages, &out.join("filters"))
         .and_then(|components| Ok((components, sdk::pack(&workspace)?)));
@@ -38,6 +39,7 @@ fn main() {
             for (name, bytes) in BUILTINS.iter().zip(components) {
                 std::fs::write(out.join(name).with_extension("wasm"), bytes).expect("OUT_DIR can be written");
             }
+            std::fs::write(out.join("builtins.rs"), table()).expect("OUT_DIR can be written");
             std::fs::write(out.join("sdk.rs"), sdk).expect("OUT_DIR can be written");
         }
         // Each line is printed as an error of its own by Cargo, without a panic's noise.
@@ -47,4 +49,13 @@ fn main() {
             }
         }
     }
+}
+
+/// The text of a Rust expression, a list of names and bytes, in the order of `BUILTINS`.
+fn table() -> String {
+    let mut table = String::from("&[\n");
+    for name in BUILTINS {
+        table += &format!("    ({name:?}, include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{name}.wasm\"))),\n");
+    }
+    table + "]\n"
 }

@@ -16,7 +16,7 @@ use common::response::{Response, response};
 use serde_json::json;
 use sluice::collect::{Collected, Table, TableConfig};
 use sluice::deliver::encode::Limits;
-use sluice::filter::{self, Builtin, Runtime, Step};
+use sluice::filter::{self, Runtime, Step, builtin};
 use sluice::model::memory::Held;
 use sluice::model::{HonorLabels, Interval, Labels, Source, SourceName, Stamps, Tick, Timestamp};
 use sluice::pipeline::{Answer, Assembler, Batches, Conclude, Encoded, Encoding, Outputs};
@@ -105,7 +105,7 @@ impl Lane {
         let stamps =
             Labels::from_pairs([("managed_by", "multi-tenant-proxy"), ("tenant", "team-a")]).unwrap();
         let step = |builtin, config| {
-            let module = runtime.builtin(builtin).clone();
+            let module = runtime.builtin(builtin).unwrap().clone();
             Step { name: module.manifest().name.clone(), module, config }
         };
         let enrich =
@@ -116,11 +116,11 @@ impl Lane {
         ] });
         let steps = vec![
             step(
-                Builtin::Patterns,
+                builtin::PATTERNS,
                 json!({ "selectors": ["{__name__=~\".+\",cluster=\"prod-eu-west-1\"}"] }),
             ),
-            step(Builtin::Relabel, rules),
-            step(Builtin::Enrich, enrich),
+            step(builtin::RELABEL, rules),
+            step(builtin::ENRICH, enrich),
         ];
         let tenant = filter::Tenant { namespace: "team-a".into(), name: "all".into(), source: String::new() };
         let filters = runtime.sequence(&tenant, steps).unwrap();

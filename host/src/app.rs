@@ -28,7 +28,7 @@ use crate::deliver::encode::Limits;
 use crate::deliver::retry::Policy;
 use crate::discover::Discovery;
 use crate::document::Problem;
-use crate::filter::{self, Runtime};
+use crate::filter::{self, Runtime, builtin};
 use crate::http;
 use crate::model::{Guard, Memory, Timestamp};
 use crate::pipeline::{self, Batches, Deps};
@@ -111,7 +111,11 @@ impl App {
         board: Board,
         runtime: impl FnOnce() -> Result<Runtime, filter::Error> + Send + 'static,
     ) -> anyhow::Result<App> {
-        let runtime = tokio::task::spawn_blocking(runtime);
+        let runtime = tokio::task::spawn_blocking(move || {
+            let runtime = runtime()?;
+            runtime.warm(&builtin::IN_EVERY_CHAIN)?;
+            Ok::<_, filter::Error>(runtime)
+        });
         let metrics = Metrics::new();
         let serving =
             Serving::open(&config.listen, serve::State::new(board.clone(), metrics.clone(), now)).await?;

@@ -8,7 +8,7 @@ use prost::Message as _;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng as _};
-use sluice::filter::{Builtin, Chain, Config, Runtime, Step, Tenant};
+use sluice::filter::{Chain, Config, Runtime, Step, Tenant, builtin};
 use sluice::model::{Labels, pattern};
 use sluice_filter::selector::Selector;
 use sluice_tests::prom_api::Api;
@@ -137,7 +137,7 @@ impl Judges {
         let tenant = Tenant { namespace: "team".into(), name: "a".into(), source: "team".into() };
         let step = Step {
             name: "patterns".into(),
-            module: RUNTIME.builtin(Builtin::Patterns).clone(),
+            module: RUNTIME.builtin(builtin::PATTERNS).unwrap().clone(),
             config: serde_json::json!({ "selectors": [selector.to_string()] }),
         };
         let mut chain: Chain = RUNTIME.chain(tenant, vec![step]).unwrap();

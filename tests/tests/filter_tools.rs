@@ -35,6 +35,23 @@ fn fails(folder: &Path, args: &[&str]) -> String {
     said
 }
 
+#[test]
+fn a_filter_that_comes_with_the_program_is_named_in_place_of_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let inspected = succeeds(folder.path(), &["inspect", "builtin:enrich", "-o", "json"]);
+    let inspected: Value = serde_json::from_str(&inspected).unwrap();
+    assert_eq!((&inspected["name"], &inspected["sees"]), (&"sluice-filter-enrich".into(), &"labels".into()));
+    assert!(inspected["bytes"].as_u64() > Some(100_000), "{inspected}");
+    let refused = fails(folder.path(), &["inspect", "builtin:enrish"]);
+    assert!(refused.contains("there is no built-in filter \"enrish\": use one of enrich, "), "{refused}");
+
+    fs::write(folder.path().join("config.yaml"), "rules: [{regex: a, action: labeldrop}]\n").unwrap();
+    fs::write(folder.path().join("metrics.prom"), "up{a=\"1\",b=\"2\"} 1\n").unwrap();
+    let run =
+        ["run", "builtin:relabel", "--metrics", "metrics.prom", "--config", "config.yaml", "-o", "prom"];
+    assert_eq!(succeeds(folder.path(), &run), "up{b=\"2\"} 1\n");
+}
+
 #[tokio::test]
 async fn a_new_filter_builds_tests_and_runs_as_it_is() {
     let folder = tempfile::tempdir().unwrap();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sluice::app::App;
 use sluice::config::Config;
-use sluice::filter::{self, Builtins, Runtime};
+use sluice::filter::{self, Builtins, Runtime, builtin};
 use sluice::status::{Board, Snapshot};
 use sluice_tests::query_source::{QuerySource, vector};
 use sluice_tests::strict_receiver::StrictReceiver;
@@ -40,7 +40,7 @@ async fn run(patterns: Option<Vec<u8>>) -> (StrictReceiver, Snapshot) {
     let runtime = move || match &patterns {
         None => Runtime::new(&filter::Config::default()),
         Some(bytes) => {
-            let builtins = Builtins { patterns: bytes, ..Builtins::EMBEDDED };
+            let builtins = Builtins::embedded().with(builtin::PATTERNS, bytes.clone());
             Runtime::with_builtins(&filter::Config::default(), builtins)
         }
     };

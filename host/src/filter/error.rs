@@ -1,5 +1,6 @@
 //! Error: what can go wrong with a filter, whose fault it is, and whether asking again can help.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A filter could not be loaded, configured, or asked.
@@ -16,6 +17,17 @@ pub enum Error {
         /// What is missing or too much, in one line.
         cause: String,
     },
+    /// There is no built-in filter of that name.
+    #[error("there is no built-in filter {name:?}: use one of {known}")]
+    NoBuiltin {
+        /// What was asked for.
+        name: String,
+        /// Those that there are.
+        known: String,
+    },
+    /// A built-in filter is none: what came of compiling it, kept for whoever asks again.
+    #[error(transparent)]
+    Builtin(Arc<Error>),
     /// The filter refuses its configuration.
     #[error("filter {filter}: config{}: {message}", place(.path))]
     Config {
@@ -103,7 +115,8 @@ impl Error {
     /// The filter at fault, if one is.
     pub fn filter(&self) -> Option<&str> {
         match self {
-            Error::Engine(_) => None,
+            Error::Engine(_) | Error::NoBuiltin { .. } => None,
+            Error::Builtin(cause) => cause.filter(),
             Error::NotAFilter { filter, .. }
             | Error::Config { filter, .. }
             | Error::Refused { filter, .. }

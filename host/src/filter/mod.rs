@@ -8,6 +8,7 @@
 //! filters without state, and between them the [`Stateful`] ones. `wit/filter.wit` is the contract with guests.
 
 mod batch;
+pub mod builtin;
 mod chain;
 mod check;
 mod config;
@@ -29,12 +30,13 @@ mod ticker;
 mod usage;
 mod wire;
 
+pub use builtin::Builtins;
 pub use chain::Chain;
 pub use config::Config;
 pub use error::{Error, Nonsense};
 pub use instance::Tenant;
 pub use module::{Columns, Manifest, Module, State};
-pub use runtime::{Builtin, Builtins, Runtime};
+pub use runtime::Runtime;
 pub use samples::{Emission, Moments, ROWS_MAX, SampleEdits, SampleRows, Window};
 pub use sequence::Sequence;
 pub use stateful::Stateful;

@@ -30,6 +30,7 @@ struct Inner {
     exports: Exports,
     manifest: Manifest,
     digest: String,
+    bytes: usize,
 }
 
 /// Where the contract's functions are in the component.
@@ -103,7 +104,8 @@ impl Module {
         let wire = instance::describe(shared, &pre, &exports, origin)?;
         let manifest = manifest(wire, exports.process.is_some()).map_err(refuse)?;
         let shared = shared.clone();
-        Ok(Module { inner: Arc::new(Inner { shared, pre, exports, manifest, digest: digest(bytes) }) })
+        let (digest, bytes) = (digest(bytes), bytes.len());
+        Ok(Module { inner: Arc::new(Inner { shared, pre, exports, manifest, digest, bytes }) })
     }
 
     /// What the filter says about itself.
@@ -122,6 +124,11 @@ impl Module {
     /// `sha256:` and the hash of the component's bytes, in hexadecimal.
     pub fn digest(&self) -> &str {
         &self.inner.digest
+    }
+
+    /// How many bytes the component has.
+    pub fn bytes(&self) -> usize {
+        self.inner.bytes
     }
 
     /// Whether instances have to be kept between calls: the filter remembers, or it refers to series by number.

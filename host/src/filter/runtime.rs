@@ -8,6 +8,7 @@ use std::sync::Arc;
 use wasmtime::component::Linker;
 use wasmtime::{Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use super::builtin::Builtins;
 use super::chain::Chain;
 use super::instance::{Host, Tenant};
 use super::module::Module;
@@ -22,44 +23,11 @@ const PARTS_PER_INSTANCE_MAX: u32 = 4;
 /// Stack of a guest, in bytes. The calling thread must have more.
 const STACK_BYTES_MAX: usize = 512 << 10;
 
-/// The filters that come with the program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Builtin {
-    /// Takes what a tenant's patterns select.
-    Patterns,
-    /// Relabels as Prometheus does.
-    Relabel,
-    /// Stamps whose a series is.
-    Enrich,
-}
-
-/// The built-in filters as components.
-#[derive(Debug, Clone, Copy)]
-pub struct Builtins<'a> {
-    /// The component of [`Builtin::Patterns`].
-    pub patterns: &'a [u8],
-    /// The component of [`Builtin::Relabel`].
-    pub relabel: &'a [u8],
-    /// The component of [`Builtin::Enrich`].
-    pub enrich: &'a [u8],
-}
-
-impl Builtins<'static> {
-    /// Those that the build has made from `filters/`.
-    pub const EMBEDDED: Builtins<'static> = Builtins {
-        patterns: include_bytes!(concat!(env!("OUT_DIR"), "/patterns.wasm")),
-        relabel: include_bytes!(concat!(env!("OUT_DIR"), "/relabel.wasm")),
-        enrich: include_bytes!(concat!(env!("OUT_DIR"), "/enrich.wasm")),
-    };
-}
-
 /// The engine and the built-in filters. Cheap to clone; its clock stops when the last clone, module and chain is gone.
 #[derive(Debug, Clone)]
 pub struct Runtime {
     shared: Arc<Shared>,
-    patterns: Module,
-    relabel: Module,
-    enrich: Module,
+    builtins: Arc<Builtins>,
 }
 
 /// What modules and instances need of the runtime.
@@ -77,42 +45,47 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Runtime {
-    /// Starts the engine and compiles the built-in filters, in parallel.
+    /// Starts the engine. Nothing is compiled yet: see [`Runtime::warm`].
     ///
     /// # Errors
-    /// The engine cannot reserve what the limits ask for, or a built-in filter is not one.
+    /// The engine cannot reserve what the limits ask for.
     pub fn new(config: &Config) -> Result<Runtime, Error> {
-        Runtime::with_builtins(config, Builtins::EMBEDDED)
+        Runtime::with_builtins(config, Builtins::embedded())
     }
 
     /// As [`Runtime::new`], with other components in the built-in filters' places.
     ///
     /// # Errors
     /// As [`Runtime::new`].
-    pub fn with_builtins(config: &Config, builtins: Builtins<'_>) -> Result<Runtime, Error> {
-        let shared = Arc::new(Shared::new(config)?);
-        let Builtins { patterns, relabel, enrich } = builtins;
-        let load = |name, bytes| Module::load(&shared, name, bytes);
-        let (patterns, relabel, enrich) = std::thread::scope(|scope| {
-            let relabel = scope.spawn(|| load("the built-in filter relabel", relabel));
-            let enrich = scope.spawn(|| load("the built-in filter enrich", enrich));
-            let patterns = load("the built-in filter patterns", patterns);
-            (
-                patterns,
-                relabel.join().expect("loading does not panic"),
-                enrich.join().expect("loading does not panic"),
-            )
-        });
-        Ok(Runtime { patterns: patterns?, relabel: relabel?, enrich: enrich?, shared })
+    pub fn with_builtins(config: &Config, builtins: Builtins) -> Result<Runtime, Error> {
+        Ok(Runtime { shared: Arc::new(Shared::new(config)?), builtins: Arc::new(builtins) })
     }
 
-    /// A built-in filter.
-    pub fn builtin(&self, builtin: Builtin) -> &Module {
-        match builtin {
-            Builtin::Patterns => &self.patterns,
-            Builtin::Relabel => &self.relabel,
-            Builtin::Enrich => &self.enrich,
-        }
+    /// A built-in filter. It is compiled when it is first asked for, which takes up to a second of CPU; who asks for it
+    /// meanwhile waits.
+    ///
+    /// # Errors
+    /// [`Error::NoBuiltin`]; or why it is no filter, as [`Runtime::load`] says it.
+    pub fn builtin(&self, name: &str) -> Result<&Module, Error> {
+        self.builtins.module(&self.shared, name)
+    }
+
+    /// The names of the built-in filters, sorted.
+    pub fn builtins(&self) -> impl Iterator<Item = &str> {
+        self.builtins.names()
+    }
+
+    /// Compiles these built-in filters, in parallel, so that whoever needs them does not wait.
+    ///
+    /// # Errors
+    /// As [`Runtime::builtin`], of the first one that fails.
+    pub fn warm(&self, names: &[&str]) -> Result<(), Error> {
+        std::thread::scope(|scope| {
+            let compiling: Vec<_> =
+                names.iter().map(|name| scope.spawn(|| self.builtin(name).map(drop))).collect();
+            let ended = compiling.into_iter().map(|thread| thread.join().expect("loading does not panic"));
+            ended.fold(Ok(()), Result::and)
+        })
     }
 
     /// Compiles a component and checks that it is a filter; `origin` names it in errors. It takes a second of CPU for a

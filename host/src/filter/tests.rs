@@ -1,9 +1,12 @@
 //! What a guest may do, and what happens when it does more.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use super::builtin::{ENRICH, PATTERNS};
 use super::fixtures::guests;
 use super::*;
 use crate::model::{Labels, Timestamp};
@@ -18,8 +21,13 @@ fn runtime_of(config: &Config, component: &[u8]) -> Runtime {
     Runtime::with_builtins(config, all(component)).unwrap()
 }
 
-fn all(component: &[u8]) -> Builtins<'_> {
-    Builtins { patterns: component, relabel: component, enrich: component }
+fn all(component: &[u8]) -> Builtins {
+    let put = |builtins: Builtins, name| builtins.with(name, component.to_owned());
+    builtin::IN_EVERY_CHAIN.into_iter().fold(Builtins::embedded(), put)
+}
+
+fn embedded(name: &str) -> Vec<u8> {
+    Builtins::embedded().bytes(name).unwrap().to_owned()
 }
 
 fn tenant() -> Tenant {
@@ -50,17 +58,17 @@ fn punished_within(call_millis_max: u64, deed: &str) -> Error {
 }
 
 fn hostile(runtime: &Runtime, deed: &str) -> Chain {
-    runtime.chain(tenant(), vec![step("evil", runtime.builtin(Builtin::Patterns), json!(deed))]).unwrap()
+    runtime.chain(tenant(), vec![step("evil", runtime.builtin(PATTERNS).unwrap(), json!(deed))]).unwrap()
 }
 
 #[test]
 fn a_filter_that_drops_everything_in_place_of_patterns_leaves_nothing() {
-    let builtins = Builtins { patterns: &guests().drop_everything, ..all(Builtins::EMBEDDED.enrich) };
+    let builtins = Builtins::embedded().with(PATTERNS, guests().drop_everything.clone());
     let runtime = Runtime::with_builtins(&config(), builtins).unwrap();
     let stamp = json!({"stamps": [["tenant", "shop"]]});
     let steps = vec![
-        step("patterns", runtime.builtin(Builtin::Patterns), json!({"selectors": ["up"]})),
-        step("enrich", runtime.builtin(Builtin::Enrich), stamp),
+        step("patterns", runtime.builtin(PATTERNS).unwrap(), json!({"selectors": ["up"]})),
+        step("enrich", runtime.builtin(ENRICH).unwrap(), stamp),
     ];
     let mut chain = runtime.chain(tenant(), steps).unwrap();
     assert_eq!(chain.classify(&two_series().each_ref()).unwrap(), [None, None]);
@@ -71,8 +79,8 @@ fn a_filter_that_drops_everything_in_place_of_patterns_leaves_nothing() {
 
 #[test]
 fn what_filters_leave_alone_comes_back_as_it_was_and_edits_compose() {
-    let runtime = runtime_of(&config(), Builtins::EMBEDDED.enrich);
-    let enrich = runtime.builtin(Builtin::Enrich);
+    let runtime = runtime_of(&config(), &embedded(ENRICH));
+    let enrich = runtime.builtin(ENRICH).unwrap();
     let stamp = |name: &str| json!({"stamps": [[name, "x"]], "honorLabels": true});
     let steps = vec![step("one", enrich, stamp("job")), step("two", enrich, stamp("zone"))];
     let mut chain = runtime.chain(tenant(), steps).unwrap();
@@ -90,8 +98,8 @@ fn what_filters_leave_alone_comes_back_as_it_was_and_edits_compose() {
 #[test]
 fn batches_are_cut_and_strings_start_over_without_a_trace_in_the_answer() {
     let config = Config { batch_rows_max: 7, dictionary_bytes_max: 64, ..config() };
-    let runtime = runtime_of(&config, Builtins::EMBEDDED.enrich);
-    let steps = vec![step("enrich", runtime.builtin(Builtin::Enrich), json!({"stamps": [["tenant", "t"]]}))];
+    let runtime = runtime_of(&config, &embedded(ENRICH));
+    let steps = vec![step("enrich", runtime.builtin(ENRICH).unwrap(), json!({"stamps": [["tenant", "t"]]}))];
     let mut chain = runtime.chain(tenant(), steps).unwrap();
     let series: Vec<_> = (0..100).map(|i| labels(&[("__name__", "m"), ("i", &i.to_string())])).collect();
     let judged = chain.classify(&series.iter().collect::<Vec<_>>()).unwrap();
@@ -127,9 +135,9 @@ fn a_chain_that_finds_no_free_instance_can_try_again() {
 
 #[test]
 fn a_configuration_is_refused_with_its_place() {
-    let runtime = runtime_of(&config(), Builtins::EMBEDDED.enrich);
+    let runtime = runtime_of(&config(), &embedded(ENRICH));
     let steps =
-        vec![step("stamp", runtime.builtin(Builtin::Enrich), json!({"stamps": [["a", "b"], ["c", 1]]}))];
+        vec![step("stamp", runtime.builtin(ENRICH).unwrap(), json!({"stamps": [["a", "b"], ["c", 1]]}))];
     let error = runtime.chain(tenant(), steps).unwrap_err();
     let told = "filter stamp: config.stamps[1][1]: invalid type: integer `1`, expected a string";
     assert_eq!(error.to_string(), told);
@@ -163,7 +171,7 @@ fn a_guest_does_not_outlive_its_deadline() {
     let error = punished_within(300, "loop");
     assert!(matches!(error, Error::Deadline { .. }) && error.is_transient(), "{error}");
     let runtime = runtime_of(&Config { call_millis_max: 300, ..config() }, &guests().hostile);
-    let evil = vec![step("evil", runtime.builtin(Builtin::Patterns), json!("loop in configure"))];
+    let evil = vec![step("evil", runtime.builtin(PATTERNS).unwrap(), json!("loop in configure"))];
     assert!(matches!(runtime.chain(tenant(), evil), Err(Error::Deadline { .. })));
     assert!(start.elapsed() < Duration::from_secs(20));
 }
@@ -312,4 +320,43 @@ fn the_clock_stops_with_its_runtime() {
     let runtime = runtime_of(&config(), &guests().hostile);
     let chain = hostile(&runtime, "nothing");
     drop((runtime, chain));
+}
+
+#[test]
+fn a_built_in_filter_is_compiled_once_whoever_asks_and_others_are_not() {
+    let broken = Builtins::embedded().with(builtin::RELABEL, b"no component".as_slice());
+    let runtime = Runtime::with_builtins(&config(), broken).unwrap();
+    let [one, other]: [&Module; 2] = std::thread::scope(|scope| {
+        let ask = || runtime.builtin(ENRICH).unwrap();
+        [scope.spawn(ask), scope.spawn(ask)].map(|thread| thread.join().unwrap())
+    });
+    assert!(std::ptr::eq(one, other));
+    assert!(std::ptr::eq(one, runtime.clone().builtin(ENRICH).unwrap()));
+    let refusals: Vec<_> = (0..2).map(|_| runtime.builtin(builtin::RELABEL).unwrap_err()).collect();
+    let [Error::Builtin(first), Error::Builtin(again)] = &refusals[..] else { panic!("{refusals:?}") };
+    assert!(Arc::ptr_eq(first, again), "what is no filter is not compiled again");
+    let text = refusals[0].to_string();
+    assert!(text.starts_with("the built-in filter relabel is not a filter: it does not compile"), "{text}");
+    let warm = runtime.warm(&[ENRICH, builtin::RELABEL]).unwrap_err();
+    assert_eq!(warm.to_string(), text);
+    runtime.warm(&[ENRICH]).unwrap();
+}
+
+#[test]
+fn what_there_is_not_is_answered_with_what_there_is() {
+    let error = Runtime::new(&config()).unwrap().builtin("topk").unwrap_err();
+    let known = Builtins::embedded().names().collect::<Vec<_>>().join(", ");
+    assert_eq!(error.to_string(), format!("there is no built-in filter \"topk\": use one of {known}"));
+}
+
+#[test]
+fn every_filter_of_the_workspace_is_embedded() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../filters");
+    let folders = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    // A library that filters share has no component.
+    let filters = folders
+        .filter(|folder| std::fs::read_to_string(folder.join("Cargo.toml")).unwrap().contains("cdylib"));
+    let mut filters: Vec<_> = filters.map(|f| f.file_name().unwrap().to_str().unwrap().to_owned()).collect();
+    filters.sort();
+    assert_eq!(filters, Builtins::embedded().names().collect::<Vec<_>>());
 }

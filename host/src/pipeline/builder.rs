@@ -24,7 +24,7 @@ use super::{Deps, Error, Kind, Lane};
 use crate::deliver::cursor;
 use crate::deliver::pushgateway::Pushgateway;
 use crate::deliver::remote_write::RemoteWrite;
-use crate::filter::{self, Builtin, Runtime, Step};
+use crate::filter::{self, Runtime, Step, builtin};
 use crate::model::memory::Payer;
 use crate::model::{Endpoint, HonorLabels, SourceGroup, Tenant};
 
@@ -139,7 +139,7 @@ impl Builder<'_> {
         endpoint: &Endpoint,
         beside: Option<Beside>,
     ) -> Result<Assembler, Error> {
-        let steps = steps(&self.deps.runtime, self.tenant);
+        let steps = steps(&self.deps.runtime, self.tenant)?;
         let filters = self.deps.runtime.sequence(&filter_tenant(self.tenant), steps)?;
         let former = self.former.iter().position(|lane| *lane.key() == context.key);
         let (outputs, seat) = match former.map(|at| self.former.swap_remove(at).into_heritage()) {
@@ -168,10 +168,10 @@ impl Builder<'_> {
 const ALL_GROUPS: &str = "*";
 
 /// The chain: what may be had, how it is rewritten, what is stamped on it.
-fn steps(runtime: &Runtime, tenant: &Tenant) -> Vec<Step> {
+fn steps(runtime: &Runtime, tenant: &Tenant) -> Result<Vec<Step>, filter::Error> {
     let step = |builtin, config| {
-        let module = runtime.builtin(builtin).clone();
-        Step { name: module.manifest().name.clone(), module, config }
+        let module = runtime.builtin(builtin)?.clone();
+        Ok(Step { name: module.manifest().name.clone(), module, config })
     };
     let selectors: Vec<String> = tenant.selectors.iter().map(ToString::to_string).collect();
     let stamps: Vec<_> = tenant.stamps.labels.iter().collect();
@@ -181,9 +181,9 @@ fn steps(runtime: &Runtime, tenant: &Tenant) -> Vec<Step> {
         "protected": tenant.stamps.protected,
     });
     let relabel = (!tenant.relabelings.is_empty())
-        .then(|| step(Builtin::Relabel, json!({ "rules": tenant.relabelings })));
-    let first = step(Builtin::Patterns, json!({ "selectors": selectors }));
-    std::iter::once(first).chain(relabel).chain([step(Builtin::Enrich, enrich)]).collect()
+        .then(|| step(builtin::RELABEL, json!({ "rules": tenant.relabelings })));
+    let first = step(builtin::PATTERNS, json!({ "selectors": selectors }));
+    std::iter::once(first).chain(relabel).chain([step(builtin::ENRICH, enrich)]).collect()
 }
 
 fn filter_tenant(tenant: &Tenant) -> filter::Tenant {

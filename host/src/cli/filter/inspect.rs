@@ -10,7 +10,7 @@ use crate::filter::{Manifest, State};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The component
+    /// The component; builtin:NAME is one of the built-in filters
     #[arg(value_name = "M.wasm")]
     module: PathBuf,
     /// How to print

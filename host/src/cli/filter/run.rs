@@ -21,7 +21,7 @@ const SCRAPE_BYTES_MAX: usize = 256 << 20;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The component; without it, the crate in this folder is built
+    /// The component, or builtin:NAME; without it, the crate in this folder is built
     #[arg(value_name = "M.wasm")]
     module: Option<PathBuf>,
     /// A scrape: a file, a URL, or - for standard input; several are one after the other in time

@@ -12,7 +12,7 @@ use crate::workbench::{Cases, Side, Verdict};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The component; without it, the crate in this folder is built
+    /// The component, or builtin:NAME; without it, the crate in this folder is built
     #[arg(value_name = "M.wasm")]
     module: Option<PathBuf>,
     /// Where the cases are: each a folder with metrics.prom, expected.prom and, if the filter takes one, config.yaml

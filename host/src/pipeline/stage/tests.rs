@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::*;
 use crate::collect::{Collected, Table, TableConfig};
-use crate::filter::{self, Builtin, Module, Runtime, Step, Tenant, fixtures::guests};
+use crate::filter::{self, Module, Runtime, Step, Tenant, builtin, fixtures::guests};
 use crate::model::{HonorLabels, Source, SourceName, Stamps};
 use crate::pipeline::outputs::Conclude;
 use crate::pipeline::{Answer, Assembler, Encoding};
@@ -35,9 +35,9 @@ impl Lane {
             Step { name, module: module.clone(), config }
         };
         let steps = vec![
-            step(runtime.builtin(Builtin::Patterns), json!({"selectors": ["up", "other"]})),
+            step(runtime.builtin(builtin::PATTERNS).unwrap(), json!({"selectors": ["up", "other"]})),
             step(&totals, json!({"by": "job"})),
-            step(runtime.builtin(Builtin::Enrich), json!({"stamps": [["tenant", "shop"]]})),
+            step(runtime.builtin(builtin::ENRICH).unwrap(), json!({"stamps": [["tenant", "shop"]]})),
         ];
         let tenant = Tenant { namespace: "shop".into(), name: "web".into(), source: String::new() };
         let filters = runtime.sequence(&tenant, steps).unwrap();
