@@ -9,7 +9,18 @@ use std::env;
 use std::path::PathBuf;
 
 /// The built-in filters: for each, `filters/NAME` is the package `sluice-filter-NAME`.
-const BUILTINS: &[&str] = &["enrich", "patterns", "relabel"];
+const BUILTINS: &[&str] = &[
+    "aggregate",
+    "cardinality-limit",
+    "downsample",
+    "enrich",
+    "patterns",
+    "rate",
+    "redact",
+    "relabel",
+    "rename",
+    "top-k",
+];
 /// What the components are made of, beside the toolchain.
 const SOURCES: [&str; 7] = [
     "filters",

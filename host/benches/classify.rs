@@ -10,6 +10,7 @@ use std::hash::BuildHasher;
 use std::time::Instant;
 
 use common::Group;
+use common::series::series;
 use serde_json::json;
 use sluice::filter::{Chain, Config, Runtime, Step, Tenant, builtin};
 use sluice::model::Labels;
@@ -22,7 +23,7 @@ fn main() {
     let runtime = Runtime::new(&Config::default()).expect("the engine starts");
     runtime.warm(&builtin::IN_EVERY_CHAIN).expect("the built-in filters load");
     println!("start: three components compiled in {:?}", start.elapsed());
-    let series: Vec<Labels> = (0..SERIES).map(labels).collect();
+    let series: Vec<Labels> = (0..SERIES).map(series).collect();
     let series: Vec<&Labels> = series.iter().collect();
     for (what, selectors, rules) in [
         ("all kept, no rule", json!([r#"{__name__=~".+"}"#]), json!([])),
@@ -77,25 +78,4 @@ fn measure(what: &str, series: &[&Labels], chain: impl Fn() -> Chain) {
         let each = usage.guest_time.as_nanos() as usize / series.len();
         println!("{:<48} {each:>12} ns/sample in {} calls", usage.name, usage.calls);
     }
-}
-
-/// A series of twelve labels, as a cluster has them: a few metrics, many pods.
-fn labels(i: usize) -> Labels {
-    let (metric, pod) = (i % 10, i / 10);
-    let values = [
-        ("__name__", format!("metric_{metric}_http_requests_total")),
-        ("cluster", "eu-west-1".to_owned()),
-        ("code", format!("{}", 200 + pod % 5)),
-        ("container", "app".to_owned()),
-        ("endpoint", "http".to_owned()),
-        ("instance", format!("10.{}.{}.{}:8080", pod >> 16, pod >> 8 & 255, pod & 255)),
-        ("job", format!("job-{}", pod % 50)),
-        ("method", "GET".to_owned()),
-        ("namespace", format!("namespace-{}", pod % 100)),
-        ("pod", format!("app-7d4b9c6f5-{pod:05}")),
-        ("service", format!("service-{}", pod % 200)),
-        ("version", "v1.2.3".to_owned()),
-    ];
-    Labels::from_pairs(values.iter().map(|(name, value)| (*name, value.as_str())))
-        .expect("every name stands once")
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, dead_code, unreachable_pub)]
 
 pub mod response;
+pub mod series;
 
 use std::hint::black_box;
 
