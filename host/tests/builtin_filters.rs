@@ -1,12 +1,14 @@
 //! The built-in filters do what their pages say: every case in `filters/*/tests` holds, in the engine, and what the page
-//! shows is one of these cases.
+//! shows is one of these cases. Their schemas describe what they take.
 
 #![allow(missing_docs)]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sluice::filter::{Builtins, Config, Runtime};
+use serde_json::{Value, json};
+use sluice::filter::{Builtins, Config, Error, Runtime, Step, Tenant};
 use sluice::workbench::{Cases, Verdict};
 
 /// Those that every chain has are shown by the resource that configures them.
@@ -55,4 +57,43 @@ fn what_the_pages_show_is_what_the_filters_do() {
 
 fn language(file: &str) -> &str {
     if file.ends_with(".yaml") { "yaml" } else { "text" }
+}
+
+/// What a filter says when it is configured with `config`, which it must not take.
+fn refusal(runtime: &Runtime, name: &str, config: Value) -> String {
+    let module = runtime.builtin(name).unwrap().clone();
+    let tenant = Tenant { namespace: "test".into(), name: "test".into(), source: String::new() };
+    match runtime.sequence(&tenant, vec![Step { name: name.into(), module, config: config.clone() }]) {
+        Err(Error::Config { message, .. }) => message,
+        other => panic!("{name} takes {config}: {other:?}"),
+    }
+}
+
+/// The fields that an object's schema knows.
+fn described(schema: &Value) -> BTreeSet<String> {
+    schema["properties"].as_object().unwrap().keys().cloned().collect()
+}
+
+/// The fields that the filter says it expected.
+fn expected(refusal: &str) -> BTreeSet<String> {
+    let (_, expected) = refusal.split_once(", expected ").unwrap_or_else(|| panic!("{refusal}"));
+    expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_schemas_describe_the_fields_that_the_filters_take() {
+    let runtime = Runtime::new(&Config { instances_max: 8, ..Config::default() }).unwrap();
+    for name in runtime.builtins() {
+        let schema: Value =
+            serde_json::from_str(&runtime.builtin(name).unwrap().manifest().config_schema).unwrap();
+        let unknown = json!({ "nothing": 0 });
+        assert_eq!(described(&schema), expected(&refusal(&runtime, name, unknown.clone())), "{name}");
+        for (field, about) in schema["properties"].as_object().unwrap() {
+            let item = &about["items"];
+            if item["type"] == "object" {
+                let refused = refusal(&runtime, name, json!({ field: [unknown.clone()] }));
+                assert_eq!(described(item), expected(&refused), "{name}: {field}");
+            }
+        }
+    }
 }

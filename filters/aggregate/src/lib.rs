@@ -1,7 +1,7 @@
 //! Aggregate: sums, averages, extremes and counts of series that differ in some labels only.
 //!
 //! In: rules. Out: for each rule and group one series, in place of its inputs or beside them. Never: a sum of counters that falls
-//! because one of them began anew or went away; a series that goes on when nothing goes into it any more.
+//! because one of them began anew or went away; a result of which a tick has no input, and that stands on.
 
 mod config;
 mod tally;
@@ -9,7 +9,7 @@ mod tally;
 use sluice_filter::{
     Columns, LabelFilter, Row, Rows, SampleFilter, Series, SeriesId, State, Tenant, Tick, Verdict,
 };
-use sluice_filters_common::{Growth, Member, Outputs, Slots, is_stale};
+use sluice_filters_common::{Growth, Output, Outputs, Slots, is_stale};
 
 pub use config::Config;
 use config::Rule;
@@ -26,8 +26,8 @@ pub struct Aggregate {
 /// A series that goes into results.
 #[derive(Debug)]
 struct Input {
-    values_into: Box<[Member]>,
-    growth_into: Box<[Member]>,
+    values_into: Box<[Output]>,
+    growth_into: Box<[Output]>,
     growth: Growth,
     kept: bool,
 }
@@ -44,10 +44,9 @@ impl LabelFilter for Aggregate {
     }
 
     fn classify(&mut self, series: &mut Series<'_>) -> Verdict {
-        self.forget(&[series.id()]);
         let (mut values_into, mut growth_into, mut kept) = (Vec::new(), Vec::new(), true);
         for (i, rule) in self.rules.iter().enumerate().filter(|(_, rule)| rule.selector.matches(series)) {
-            let result = self.results.join(i, rule.result(series), || Tally::new(rule.operation));
+            let result = self.results.of(i, rule.result(series), || Tally::new(rule.operation));
             let counter = rule.is_counter(series.metric());
             if counter { &mut growth_into } else { &mut values_into }.push(result);
             kept &= rule.keep_inputs;
@@ -61,8 +60,8 @@ impl LabelFilter for Aggregate {
     }
 
     fn forget(&mut self, ended: &[SeriesId]) {
-        for input in ended.iter().filter_map(|series| self.inputs.remove(*series)) {
-            input.values_into.iter().chain(&input.growth_into).for_each(|result| self.results.leave(*result));
+        for series in ended {
+            self.inputs.remove(*series);
         }
     }
 }

@@ -62,12 +62,11 @@ fn whether_a_sum_is_of_counters_can_be_said() {
 }
 
 #[test]
-fn what_is_not_there_at_a_tick_takes_no_part_and_the_last_to_go_ends_the_result() {
+fn what_is_not_there_at_a_tick_takes_no_part_and_without_any_the_result_ends() {
     let mut ticks = rule(r#""operation": "sum""#);
     check(&mut ticks, "m{pod=a} 1\nm{pod=b} 2", "m 3\n");
     check(&mut ticks, "m{pod=b} 2", "m 2\n");
-    check(&mut ticks, "m{pod=b} stale", "");
-    check(&mut ticks, "", "m stale\n");
+    check(&mut ticks, "m{pod=b} stale", "m stale\n");
     check(&mut ticks, "", "");
     check(&mut ticks, "m{pod=c} 4", "m 4\n");
 }

@@ -9,7 +9,7 @@ mod places;
 use sluice_filter::{
     Columns, LabelFilter, Row, Rows, SampleFilter, Series, SeriesId, State, Tenant, Tick, Verdict,
 };
-use sluice_filters_common::{Group, Growth, Member, Outputs, Slots, is_counter, is_stale};
+use sluice_filters_common::{Group, Growth, Output, Outputs, Slots, is_counter, is_stale};
 
 pub use config::Config;
 use config::Limit;
@@ -34,7 +34,7 @@ struct Known {
 /// A series that goes into a sum.
 #[derive(Debug)]
 struct Folded {
-    into: Member,
+    into: Output,
     /// As a counter, if it is one.
     growth: Option<Growth>,
 }
@@ -73,11 +73,10 @@ impl LabelFilter for CardinalityLimit {
     }
 
     fn classify(&mut self, series: &mut Series<'_>) -> Verdict {
-        self.forget(&[series.id()]);
         let Outcome::Stays(places, labels) = self.outcome(series) else { return Verdict::Drop };
         places.iter().for_each(|place| self.places.take(place));
         let folded = labels.map(|labels| Folded {
-            into: self.sums.join(0, labels, Sum::default),
+            into: self.sums.of(0, labels, Sum::default),
             growth: is_counter(series.metric()).then(Growth::default),
         });
         if !places.is_empty() || folded.is_some() {
@@ -87,11 +86,8 @@ impl LabelFilter for CardinalityLimit {
     }
 
     fn forget(&mut self, ended: &[SeriesId]) {
-        for Known { places, folded } in ended.iter().filter_map(|series| self.series.remove(*series)) {
+        for Known { places, .. } in ended.iter().filter_map(|series| self.series.remove(*series)) {
             places.iter().for_each(|place| self.places.free(place));
-            if let Some(Folded { into, .. }) = folded {
-                self.sums.leave(into);
-            }
         }
     }
 }

@@ -15,7 +15,7 @@ pub mod testing;
 pub use counter::{Growth, is_counter};
 pub use group::{Group, Grouping};
 pub use metric::{METRIC_NAME, is_label_name, is_metric_name};
-pub use outputs::{Member, Outputs};
+pub use outputs::{Output, Outputs};
 pub use select::Selector;
 pub use slots::Slots;
 

@@ -145,7 +145,9 @@ impl<F: SampleFilter> Ticks<F> {
             let pair = |&[name, value]: &[u32; 2]| {
                 (text(name, &self.names, &outcome.new_names), text(value, &self.values, &outcome.new_values))
             };
-            let labels = print(pairs.as_chunks::<2>().0.iter().map(pair).collect());
+            let labels: Labels = pairs.as_chunks::<2>().0.iter().map(pair).collect();
+            assert_eq!(labels.len(), pairs.len() / 2, "a label stands twice in {labels:?}");
+            let labels = print(labels);
             assert!(!self.emitted.contains(&labels), "{labels} is announced twice");
             self.emitted.push(labels);
         }

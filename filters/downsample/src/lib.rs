@@ -31,7 +31,6 @@ impl LabelFilter for Downsample {
     }
 
     fn classify(&mut self, series: &mut Series<'_>) -> Verdict {
-        self.by_series.remove(series.id());
         if let Some(rule) = self.rules.iter().position(|rule| rule.selector.matches(series)) {
             self.by_series.insert(series.id(), rule);
         }

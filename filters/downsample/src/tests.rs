@@ -19,6 +19,16 @@ fn a_sample_stays_at_the_first_tick_after_each_multiple_of_the_step() {
 }
 
 #[test]
+fn ticks_are_as_long_as_their_windows() {
+    let config: Config = serde_json::from_str(r#"{"rules": [{"select": "m", "every": 3}]}"#).unwrap();
+    let rule = &config.rules().unwrap()[0];
+    let ends = (1..=6).map(|tick| tick * 15_000);
+    let kept: Vec<i64> =
+        ends.filter(|at| rule.keeps(Tick { since: at - 15_000, at: *at, last: true })).collect();
+    assert_eq!(kept, [45_000, 90_000]);
+}
+
+#[test]
 fn a_tick_that_was_left_out_costs_no_other_one() {
     let config: Config = serde_json::from_str(r#"{"rules": [{"select": "m", "interval": "5m"}]}"#).unwrap();
     let rule = &config.rules().unwrap()[0];

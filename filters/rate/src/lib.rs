@@ -39,7 +39,6 @@ impl LabelFilter for Rate {
     }
 
     fn classify(&mut self, series: &mut Series<'_>) -> Verdict {
-        self.counters.remove(series.id());
         if let Some(rule) = self.rules.iter().find(|rule| rule.selector.matches(series)) {
             let name = rule.name(series.metric());
             series.set(METRIC_NAME, &name);

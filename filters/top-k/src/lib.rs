@@ -39,7 +39,6 @@ impl LabelFilter for TopK {
     }
 
     fn classify(&mut self, series: &mut Series<'_>) -> Verdict {
-        self.ranking.leave(series.id());
         let rule = self.rules.iter().position(|rule| rule.selector.matches(series));
         if let Some(rule) = rule {
             // The metric's name takes part: values of different metrics do not compare.

@@ -80,6 +80,12 @@ impl Ranking {
         }
     }
 
+    /// How many groups there is room for.
+    #[cfg(test)]
+    pub(crate) fn groups(&self) -> usize {
+        self.groups.len()
+    }
+
     /// A series has a value at the tick at work, or ends.
     pub(crate) fn note(&mut self, series: SeriesId, value: Option<f64>) {
         if let Some(ranked) = self.series.get_mut(series) {

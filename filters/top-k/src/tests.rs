@@ -83,6 +83,18 @@ fn groups_come_and_go() {
 }
 
 #[test]
+fn a_group_that_nobody_belongs_to_leaves_its_room_to_another() {
+    let config: Config = serde_json::from_str(r#"{"rules": []}"#).unwrap();
+    let tenant = Tenant { namespace: String::new(), name: String::new(), source: String::new() };
+    let mut filter = TopK::new(config, &tenant).unwrap();
+    for group in ["a", "b", "c"] {
+        filter.ranking.join(SeriesId(0), 0, [("g", group)].into_iter().collect());
+        filter.forget(&[SeriesId(0)]);
+    }
+    assert_eq!(filter.ranking.groups(), 1);
+}
+
+#[test]
 fn metrics_are_not_compared_and_what_has_no_value_is_not_ranked() {
     let mut ticks = Ticks::<TopK>::new(r#"{"rules": [{"select": "{i=~\".+\"}", "k": 1}]}"#);
     check(&mut ticks, "m{i=1} 1\nn{i=1} 2\nm{i=2} opaque", "m{i=\"1\"} 1\nm{i=\"2\"} opaque\nn{i=\"1\"} 2\n");
