@@ -14,6 +14,7 @@ pub mod document;
 pub mod filter;
 pub mod http;
 pub mod model;
+pub mod modules;
 pub mod pipeline;
 pub mod serve;
 pub mod status;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sluice::model::{SourceName, chain};
-use sluice::{app, collect, deliver, filter, http, serve, tenancy};
+use sluice::{app, collect, deliver, filter, http, modules, serve, tenancy};
 
 /// A cause that errors hold by its number and its words, which nothing else says.
 const DENIED: &str = "Permission denied (os error 13)";
@@ -86,6 +86,9 @@ fn errors_of_every_room_say_what_the_system_said_once() {
                 cause: Arc::new(collect::Cause::Unreachable(broken())),
             }),
             Box::new(filter::Error::Engine(wasmtime::Error::from(denied()).context("no memory"))),
+            Box::new(modules::Error::File { path: "m.wasm".into(), source: source() }),
+            Box::new(modules::Error::Http(broken())),
+            Box::new(modules::Error::Setup(broken())),
             Box::new(tenancy::files::Error::Folder { folder, source: source() }),
             Box::new(tenancy::ownership::Error::Renew { lease: "l".into(), source: kube() }),
             Box::new(tenancy::ownership::Error::Forbidden {

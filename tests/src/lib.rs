@@ -10,6 +10,7 @@ pub mod exposition;
 pub mod http;
 pub mod prom_api;
 pub mod query_source;
+pub mod registry;
 pub mod selectors;
 pub mod series;
 pub mod servers;

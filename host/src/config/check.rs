@@ -92,6 +92,7 @@ pub(super) fn config(
     let state = state(file.state, place, folder, found);
     let listen = listen(&file.listen, found);
     let filters = filters(&file.filters, found);
+    let modules = super::modules::modules(file.filters, &receivers, folder, purpose, found);
     let log = log(file.log, found);
     if let Some(Tenants::Cluster(cluster)) = &tenants {
         kubeconfig = kubeconfig.or_else(|| cluster.kubeconfig.clone());
@@ -106,6 +107,7 @@ pub(super) fn config(
         state,
         listen: listen?,
         filters,
+        modules,
         log,
     })
 }

@@ -240,6 +240,33 @@ pub(super) struct Filters {
     pub(super) max_instances: Option<u32>,
     pub(super) memory: Option<ByteSize>,
     pub(super) timeout: Option<GoDuration>,
+    pub(super) modules_folder: Option<PathBuf>,
+    pub(super) max_module: Option<ByteSize>,
+    pub(super) cache_folder: Option<PathBuf>,
+    pub(super) max_cache: Option<ByteSize>,
+    #[serde(default)]
+    pub(super) allow: Vec<Allow>,
+}
+
+/// A registry or host that modules may come from.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Allow {
+    pub(super) host: String,
+    #[serde(default)]
+    pub(super) plain_http: bool,
+    #[serde(default)]
+    pub(super) networks: Vec<String>,
+    #[serde(default)]
+    pub(super) redirects: Vec<String>,
+    pub(super) tls: Option<TlsFile>,
+    pub(super) verify: Option<VerifyFile>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct VerifyFile {
+    pub(super) keys: Vec<String>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

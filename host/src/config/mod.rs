@@ -8,6 +8,7 @@ mod check;
 mod discovery;
 mod file;
 mod kubernetes;
+mod modules;
 mod policy;
 mod sources;
 #[cfg(test)]
@@ -46,6 +47,8 @@ pub struct Config {
     pub listen: Listen,
     /// What a guest may take.
     pub filters: Filters,
+    /// Where filters' modules come from.
+    pub modules: crate::modules::Config,
     /// How we log.
     pub log: Log,
 }

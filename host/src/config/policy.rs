@@ -222,7 +222,7 @@ pub(super) fn receivers(given: &file::Receivers, place: Place, found: &mut Vec<P
     Receivers { allow, deny, api_server: api_server.into_iter().collect(), place }
 }
 
-fn ranges(texts: &[String], at: &Path, found: &mut Vec<Problem>) -> Vec<Cidr> {
+pub(super) fn ranges(texts: &[String], at: &Path, found: &mut Vec<Problem>) -> Vec<Cidr> {
     let mut ranges = Vec::with_capacity(texts.len());
     for (index, text) in texts.iter().enumerate() {
         match text.parse() {

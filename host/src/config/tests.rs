@@ -106,6 +106,78 @@ fn the_defaults_that_the_example_shows_are_the_defaults() {
 }
 
 #[test]
+fn where_modules_come_from_is_read() {
+    let pem = "-----BEGIN PUBLIC KEY-----\\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEa0/G5bJKAHD+aWGpdk5NxPvlY7iF\\nRC+CqmGT3xRnqWqkFQmYD0sPO3ipmzrLqSlBqwXX4JDZQvYsY5PD+Zy6Rg==\\n-----END PUBLIC KEY-----\\n";
+    let text = format!(
+        "{LEAST}filters:\n  modulesFolder: m\n  cacheFolder: /c\n  maxCache: 2Gi\n  maxModule: 8Mi\n  allow:\n  - {{host: 'h:5/a', plainHttp: true, networks: [127.0.0.0/8], redirects: ['*.b']}}\n  - {{host: c, tls: {{caFile: ca}}, verify: {{keys: [\"PEM\"]}}}}\nreceivers: {{deny: [10.0.0.0/8]}}\n"
+    );
+    let config = read(&text.replace("PEM", pem)).map_err(|invalid| invalid.to_string());
+    // The point above is on no curve: the key is refused, and all else is read.
+    let said = config.unwrap_err();
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(
+        said.contains("filters.allow[1].verify.keys[0]: is not an ECDSA key on the curve P-256"),
+        "{said}"
+    );
+    let (config, warnings) = read(&text.replace(", verify: {keys: [\"PEM\"]}", "")).unwrap();
+    assert_eq!(warnings, []);
+    let crate::modules::Config { folder, cache, reach, module_bytes_max } = config.modules;
+    assert_eq!(folder.as_deref(), Some(FilePath::new("/etc/sluice/m")));
+    let cache = cache.unwrap();
+    assert_eq!((cache.folder.as_path(), cache.bytes_max), (FilePath::new("/c"), 2 << 30));
+    assert_eq!(module_bytes_max, 8 << 20);
+    let crate::modules::Reach::Listed { allow, receivers } = reach else { panic!() };
+    assert_eq!(receivers.deny, ["10.0.0.0/8".parse().unwrap()]);
+    let [one, two] = allow.as_slice() else { panic!("{allow:?}") };
+    assert_eq!(
+        (one.prefix.to_string().as_str(), one.transport),
+        ("h:5/a", crate::modules::Transport::PlainHttp)
+    );
+    assert_eq!((one.networks.len(), one.redirects[0].to_string().as_str()), (1, "*.b"));
+    let ca = two.tls.as_ref().and_then(|tls| tls.ca_file.as_deref());
+    assert_eq!(
+        (ca, two.transport),
+        (Some(FilePath::new("/etc/sluice/ca")), crate::modules::Transport::Https)
+    );
+}
+
+#[test]
+fn what_is_wrong_with_where_modules_come_from_is_said() {
+    for (filters, said_) in [
+        ("maxModule: 1", "filters.maxModule: 1 cannot be used; write a size from 64Ki to 256Mi"),
+        (
+            "maxCache: 1Mi",
+            "warning: filters.maxCache: is less than one module may have, which then is not kept; write more than maxModule",
+        ),
+        (
+            "allow: [{host: 'https://ghcr.io'}]",
+            "filters.allow[0].host: \"https://ghcr.io\" has a scheme; write the host alone, and plainHttp: true if it is spoken to in plain text",
+        ),
+        ("allow: [{host: a}, {host: A}]", "filters.allow[1].host: a stands twice; keep one of the two"),
+        (
+            "allow: [{host: a, networks: [x]}]",
+            "filters.allow[0].networks[0]: \"x\" is not an address; write it as 10.0.0.0/8 or fd00::/8, or one address",
+        ),
+        (
+            "allow: [{host: a, redirects: ['*']}]",
+            "filters.allow[0].redirects[0]: \"*\" names no host; write ghcr.io, registry.example.com:5000 or *.example.com",
+        ),
+        (
+            "allow: [{host: a, plainHttp: true, tls: {}}]",
+            "filters.allow[0].tls: stands beside plainHttp: true; remove one of the two",
+        ),
+        (
+            "allow: [{host: a, verify: {keys: []}}]",
+            "filters.allow[0].verify.keys: has no key, so nothing could be fetched; write what cosign.pub holds, or remove verify",
+        ),
+    ] {
+        let lines = said(&format!("{LEAST}filters: {{{filters}}}\n"));
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert_eq!(lines[0].trim_start_matches("4: "), said_, "{filters}");
+    }
+}
+
+#[test]
 fn folders_that_are_missing_are_named_when_the_file_is_to_be_run() {
     let root = std::env::temp_dir().join(format!("sluice-config-{}", std::process::id()));
     std::fs::create_dir_all(&root).unwrap();

@@ -12,6 +12,7 @@ pub mod exposition;
 pub mod guard;
 mod labels;
 pub mod memory;
+mod module;
 pub mod outage;
 pub mod pattern;
 mod secret;
@@ -31,6 +32,9 @@ pub use endpoint::{
 pub use guard::Guard;
 pub use labels::{Labels, LabelsError, METRIC_NAME, is_label_name};
 pub use memory::Memory;
+pub use module::{
+    Digest, DigestError, ModulePath, ModulePathError, Origin, Reference, ReferenceError, Version,
+};
 pub use secret::Secret;
 pub use source::{Audience, Source, SourceGroup, SourceName};
 pub use stamp::{HonorLabels, Stamped, Stamps, Unstamped};

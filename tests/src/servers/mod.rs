@@ -7,13 +7,15 @@ mod local;
 mod process;
 mod prometheus;
 mod pushgateway;
+mod registry;
 mod sluice;
 
 pub use local::Local;
 pub use process::Process;
 pub use prometheus::{Prometheus, ScrapeJob};
 pub use pushgateway::Pushgateway;
-pub use sluice::{Pod, Setup, Sluice, command, command_with};
+pub use registry::DockerRegistry;
+pub use sluice::{Pod, Setup, Sluice, command, command_told, command_with};
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -26,13 +28,18 @@ pub(crate) const PORT_TRIES_MAX: usize = 5;
 
 /// The binary called `name`; panics with what to do if there is none.
 pub fn find(name: &str) -> PathBuf {
+    look_for(name).unwrap_or_else(|| {
+        panic!("no {name}: run `make servers`, or `apt-get install prometheus prometheus-pushgateway`")
+    })
+}
+
+/// The binary called `name`, if there is one.
+fn look_for(name: &str) -> Option<PathBuf> {
     let folders = std::env::var_os("SLUICE_SERVERS").map(PathBuf::from);
     let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(UNPACKED);
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = folders.into_iter().chain([unpacked]).chain(std::env::split_paths(&path));
-    folders.map(|folder| folder.join(name)).find(|file| file.is_file()).unwrap_or_else(|| {
-        panic!("no {name}: run `make servers`, or `apt-get install prometheus prometheus-pushgateway`")
-    })
+    folders.map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
 /// A port that was free a moment ago. Another process may take it first: who uses it, tries again.

@@ -5,6 +5,7 @@
 //! Never: the host's own types; what is written here is what an operator writes.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -245,10 +246,24 @@ pub fn command(folder: &Path, args: &[&str]) -> Output {
 
 /// As [`command`], with variables, and for one that takes longer.
 pub fn command_with(folder: &Path, args: &[&str], variables: &[(&str, &str)], patience: Duration) -> Output {
+    command_told(folder, args, variables, "", patience)
+}
+
+/// As [`command_with`], with a few words on its standard input.
+pub fn command_told(
+    folder: &Path,
+    args: &[&str],
+    variables: &[(&str, &str)],
+    input: &str,
+    patience: Duration,
+) -> Output {
     let mut command = Command::new(binary());
     command.envs(variables.iter().copied());
-    command.current_dir(folder).args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.current_dir(folder).args(args);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the binary runs");
+    // It may end without reading them.
+    let _ = child.stdin.take().expect("it is piped").write_all(input.as_bytes());
     let start = Instant::now();
     while child.try_wait().expect("a child can be waited for").is_none() {
         if start.elapsed() > patience {

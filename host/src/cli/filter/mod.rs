@@ -4,8 +4,13 @@
 
 mod build;
 mod inspect;
+mod manifest;
 mod new;
+mod pull;
+mod push;
+mod remote;
 mod run;
+mod skeleton;
 mod test;
 
 use std::io::IsTerminal as _;
@@ -18,7 +23,7 @@ use clap::{Subcommand, ValueEnum};
 use crate::filter::{self, Module, Runtime};
 
 /// The largest component that is read: a filter in JavaScript or Python, which carries its interpreter, has 20 MiB.
-const COMPONENT_BYTES_MAX: u64 = 64 << 20;
+const COMPONENT_BYTES_MAX: usize = 64 << 20;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -32,6 +37,12 @@ pub(super) enum Command {
     Run(run::Args),
     /// Run a filter over tests/*/metrics.prom and compare with expected.prom
     Test(test::Args),
+    /// Put a component into a registry, and say by which digest it is there
+    Push(push::Args),
+    /// Take a component out of a registry
+    Pull(pull::Args),
+    /// Print what a MetricAccess says to use a component that is in a registry
+    Manifest(manifest::Args),
 }
 
 pub(super) fn run(command: &Command) -> ExitCode {
@@ -41,6 +52,9 @@ pub(super) fn run(command: &Command) -> ExitCode {
         Command::Inspect(args) => inspect::run(args),
         Command::Run(args) => run::run(args),
         Command::Test(args) => return test::run(args),
+        Command::Push(args) => push::run(args),
+        Command::Pull(args) => pull::run(args),
+        Command::Manifest(args) => manifest::run(args),
     };
     super::run::status(ended)
 }
@@ -69,17 +83,21 @@ fn load(runtime: &Runtime, path: &Path) -> anyhow::Result<(Module, usize)> {
         let bytes = module.bytes();
         return Ok((module, bytes));
     }
+    let bytes = read(path)?;
+    let module = runtime.load(&path.display().to_string(), &bytes)?;
+    Ok((module, bytes.len()))
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     let read = || -> std::io::Result<Vec<u8>> {
         let bytes = std::fs::metadata(path)?.len();
-        if bytes > COMPONENT_BYTES_MAX {
+        if bytes > COMPONENT_BYTES_MAX as u64 {
             let cause = format!("it has {bytes} bytes, more than {COMPONENT_BYTES_MAX}");
             return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, cause));
         }
         std::fs::read(path)
     };
-    let bytes = read().with_context(|| path.display().to_string())?;
-    let module = runtime.load(&path.display().to_string(), &bytes)?;
-    Ok((module, bytes.len()))
+    read().with_context(|| path.display().to_string())
 }
 
 /// The component that was named, or the one that the crate here makes.

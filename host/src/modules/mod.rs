@@ -1,0 +1,192 @@
+//! Modules: where filter modules' bytes come from.
+//!
+//! In: an [`Origin`] that somebody wrote. Out: the component's bytes, their digest, and the origin by digest. Never: bytes
+//! that are not what was asked for, more of them than the maximum, an address dialled that the operator does not allow; a
+//! judgement of what the bytes do.
+//!
+//! What is part of the program, or read from the API server, is handed in by those who have it, with
+//! [`Fetched::of_bytes`].
+
+mod allow;
+mod cache;
+mod credentials;
+mod error;
+mod file;
+mod net;
+mod oci;
+mod signature;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::StatusCode;
+use tokio::sync::Semaphore;
+use url::Url;
+
+pub use allow::{Allowed, Prefix, PrefixError, Transport};
+pub use cache::CacheConfig;
+pub use credentials::Credentials;
+pub use error::Error;
+pub use net::Reach;
+pub use oci::Parts;
+pub use signature::{Key, KeyError};
+
+use crate::model::{Digest, Origin, Reference};
+use cache::{Cache, Entry};
+use net::{Net, Within};
+
+/// Modules that are fetched at once: each may take twice its maximum in memory.
+const FETCHES_MAX: usize = 8;
+
+/// The largest module, unless the operator says otherwise: one in JavaScript or Python, which carries its interpreter,
+/// has 20 MiB.
+pub const MODULE_BYTES_MAX: usize = 32 << 20;
+
+/// Bytes of all that is kept, unless the operator says otherwise.
+pub const CACHE_BYTES_MAX: u64 = 1 << 30;
+
+/// Where modules may come from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The operator's folder of modules.
+    pub folder: Option<PathBuf>,
+    /// Where content is kept.
+    pub cache: Option<CacheConfig>,
+    /// Who may be asked.
+    pub reach: Reach,
+    /// Bytes of one module, packed and unpacked.
+    pub module_bytes_max: usize,
+}
+
+/// A module's bytes, and what they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    /// The component.
+    pub bytes: Bytes,
+    /// Its digest.
+    pub digest: Digest,
+    /// The origin, so that it means the same tomorrow: a reference by the artefact's digest, or what was written.
+    pub resolved: String,
+    /// The digest of the key that signed it, where the operator requires one.
+    pub signed_by: Option<Digest>,
+}
+
+impl Fetched {
+    /// Of bytes that somebody else had.
+    pub fn of_bytes(bytes: impl Into<Bytes>, resolved: impl Into<String>) -> Fetched {
+        let bytes = bytes.into();
+        Fetched { digest: Digest::of(&bytes), bytes, resolved: resolved.into(), signed_by: None }
+    }
+}
+
+/// Fetches modules. Clones share connections, cache and limits.
+#[derive(Debug, Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    folder: Option<PathBuf>,
+    cache: Option<Cache>,
+    net: Net,
+    module_bytes_max: usize,
+    turns: Semaphore,
+}
+
+impl Store {
+    /// Opens the cache and prepares connections. Blocks on the disk; must be called inside a Tokio runtime.
+    ///
+    /// # Errors
+    /// TLS cannot be set up. A cache that cannot be used is none, and is logged.
+    pub fn new(config: Config) -> Result<Store, Error> {
+        let Config { folder, cache, reach, module_bytes_max } = config;
+        let cache = cache.as_ref().map(Cache::open);
+        let (net, turns) = (Net::new(reach)?, Semaphore::new(FETCHES_MAX));
+        Ok(Store { inner: Arc::new(Inner { folder, cache, net, module_bytes_max, turns }) })
+    }
+
+    /// The bytes of a module. `credentials` are for a registry, and for what it names as its realm.
+    ///
+    /// # Errors
+    /// See [`Error`]; [`Error::is_transient`] says whether to try again.
+    pub async fn fetch(&self, origin: &Origin, credentials: Option<&Credentials>) -> Result<Fetched, Error> {
+        let _turn = self.inner.turns.acquire().await;
+        self.inner.fetch(origin, credentials).await
+    }
+
+    /// Uploads a component to a registry. Answers the artefact's digest.
+    ///
+    /// # Errors
+    /// As [`Store::fetch`].
+    pub async fn push(
+        &self,
+        reference: &Reference,
+        credentials: Option<&Credentials>,
+        parts: &Parts,
+    ) -> Result<Digest, Error> {
+        oci::push(&self.inner.net, reference, credentials, parts).await
+    }
+}
+
+impl Inner {
+    async fn fetch(&self, origin: &Origin, credentials: Option<&Credentials>) -> Result<Fetched, Error> {
+        match origin {
+            Origin::File { path } => {
+                let why = "the operator has not set filters.modulesFolder";
+                let folder = self.folder.as_ref();
+                let folder = folder.ok_or_else(|| Error::Source { what: path.to_string(), why })?;
+                let bytes = file::read(folder, path, self.module_bytes_max).await?;
+                Ok(Fetched::of_bytes(bytes, path.to_string()))
+            }
+            Origin::Http { url, sha256 } => self.download(url, *sha256).await,
+            Origin::Oci { reference, .. } => {
+                let (net, cache) = (&self.net, self.cache.as_ref());
+                let pull = oci::Pull { net, cache, bytes_max: self.module_bytes_max };
+                pull.fetch(reference, credentials).await
+            }
+            Origin::Builtin { name } => Err(Error::Source {
+                what: format!("the built-in module {name}"),
+                why: "it is part of the program",
+            }),
+            Origin::ConfigMap { name, key } => Err(Error::Source {
+                what: format!("{key} of the ConfigMap {name}"),
+                why: "it is read where the resource is",
+            }),
+        }
+    }
+
+    async fn download(&self, url: &Url, sha256: Digest) -> Result<Fetched, Error> {
+        let (entry, what) = (self.net.entry(url)?, net::bare(url));
+        if !entry.allowed.keys.is_empty() {
+            let why = "only artefacts in registries carry signatures; push it, and use its reference";
+            return Err(Error::Unsigned { what, why: why.to_owned() });
+        }
+        let bytes_max = self.module_bytes_max;
+        let fetched = |bytes| Fetched { bytes, digest: sha256, resolved: what.clone(), signed_by: None };
+        if let Some(cache) = &self.cache
+            && let Some(bytes) = cache.get(Entry::Content(sha256), bytes_max).await
+        {
+            return Ok(fetched(bytes));
+        }
+        let answer = self.net.send(entry, net::get(url, None, None)).await?;
+        let (answer, at) = self.net.follow(entry, url, answer, Within::Paths).await?;
+        if answer.status != StatusCode::OK {
+            return Err(net::refusal(net::bare(&at), "correct the address", answer).await);
+        }
+        let too_large = Error::TooLarge { what: what.clone(), bytes_max, unpacked: false };
+        let bytes = answer.read_to(bytes_max).await.map_err(|error| match error {
+            crate::http::Error::TooLarge { .. } => too_large,
+            error => error.into(),
+        })?;
+        let actual = Digest::of(&bytes);
+        if actual != sha256 {
+            return Err(Error::Digest { what, expected: sha256, actual });
+        }
+        if let Some(cache) = &self.cache {
+            cache.put(Entry::Content(sha256), bytes.clone()).await;
+        }
+        Ok(fetched(bytes))
+    }
+}

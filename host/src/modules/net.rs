@@ -1,0 +1,272 @@
+//! Net: requests to where modules are, and nowhere else.
+//!
+//! In: an address and the entry that covers it. Out: the answer. Never: a redirect followed that was not judged like the
+//! address itself, a credential sent along with one, an address dialled that the entry's guard did not see.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, HeaderMap, LOCATION, RETRY_AFTER};
+use http::{HeaderValue, Method, Request, StatusCode};
+use url::Url;
+
+use super::allow::{Allowed, Prefix, Transport};
+use super::error::Error;
+use crate::http::{Client, Config, Response, Route, Timeouts};
+use crate::model::guard::{Guard, Place, Receivers};
+use crate::model::{Access, Author, Cidr, Reference};
+
+/// How often one request is sent on.
+const REDIRECTS_MAX: usize = 5;
+
+/// What of an error's body is shown.
+const SAID_BYTES_MAX: usize = 4 << 10;
+const SAID_CHARS_MAX: usize = 200;
+
+/// The body of an answer that nobody needs.
+pub(super) const DRAIN_BYTES_MAX: usize = 16 << 10;
+
+/// A module of the largest size over a line of 5 Mbit/s.
+const TIMEOUTS: Timeouts = Timeouts {
+    connect: Duration::from_secs(5),
+    first_byte: Duration::from_secs(30),
+    whole: Duration::from_secs(120),
+};
+
+/// Who may be asked.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reach {
+    /// What the operator allows; addresses are guarded, because tenants choose among them.
+    Listed {
+        /// The entries.
+        allow: Vec<Allowed>,
+        /// Ranges that may be dialled for no entry, and the API server's addresses.
+        receivers: Receivers,
+    },
+    /// What a person names on their own machine, for themselves.
+    Anything(Transport),
+}
+
+/// The clients, one for each entry.
+#[derive(Debug)]
+pub(super) struct Net {
+    entries: Vec<Entry>,
+}
+
+/// An entry of the operator's list, and the client that dials for it.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) allowed: Allowed,
+    client: Client,
+}
+
+impl Net {
+    pub(super) fn new(reach: Reach) -> Result<Net, Error> {
+        let mut entries = match reach {
+            Reach::Anything(transport) => {
+                let client = Client::new(&Config::default()).map_err(Error::Setup)?;
+                let route = Route { author: Author::Operator, dial: None };
+                let allowed = Allowed { transport, ..Allowed::new(Prefix::anywhere()) };
+                vec![Entry { allowed, client: client.via(route) }]
+            }
+            Reach::Listed { allow, receivers } => listed(allow, &receivers)?,
+        };
+        entries.sort_by_key(|entry| std::cmp::Reverse(entry.allowed.prefix.weight()));
+        Ok(Net { entries })
+    }
+
+    /// The entry that covers a URL: the most specific one.
+    pub(super) fn entry(&self, url: &Url) -> Result<&Entry, Error> {
+        let entry = self.entries.iter().find(|entry| entry.allowed.prefix.covers_url(url));
+        let what = bare(url);
+        match entry {
+            None => Err(Error::NotAllowed { what, host: host_of(url) }),
+            Some(entry) if !entry.allowed.transport.takes(url) => Err(Error::PlainText { what }),
+            Some(entry) => Ok(entry),
+        }
+    }
+
+    /// The entry that covers a repository.
+    pub(super) fn entry_of(&self, reference: &Reference) -> Result<&Entry, Error> {
+        let covers = |entry: &&Entry| entry.allowed.prefix.covers(reference, entry.allowed.transport);
+        let entry = self.entries.iter().find(covers);
+        entry.ok_or_else(|| Error::NotAllowed {
+            what: reference.to_string(),
+            host: reference.registry().to_owned(),
+        })
+    }
+
+    /// Who may be asked when `from`, which `entry` covers, sends us to `to`.
+    pub(super) fn onward<'a>(&'a self, entry: &'a Entry, from: &Url, to: &Url) -> Result<&'a Entry, Error> {
+        let named = entry.allowed.redirects.iter().any(|prefix| prefix.covers_url(to));
+        let found = match named {
+            true if entry.allowed.transport.takes(to) => return Ok(entry),
+            true => Err(Error::PlainText { what: bare(to) }),
+            false => self.entry(to),
+        };
+        found.map_err(|error| match error {
+            Error::NotAllowed { what, host } => Error::Redirect { from: bare(from), to: what, host },
+            error => error,
+        })
+    }
+
+    /// Asks once.
+    pub(super) async fn send(&self, entry: &Entry, request: Request<Bytes>) -> Result<Response, Error> {
+        Ok(entry.client.send(request, &TIMEOUTS).await?)
+    }
+
+    /// Follows an answer of `start`, which `home` covers, to wherever it leads; nobody on the way gets credentials.
+    pub(super) async fn follow(
+        &self,
+        home: &Entry,
+        start: &Url,
+        mut answer: Response,
+        within: Within,
+    ) -> Result<(Response, Url), Error> {
+        let (mut entry, mut at) = (home, start.clone());
+        for _ in 0..REDIRECTS_MAX {
+            if !is_redirect(answer.status) {
+                return Ok((answer, at));
+            }
+            let next = target(&at, &answer.headers)?;
+            answer.drain(DRAIN_BYTES_MAX).await;
+            let at_home = within == Within::Registry && next.origin() == start.origin();
+            entry = if at_home { home } else { self.onward(entry, &at, &next)? };
+            answer = self.send(entry, get(&next, None, None)).await?;
+            at = next;
+        }
+        match is_redirect(answer.status) {
+            true => Err(Error::Redirects { from: bare(start), max: REDIRECTS_MAX }),
+            false => Ok((answer, at)),
+        }
+    }
+}
+
+/// What an entry's path is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Within {
+    /// URLs: each one must be covered.
+    Paths,
+    /// Repositories: how a registry arranges its own URLs is its affair.
+    Registry,
+}
+
+/// Entries that open the same networks and ask for no TLS of their own share their connections.
+fn listed(allow: Vec<Allowed>, receivers: &Receivers) -> Result<Vec<Entry>, Error> {
+    let mut clients: Vec<(Vec<Cidr>, Client)> = Vec::new();
+    let mut entries = Vec::with_capacity(allow.len());
+    for allowed in allow {
+        let known = clients.iter().find(|(networks, _)| *networks == allowed.networks);
+        let client = match known {
+            Some((_, client)) => client.clone(),
+            None => {
+                let client = guarded(&allowed.networks, receivers)?;
+                clients.push((allowed.networks.clone(), client.clone()));
+                client
+            }
+        };
+        let access = Access { tls: allowed.tls.clone(), credentials: None };
+        entries.push(Entry { client: client.for_access(&access), allowed });
+    }
+    Ok(entries)
+}
+
+/// Loopback and private networks are refused wherever we run: an entry that means them says so.
+fn guarded(networks: &[Cidr], receivers: &Receivers) -> Result<Client, Error> {
+    let Receivers { deny, api_server, .. } = receivers.clone();
+    let rules = Receivers { allow: networks.to_vec(), deny, api_server, place: Place::Cluster };
+    let config = Config { guard: Guard::new(&rules), ..Config::default() };
+    let client = Client::new(&config).map_err(Error::Setup)?;
+    Ok(client.via(Route { author: Author::Tenant, dial: None }))
+}
+
+/// A request without a body.
+pub(super) fn get(
+    url: &Url,
+    accept: Option<&'static str>,
+    authorization: Option<&HeaderValue>,
+) -> Request<Bytes> {
+    request(Method::GET, url, accept, authorization, Bytes::new())
+}
+
+pub(super) fn request(
+    method: Method,
+    url: &Url,
+    accept: Option<&'static str>,
+    authorization: Option<&HeaderValue>,
+    body: Bytes,
+) -> Request<Bytes> {
+    let mut request = Request::new(body);
+    *request.method_mut() = method;
+    // A URL that does not fit leaves an address without a host, which the client refuses.
+    *request.uri_mut() = url.as_str().parse().unwrap_or_default();
+    let headers = request.headers_mut();
+    if let Some(accept) = accept {
+        headers.insert(ACCEPT, HeaderValue::from_static(accept));
+    }
+    if let Some(authorization) = authorization {
+        headers.insert(AUTHORIZATION, authorization.clone());
+    }
+    request
+}
+
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+/// Where an answer sends us.
+pub(super) fn target(at: &Url, headers: &HeaderMap) -> Result<Url, Error> {
+    let location = headers.get(LOCATION).and_then(|value| value.to_str().ok());
+    let next = location.and_then(|location| at.join(location).ok());
+    let legal = |url: &Url| matches!(url.scheme(), "http" | "https") && url.username().is_empty();
+    next.filter(legal).ok_or_else(|| Error::Answer {
+        what: bare(at),
+        why: "it sends us on without a Location that can be followed".to_owned(),
+    })
+}
+
+/// What an answer that is no success means.
+pub(super) async fn refusal(what: String, cure: &'static str, answer: Response) -> Error {
+    let (status, retry_after) = (answer.status, retry_after(&answer.headers));
+    let said = said(status, &answer.excerpt(SAID_BYTES_MAX).await);
+    match status.as_u16() {
+        401 | 403 => Error::Denied { what, said, cure },
+        404 | 410 => Error::NotFound { what, said },
+        408 | 429 | 500.. => Error::Unavailable { what, said, retry_after },
+        _ => Error::Answer { what, why: said },
+    }
+}
+
+/// Only the form in seconds: registries send no other.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?;
+    Some(Duration::from_secs(text.parse::<u32>().ok()?.into()))
+}
+
+/// The status, and what a registry's error says beside it (OCI distribution specification, "Error Codes").
+fn said(status: StatusCode, body: &[u8]) -> String {
+    let errors = serde_json::from_slice::<serde_json::Value>(body).ok();
+    let first = errors.as_ref().and_then(|all| all.pointer("/errors/0"));
+    let field = |name| first.and_then(|error| error.get(name)).and_then(|text| text.as_str());
+    let text = field("message").filter(|text| !text.is_empty()).or_else(|| field("code"));
+    let Some(text) = text else { return format!("HTTP status {status}") };
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    let text: String = text.chars().take(SAID_CHARS_MAX).map(plain).collect();
+    format!("HTTP status {status}: {text}")
+}
+
+/// A URL as errors show it: what follows a question mark may be a credential, and what stands before the host is one.
+pub(super) fn bare(url: &Url) -> String {
+    let mut url = url.clone();
+    // A URL without a host cannot have them.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_query(None);
+    url.set_fragment(None);
+    url.to_string()
+}
+
+fn host_of(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}

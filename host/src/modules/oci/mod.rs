@@ -1,0 +1,178 @@
+//! Oci: modules in registries, by the OCI distribution specification.
+//!
+//! In: a reference, credentials, the operator's keys. Out: the module, and the reference by digest. Never: content without
+//! the digest that names it, a layer of an artefact whose signature is missing.
+
+mod auth;
+mod manifest;
+mod push;
+mod session;
+mod unpack;
+
+use bytes::Bytes;
+
+pub use push::Parts;
+pub(super) use push::push;
+
+use super::cache::Cache;
+use super::cache::Entry as Kept;
+use super::net::Net;
+use super::signature::{Claim, signer};
+use super::{Credentials, Error, Fetched};
+use crate::model::{Digest, Reference, Version};
+use manifest::{Descriptor, Manifest};
+use session::{Action, MANIFEST_BYTES_MAX, Raw, Session};
+
+/// Signatures of one artefact that are looked at.
+const CLAIMS_MAX: usize = 16;
+/// One payload; they have 300 bytes.
+const PAYLOAD_BYTES_MAX: usize = 64 << 10;
+/// All that is kept of one artefact's signatures.
+const CLAIMS_BYTES_MAX: usize = 4 << 20;
+
+const PAYLOAD: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
+const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
+
+/// What a fetch works with.
+pub(super) struct Pull<'a> {
+    pub(super) net: &'a Net,
+    pub(super) cache: Option<&'a Cache>,
+    pub(super) bytes_max: usize,
+}
+
+impl Pull<'_> {
+    /// The module of an artefact. One that is named by its digest and kept needs no network.
+    pub(super) async fn fetch(
+        &self,
+        reference: &Reference,
+        credentials: Option<&Credentials>,
+    ) -> Result<Fetched, Error> {
+        let entry = self.net.entry_of(reference)?;
+        let mut session = Session::new(self.net, reference, credentials, Action::Pull)?;
+        let top = self.manifest(&mut session, reference.version()).await?;
+        let resolved = reference.at(top.digest).to_string();
+        let signed_by = match entry.allowed.keys.as_slice() {
+            [] => None,
+            keys => Some(self.signed_by(&mut session, &resolved, top.digest, keys).await?),
+        };
+        let layers = self.layers(&mut session, &resolved, top).await?;
+        let refuse = |why| Error::of_layout(&resolved, why);
+        let (layer, packing) = manifest::module(&layers).map_err(refuse)?;
+        let packed = self.blob(&mut session, &resolved, layer, self.bytes_max).await?;
+        let (what, bytes_max) = (resolved.clone(), self.bytes_max);
+        // Unpacking and hashing tens of megabytes takes a while.
+        let unpacked = tokio::task::spawn_blocking(move || {
+            let bytes = unpack::module(&what, packed, packing, bytes_max)?;
+            Ok(Fetched { digest: Digest::of(&bytes), bytes, resolved: what, signed_by })
+        });
+        unpacked.await.unwrap_or_else(|error| Err(Error::of_answer(resolved, &error)))
+    }
+
+    /// The layers of the artefact, or of the one in an index that is meant for us.
+    async fn layers(
+        &self,
+        session: &mut Session<'_>,
+        what: &str,
+        top: Raw,
+    ) -> Result<Vec<Descriptor>, Error> {
+        let refuse = |why: String| Error::of_layout(what, why);
+        let read = |raw: &Raw| Manifest::read(&raw.bytes, raw.content_type.as_deref()).map_err(refuse);
+        let manifests = match read(&top)? {
+            Manifest::Image(layers) => return Ok(layers),
+            Manifest::Index(manifests) => manifests,
+        };
+        let digest = manifest::wasm_platform(&manifests).and_then(Descriptor::sha256).map_err(refuse)?;
+        let inner = self.manifest(session, &Version::Digest(digest)).await?;
+        match read(&inner)? {
+            Manifest::Image(layers) => Ok(layers),
+            Manifest::Index(_) => Err(refuse("it is an index of indexes".to_owned())),
+        }
+    }
+
+    async fn manifest(&self, session: &mut Session<'_>, version: &Version) -> Result<Raw, Error> {
+        if let (Some(cache), Version::Digest(digest)) = (self.cache, version)
+            && let Some(bytes) = cache.get(Kept::Content(*digest), MANIFEST_BYTES_MAX).await
+        {
+            return Ok(Raw { digest: *digest, bytes, content_type: None });
+        }
+        let raw = session.manifest(version).await?;
+        self.keep(Kept::Content(raw.digest), &raw.bytes).await;
+        Ok(raw)
+    }
+
+    async fn blob(
+        &self,
+        session: &mut Session<'_>,
+        what: &str,
+        layer: &Descriptor,
+        bytes_max: usize,
+    ) -> Result<Bytes, Error> {
+        let digest = layer.sha256().map_err(|why| Error::of_layout(what, why))?;
+        if let Some(cache) = self.cache
+            && let Some(bytes) = cache.get(Kept::Content(digest), bytes_max).await
+        {
+            return Ok(bytes);
+        }
+        let bytes = session.blob(layer, bytes_max).await?;
+        self.keep(Kept::Content(digest), &bytes).await;
+        Ok(bytes)
+    }
+
+    async fn keep(&self, entry: Kept, bytes: &Bytes) {
+        if let Some(cache) = self.cache {
+            cache.put(entry, bytes.clone()).await;
+        }
+    }
+
+    /// The digest of the key that signed an artefact. Kept signatures are checked again: keys change.
+    async fn signed_by(
+        &self,
+        session: &mut Session<'_>,
+        what: &str,
+        artefact: Digest,
+        keys: &[super::Key],
+    ) -> Result<Digest, Error> {
+        if let Some(cache) = self.cache
+            && let Some(kept) = cache.get(Kept::Signatures(artefact), CLAIMS_BYTES_MAX).await
+            && let Ok(claims) = serde_json::from_slice::<Vec<Claim>>(&kept)
+            && let Ok(key) = signer(artefact, &claims, keys)
+        {
+            return Ok(key.id());
+        }
+        let claims = self.claims(session, what, artefact).await?;
+        let unsigned = |why: &str| Error::Unsigned { what: what.to_owned(), why: why.to_owned() };
+        let key = signer(artefact, &claims, keys).map_err(unsigned)?;
+        if let Ok(claims) = serde_json::to_vec(&claims) {
+            self.keep(Kept::Signatures(artefact), &claims.into()).await;
+        }
+        Ok(key.id())
+    }
+
+    /// The signatures beside an artefact.
+    async fn claims(
+        &self,
+        session: &mut Session<'_>,
+        what: &str,
+        artefact: Digest,
+    ) -> Result<Vec<Claim>, Error> {
+        let tag = Version::Tag(format!("sha256-{}.sig", artefact.hex()));
+        let raw = match session.manifest(&tag).await {
+            Err(Error::NotFound { .. }) => return Ok(Vec::new()),
+            found => found?,
+        };
+        let read = Manifest::read(&raw.bytes, raw.content_type.as_deref());
+        let Ok(Manifest::Image(layers)) = read else {
+            return Err(Error::Unsigned {
+                what: what.to_owned(),
+                why: "what lies beside it is no signature".into(),
+            });
+        };
+        let mut claims = Vec::new();
+        for layer in layers.iter().filter(|layer| layer.media_type == PAYLOAD).take(CLAIMS_MAX) {
+            if let Some(signature) = layer.annotations.get(SIGNATURE) {
+                claims.push(Claim::new(&session.blob(layer, PAYLOAD_BYTES_MAX).await?, signature));
+            }
+        }
+        Ok(claims)
+    }
+}

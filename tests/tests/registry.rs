@@ -1,0 +1,177 @@
+//! A component's way through a registry, as its author types it: push, manifest, pull. Through a real registry where there
+//! is one (`docker-registry`), else through the fake.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+use sluice_tests::registry::{Lock, Registry, USER};
+use sluice_tests::servers::{DockerRegistry, command_told};
+use tempfile::TempDir;
+
+/// Nothing here takes longer, however loaded the machine is.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+#[path = "../../host/build/guests.rs"]
+mod guests;
+
+/// A component that was built from the SDK, in a file.
+fn component(folder: &Path) -> PathBuf {
+    static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let target: PathBuf = [env!("CARGO_TARGET_TMPDIR"), "filters"].iter().collect();
+        guests::build(&workspace, &["test-filter-drop-everything"], &target).unwrap().remove(0)
+    });
+    let path = folder.join("drop.wasm");
+    fs::write(&path, &*BYTES).unwrap();
+    path
+}
+
+/// Who types the commands, and where.
+struct Author {
+    folder: TempDir,
+    file: String,
+}
+
+impl Author {
+    /// With what `docker login` left for these registries.
+    fn logged_in_to(registries: &[&str]) -> Author {
+        let folder = tempfile::tempdir().unwrap();
+        let file = component(folder.path()).display().to_string();
+        let auth = STANDARD.encode(format!("{}:{}", USER.0, USER.1));
+        let auths: Map<String, Value> =
+            registries.iter().map(|host| ((*host).to_owned(), json!({ "auth": auth }))).collect();
+        fs::create_dir(folder.path().join("docker")).unwrap();
+        let config = json!({ "auths": auths }).to_string();
+        fs::write(folder.path().join("docker/config.json"), config).unwrap();
+        Author { folder, file }
+    }
+
+    fn types(&self, args: &[&str], input: &str) -> Output {
+        let args: Vec<&str> = ["filter"].iter().chain(args).copied().collect();
+        let docker = self.folder.path().join("docker").display().to_string();
+        command_told(self.folder.path(), &args, &[("DOCKER_CONFIG", &docker)], input, PATIENCE)
+    }
+
+    fn succeeds(&self, args: &[&str]) -> String {
+        let Output { status, stdout, stderr } = self.types(args, "");
+        let (out, said) = (String::from_utf8(stdout).unwrap(), String::from_utf8_lossy(&stderr).into_owned());
+        assert_eq!(status.code(), Some(0), "{args:?}: {out}{said}");
+        out
+    }
+
+    fn fails(&self, args: &[&str]) -> String {
+        self.fails_with(args, "")
+    }
+
+    fn fails_with(&self, args: &[&str], input: &str) -> String {
+        let Output { status, stdout, stderr } = self.types(args, input);
+        let said = String::from_utf8([stdout, stderr].concat()).unwrap();
+        assert_eq!(status.code(), Some(1), "{args:?}: {said}");
+        said
+    }
+
+    /// Push, manifest, pull: what comes back is what was pushed.
+    fn walks(&self, host: &str) {
+        let tag = format!("{host}/acme/drop:1.0");
+        let pushed = self.succeeds(&["push", &tag, &self.file]);
+        let by_digest = pushed.trim_end();
+        assert!(by_digest.starts_with(&format!("{host}/acme/drop@sha256:")), "{pushed}");
+        let again = self.succeeds(&["push", &tag, &self.file, "-o", "json"]);
+        let again: Value = serde_json::from_str(&again).unwrap();
+        assert_eq!(again["ref"], by_digest, "the same component is the same artefact");
+
+        let printed = self.succeeds(&["manifest", &tag, "--pull-secret", "regcred"]);
+        let printed: Value = serde_saphyr::from_str(&printed).unwrap();
+        let oci = json!({ "ref": by_digest, "pullSecretRef": { "name": "regcred" } });
+        let filter = &printed["filters"][0];
+        assert_eq!((&filter["module"], &filter["config"]), (&json!({ "oci": oci }), &json!({})));
+        let printed = self.succeeds(&["manifest", by_digest, "-o", "json"]);
+        let printed: Value = serde_json::from_str(&printed).unwrap();
+        assert_eq!(printed["module"], json!({ "oci": { "ref": by_digest } }));
+
+        self.succeeds(&["pull", by_digest, "-o", "pulled.wasm"]);
+        let pulled = fs::read(self.folder.path().join("pulled.wasm")).unwrap();
+        assert!(pulled == fs::read(&self.file).unwrap(), "other bytes came back");
+        let refused = self.fails(&["pull", &tag]);
+        assert!(refused.starts_with("drop.wasm: cannot be written; name a file with -o"), "{refused}");
+        let missing = self.fails(&["pull", &format!("{host}/acme/drop:2.0")]);
+        assert!(missing.contains("is not there: HTTP status 404 Not Found"), "{missing}");
+    }
+}
+
+/// Commands block; servers of ours must go on meanwhile.
+async fn typing(work: impl FnOnce() + Send + 'static) {
+    tokio::task::spawn_blocking(work).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_component_is_pushed_named_and_pulled() {
+    let registry = Registry::start(Lock::Open).await;
+    let host = registry.host();
+    typing(move || Author::logged_in_to(&[]).walks(&host)).await;
+    let (_, manifest) = registry.manifest("acme/drop", "1.0").unwrap();
+    let layer = &manifest["layers"][0];
+    assert_eq!(manifest["layers"].as_array().unwrap().len(), 1);
+    assert_eq!(manifest["config"]["mediaType"], "application/vnd.wasm.config.v0+json");
+    assert_eq!(layer["mediaType"], "application/wasm");
+    let config = registry.blob("acme/drop", manifest["config"]["digest"].as_str().unwrap()).unwrap();
+    let config: Value = serde_json::from_slice(&config).unwrap();
+    assert_eq!((&config["architecture"], &config["layerDigests"][0]), (&json!("wasm"), &layer["digest"]));
+    let exports = config["component"]["exports"].as_array().unwrap();
+    assert!(exports.contains(&json!("sluice:filter/labels@0.1.0")), "{exports:?}");
+}
+
+#[tokio::test]
+async fn a_real_registry_takes_and_gives_what_the_fake_does() {
+    let (docker, fake) = (DockerRegistry::start().await, Registry::start(Lock::Basic).await);
+    let host = docker.as_ref().map_or_else(|| fake.host(), DockerRegistry::host);
+    typing(move || Author::logged_in_to(&[&host]).walks(&host)).await;
+    drop(docker);
+}
+
+#[tokio::test]
+async fn who_pushes_says_who_they_are_as_docker_does_or_on_the_command_line() {
+    for lock in [Lock::Basic, Lock::Token] {
+        let registry = Registry::start(lock).await;
+        let host = registry.host();
+        typing(move || {
+            let tag = format!("{host}/a:1");
+            let stranger = Author::logged_in_to(&["example.com"]);
+            let push = ["push", &tag, &stranger.file];
+            let refused = stranger.fails(&push);
+            assert!(refused.contains("access is denied"), "{refused}");
+            let named = [&push[..], &["--username", USER.0, "--password-stdin"]].concat();
+            let refused = stranger.fails_with(&named, "wrong\n");
+            assert!(refused.contains("HTTP status 401 Unauthorized: authentication required"), "{refused}");
+            assert!(stranger.fails_with(&named, "\n").contains("there is no password on standard input"));
+            let entered = stranger.types(&named, &format!("{}\n", USER.1));
+            assert_eq!(entered.status.code(), Some(0), "{entered:?}");
+            Author::logged_in_to(&[&host]).succeeds(&["pull", &tag, "-o", "pulled.wasm"]);
+            stranger.fails(&["pull", &tag, "-o", "pulled.wasm"]);
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_filter_is_not_shipped_and_what_is_no_reference_not_asked_for() {
+    typing(|| {
+        let author = Author::logged_in_to(&[]);
+        fs::write(author.folder.path().join("bad.wasm"), "\0asm").unwrap();
+        let refused = author.fails(&["push", "127.0.0.1:1/a:1", "bad.wasm"]);
+        assert!(refused.contains("bad.wasm is not a filter"), "{refused}");
+        let output = author.types(&["pull", "drop:1"], "");
+        assert_eq!(output.status.code(), Some(2));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("names no registry; write it first, as in ghcr.io/acme/drop-go:1.0"), "{said}");
+        let closed = author.fails(&["pull", "127.0.0.1:1/a:1"]);
+        assert!(closed.contains("cannot connect to http://127.0.0.1:1: Connection refused"), "{closed}");
+    })
+    .await;
+}
