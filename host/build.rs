@@ -23,7 +23,7 @@ const BUILTINS: &[&str] = &[
 ];
 /// What the components are made of, beside the toolchain.
 const SOURCES: [&str; 7] = [
-    "filters",
+    "filters/common",
     "guest-sdk",
     "wit",
     "Cargo.lock",
@@ -37,7 +37,10 @@ fn main() {
     let workspace = folder("CARGO_MANIFEST_DIR").join("..");
     let out = folder("OUT_DIR");
     println!("cargo::rerun-if-changed=build.rs");
-    for source in SOURCES {
+    // Their pages and cases are in the same folders, and change nothing here.
+    let own =
+        BUILTINS.iter().flat_map(|name| ["src", "Cargo.toml"].map(|part| format!("filters/{name}/{part}")));
+    for source in SOURCES.into_iter().map(str::to_owned).chain(own) {
         println!("cargo::rerun-if-changed={}", workspace.join(source).display());
     }
     let packages: Vec<_> = BUILTINS.iter().map(|name| format!("sluice-filter-{name}")).collect();
