@@ -188,7 +188,11 @@ async fn a_pull_secret_opens_a_locked_registry() {
         registry.put_artefact("acme/a", "1", &[(WASM, MODULE)]);
         let origin = oci(&format!("{host}/acme/a:1"));
         let refused = said(&store, &origin).await;
-        assert!(refused.contains("access is denied") && refused.contains("name a pull secret"), "{refused}");
+        assert!(
+            refused.contains("access is denied")
+                && refused.contains("it takes credentials for this registry"),
+            "{refused}"
+        );
         let wrong = Credentials::Basic { username: USER.0.into(), password: Secret::new("wrong") };
         let refused = store.fetch(&origin, Some(&wrong)).await.unwrap_err().to_string();
         assert!(refused.contains("HTTP status 401 Unauthorized: authentication required"), "{refused}");
@@ -254,7 +258,10 @@ async fn loopback_and_link_local_are_not_dialled_wherever_we_run() {
     let named = Allowed { networks: vec![], ..open(&localhost) };
     let refused = said(&store_of(vec![named], None), &oci(&format!("{localhost}/a:1"))).await;
     assert!(refused.contains("(loopback)"), "{refused}");
-    for (address, name) in [("169.254.169.254", "a cloud's metadata"), ("10.0.0.1", "a private network")] {
+    for (address, name) in [
+        ("169.254.169.254", "a cloud's metadata"),
+        ("10.0.0.1", "10.0.0.0/8 (a private network); ask the operator"),
+    ] {
         let store = store_of(vec![open(address)], None);
         let refused = said(&store, &http(&format!("http://{address}/a.wasm"), MODULE)).await;
         assert!(refused.contains(name), "{refused}");
@@ -348,6 +355,32 @@ async fn a_redirect_is_judged_like_the_address_itself() {
     let redirects = vec![format!("{}/a.wasm", other.address()).parse().unwrap()];
     let store = store_of(vec![Allowed { redirects, ..own }], None);
     assert_eq!(store.fetch(&at("other"), None).await.unwrap().bytes, MODULE);
+}
+
+#[tokio::test]
+async fn a_registry_that_hangs_holds_up_neither_others_nor_what_is_kept() {
+    let (folder, registry) = (tempfile::tempdir().unwrap(), Registry::start(Lock::Open).await);
+    let manifest = registry.put_artefact("a", "1", &[(WASM, MODULE)]);
+    // Nobody accepts: connections wait, and so do requests.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = silent.local_addr().unwrap().to_string();
+    let both = vec![open(&registry.host()), open(&host)];
+    let store = store_of(both, Some(&folder));
+    let mut hanging = tokio::task::JoinSet::new();
+    for number in 0..20 {
+        let (store, origin) = (store.clone(), oci(&format!("{host}/a:{number}")));
+        hanging.spawn(async move { store.fetch(&origin, None).await });
+    }
+    let healthy = async {
+        store.fetch(&oci(&format!("{}/a:1", registry.host())), None).await.unwrap();
+        // The same content, as if that registry had it.
+        store.fetch(&oci(&format!("{host}/a@{manifest}")), None).await.unwrap()
+    };
+    tokio::select! {
+        biased;
+        fetched = healthy => assert_eq!(fetched.bytes, MODULE),
+        ended = hanging.join_next() => panic!("a hanging fetch ended before: {ended:?}"),
+    }
 }
 
 /// What `cosign sign --key` puts beside an artefact.

@@ -128,10 +128,20 @@ impl Default for Guard {
 impl Guard {
     /// The operator's ranges over the built-in ones.
     pub fn new(receivers: &Receivers) -> Guard {
+        Guard::with(receivers, receivers.place)
+    }
+
+    /// As [`Guard::new`] in a cluster, wherever we run: our own machine and private networks are refused unless they are
+    /// allowed. Names are still what they are here.
+    pub fn strict(receivers: &Receivers) -> Guard {
+        Guard::with(receivers, Place::Cluster)
+    }
+
+    fn with(receivers: &Receivers, ranges: Place) -> Guard {
         let Receivers { allow, deny, api_server, place } = receivers;
         let built_in = |(range, name)| Rule { range, weight: Weight::BuiltIn, name, services: true };
         let mut rules: Vec<Rule> = NEVER.into_iter().map(built_in).collect();
-        if *place == Place::Cluster {
+        if ranges == Place::Cluster {
             rules.extend(LOOPBACK.into_iter().map(|range| built_in((range, "loopback"))));
             let private = |range| Rule { services: false, ..built_in((range, PRIVATE_NAME)) };
             rules.extend(PRIVATE.into_iter().map(private));
@@ -305,6 +315,13 @@ mod tests {
         assert_eq!((refused(&guard, "127.0.0.1"), refused(&guard, "::1")), ("", ""));
         assert_eq!(refused(&guard, "169.254.169.254"), "a cloud's metadata");
         assert_eq!(refused(&guard, "fe80::1"), "link-local");
+        let strict = Guard::strict(&Receivers::default());
+        assert_eq!((refused(&strict, "127.0.0.1"), refused(&strict, "10.0.0.1")), ("loopback", PRIVATE_NAME));
+        assert_eq!(
+            strict.absolute("prometheus"),
+            "prometheus",
+            "a name of the hosts file has no dot at its end"
+        );
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub enum Error {
         max: usize,
     },
     /// A name leads where no module may come from.
-    #[error("{address} is not dialled: {at} is in {range} ({name}); ask the operator to open it with networks in filters.allow", at = .source.address, range = .source.range, name = .source.name)]
+    #[error("{address} is not dialled: {at} is in {range} ({name}); ask the operator to open it with networks in filters.allow", at = .source.address, range = .source.range, name = short(.source.name))]
     Forbidden {
         /// Scheme, host and port.
         address: String,
@@ -97,6 +97,9 @@ pub enum Error {
         /// How long the server wants to be left alone.
         retry_after: Option<Duration>,
     },
+    /// All of it together took too long.
+    #[error("the module did not come within {} s", .0.as_secs())]
+    Slow(Duration),
     /// The server's answer is not what the protocol says.
     #[error("{what}: the answer cannot be used: {why}")]
     Answer {
@@ -161,6 +164,11 @@ pub enum Error {
     Credentials(String),
 }
 
+/// What a range is, without the advice that is for those who name receivers.
+fn short(name: &str) -> &str {
+    name.split(':').next().unwrap_or(name)
+}
+
 fn form(unpacked: &bool) -> &'static str {
     if *unpacked { " when it is unpacked" } else { "" }
 }
@@ -170,7 +178,7 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Error::Http(error) => error.is_transient(),
-            Error::Unavailable { .. } | Error::File { .. } => true,
+            Error::Unavailable { .. } | Error::Slow(_) | Error::File { .. } => true,
             // A tag that is pushed, a right that is given, a signature that is added: somebody else may be at work.
             Error::Denied { .. } | Error::NotFound { .. } | Error::Unsigned { .. } => true,
             _ => false,

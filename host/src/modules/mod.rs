@@ -18,10 +18,10 @@ mod signature;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
-use tokio::sync::Semaphore;
 use url::Url;
 
 pub use allow::{Allowed, Prefix, PrefixError, Transport};
@@ -36,8 +36,8 @@ use crate::model::{Digest, Origin, Reference};
 use cache::{Cache, Entry};
 use net::{Net, Within};
 
-/// Modules that are fetched at once: each may take twice its maximum in memory.
-const FETCHES_MAX: usize = 8;
+/// How long a fetch may take, waiting for its turn included.
+const FETCH_TIME_MAX: Duration = Duration::from_secs(300);
 
 /// The largest module, unless the operator says otherwise: one in JavaScript or Python, which carries its interpreter,
 /// has 20 MiB.
@@ -92,7 +92,6 @@ struct Inner {
     cache: Option<Cache>,
     net: Net,
     module_bytes_max: usize,
-    turns: Semaphore,
 }
 
 impl Store {
@@ -103,17 +102,17 @@ impl Store {
     pub fn new(config: Config) -> Result<Store, Error> {
         let Config { folder, cache, reach, module_bytes_max } = config;
         let cache = cache.as_ref().map(Cache::open);
-        let (net, turns) = (Net::new(reach)?, Semaphore::new(FETCHES_MAX));
-        Ok(Store { inner: Arc::new(Inner { folder, cache, net, module_bytes_max, turns }) })
+        Ok(Store { inner: Arc::new(Inner { folder, cache, net: Net::new(reach)?, module_bytes_max }) })
     }
 
-    /// The bytes of a module. `credentials` are for a registry, and for what it names as its realm.
+    /// The bytes of a module. `credentials` are for a registry, and for what it names as its realm. Each entry of the list
+    /// is asked for a few modules at a time; what is kept is read at once, so how many are in memory is the caller's to bound.
     ///
     /// # Errors
     /// See [`Error`]; [`Error::is_transient`] says whether to try again.
     pub async fn fetch(&self, origin: &Origin, credentials: Option<&Credentials>) -> Result<Fetched, Error> {
-        let _turn = self.inner.turns.acquire().await;
-        self.inner.fetch(origin, credentials).await
+        let fetch = self.inner.fetch(origin, credentials);
+        tokio::time::timeout(FETCH_TIME_MAX, fetch).await.unwrap_or_else(|_| Err(Error::Slow(FETCH_TIME_MAX)))
     }
 
     /// Uploads a component to a registry. Answers the artefact's digest.
@@ -170,6 +169,7 @@ impl Inner {
         {
             return Ok(fetched(bytes));
         }
+        let _turn = entry.turn().await;
         let answer = self.net.send(entry, net::get(url, None, None)).await?;
         let (answer, at) = self.net.follow(entry, url, answer, Within::Paths).await?;
         if answer.status != StatusCode::OK {

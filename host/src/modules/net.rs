@@ -8,16 +8,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, HeaderMap, LOCATION, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, StatusCode};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use url::Url;
 
 use super::allow::{Allowed, Prefix, Transport};
 use super::error::Error;
 use crate::http::{Client, Config, Response, Route, Timeouts};
-use crate::model::guard::{Guard, Place, Receivers};
+use crate::model::guard::{Guard, Receivers};
 use crate::model::{Access, Author, Cidr, Reference};
 
 /// How often one request is sent on.
 const REDIRECTS_MAX: usize = 5;
+
+/// Fetches that one entry has under way. A registry that hangs holds up its own modules and no other's.
+const FETCHES_PER_ENTRY_MAX: usize = 4;
 
 /// What of an error's body is shown.
 const SAID_BYTES_MAX: usize = 4 << 10;
@@ -40,7 +44,8 @@ pub enum Reach {
     Listed {
         /// The entries.
         allow: Vec<Allowed>,
-        /// Ranges that may be dialled for no entry, and the API server's addresses.
+        /// Ranges that may be dialled for no entry, the API server's addresses, and where we run. What they allow is for
+        /// receivers.
         receivers: Receivers,
     },
     /// What a person names on their own machine, for themselves.
@@ -58,6 +63,18 @@ pub(super) struct Net {
 pub(super) struct Entry {
     pub(super) allowed: Allowed,
     client: Client,
+    turns: Semaphore,
+}
+
+impl Entry {
+    fn new(allowed: Allowed, client: Client) -> Entry {
+        Entry { allowed, client, turns: Semaphore::new(FETCHES_PER_ENTRY_MAX) }
+    }
+
+    /// Waits until this entry may be asked for something more; nobody closes the semaphore.
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.turns.acquire().await.ok()
+    }
 }
 
 impl Net {
@@ -67,7 +84,7 @@ impl Net {
                 let client = Client::new(&Config::default()).map_err(Error::Setup)?;
                 let route = Route { author: Author::Operator, dial: None };
                 let allowed = Allowed { transport, ..Allowed::new(Prefix::anywhere()) };
-                vec![Entry { allowed, client: client.via(route) }]
+                vec![Entry::new(allowed, client.via(route))]
             }
             Reach::Listed { allow, receivers } => listed(allow, &receivers)?,
         };
@@ -166,16 +183,15 @@ fn listed(allow: Vec<Allowed>, receivers: &Receivers) -> Result<Vec<Entry>, Erro
             }
         };
         let access = Access { tls: allowed.tls.clone(), credentials: None };
-        entries.push(Entry { client: client.for_access(&access), allowed });
+        entries.push(Entry::new(allowed, client.for_access(&access)));
     }
     Ok(entries)
 }
 
 /// Loopback and private networks are refused wherever we run: an entry that means them says so.
 fn guarded(networks: &[Cidr], receivers: &Receivers) -> Result<Client, Error> {
-    let Receivers { deny, api_server, .. } = receivers.clone();
-    let rules = Receivers { allow: networks.to_vec(), deny, api_server, place: Place::Cluster };
-    let config = Config { guard: Guard::new(&rules), ..Config::default() };
+    let rules = Receivers { allow: networks.to_vec(), ..receivers.clone() };
+    let config = Config { guard: Guard::strict(&rules), ..Config::default() };
     let client = Client::new(&config).map_err(Error::Setup)?;
     Ok(client.via(Route { author: Author::Tenant, dial: None }))
 }

@@ -21,7 +21,8 @@ const TOKEN_BYTES_MAX: usize = 64 << 10;
 const CLIENT: &str = "sluice";
 
 /// What is said to somebody whose credentials are not enough.
-pub(super) const CURE: &str = "name a pull secret with credentials for this registry";
+pub(super) const CURE: &str =
+    "it takes credentials for this registry: a pull secret in a resource, a login on the command line";
 
 /// How a registry wants to be told who we are.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use tokio::sync::SemaphorePermit;
 use url::Url;
 
 use super::super::net::{DRAIN_BYTES_MAX, Entry, Net, Within, bare, refusal, request};
@@ -40,6 +41,8 @@ pub(super) struct Session<'a> {
     base: Url,
     scope: String,
     authorization: Option<HeaderValue>,
+    /// Taken with the first request: what is kept waits for nobody.
+    turn: Option<SemaphorePermit<'a>>,
 }
 
 /// A manifest as it came.
@@ -73,7 +76,7 @@ impl<'a> Session<'a> {
             Action::Push => "pull,push",
         };
         let scope = format!("repository:{repository}:{actions}");
-        Ok(Session { net, entry, credentials, base, scope, authorization: None })
+        Ok(Session { net, entry, credentials, base, scope, authorization: None, turn: None })
     }
 
     /// The manifest that `version` stands for, now. By a digest it has that digest.
@@ -143,6 +146,9 @@ impl<'a> Session<'a> {
         &mut self,
         build: impl Fn(Option<&HeaderValue>) -> Request<Bytes>,
     ) -> Result<Response, Error> {
+        if self.turn.is_none() {
+            self.turn = self.entry.turn().await;
+        }
         let answer = self.net.send(self.entry, build(self.authorization.as_ref())).await?;
         if answer.status != StatusCode::UNAUTHORIZED || self.authorization.is_some() {
             return Ok(answer);
