@@ -13,10 +13,11 @@ use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
 use serde_json::{Value, json};
 use sluice::model::guard::{Place, Receivers};
-use sluice::model::{Digest, Origin, Secret};
+use sluice::model::{Digest, Origin, Secret, Tls};
 use sluice::modules::{Allowed, CacheConfig, Config, Credentials, Fetched, Key, Reach, Store, Transport};
 use sluice_tests::registry::{IDENTITY_TOKEN, Lock, Registry, USER, digest, image};
 use sluice_tests::servers::Local;
+use sluice_tests::tls::{Authority, Front};
 use tempfile::TempDir;
 
 const MODULE: &[u8] = b"\0asm and what follows";
@@ -355,6 +356,35 @@ async fn a_redirect_is_judged_like_the_address_itself() {
     let redirects = vec![format!("{}/a.wasm", other.address()).parse().unwrap()];
     let store = store_of(vec![Allowed { redirects, ..own }], None);
     assert_eq!(store.fetch(&at("other"), None).await.unwrap().bytes, MODULE);
+}
+
+#[tokio::test]
+async fn a_registry_with_a_certificate_of_ones_own_is_trusted_by_the_entry_that_names_it() {
+    let registry = Registry::start(Lock::Token).await;
+    registry.put_artefact("a", "1", &[(WASM, MODULE)]);
+    let authority = Authority::new("the operator's");
+    let front =
+        Front::before(&format!("http://{}", registry.host()), &authority.certify(&["127.0.0.1"])).await;
+    let host = format!("127.0.0.1:{}", front.port());
+    // Told behind the front, it would send us to itself in plain text.
+    registry.has_its_realm_at(&format!("{}/token", front.url()));
+    let secure = Allowed { transport: Transport::Https, ..open(&host) };
+    let origin = oci(&format!("{host}/a:1"));
+    let refused = said(&store_of(vec![secure.clone()], None), &origin).await;
+    assert!(refused.starts_with(&format!("cannot trust https://{host}: ")), "{refused}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let ca = folder.path().join("ca.pem");
+    std::fs::write(&ca, authority.pem()).unwrap();
+    let tls = Tls { ca_file: Some(ca), ..Tls::default() };
+    let store = store_of(vec![Allowed { tls: Some(tls), ..secure }], None);
+    assert_eq!(store.fetch(&origin, Some(&robot())).await.unwrap().bytes, MODULE);
+
+    registry.has_its_realm_at(&format!("http://{host}/token"));
+    let before = registry.calls().len();
+    let refused = store.fetch(&origin, Some(&robot())).await.unwrap_err().to_string();
+    assert!(refused.contains("would be fetched in plain text"), "{refused}");
+    assert_eq!(registry.calls().len(), before + 1, "a password went out in plain text");
 }
 
 #[tokio::test]
