@@ -47,7 +47,7 @@ fn chain(runtime: &Runtime, selectors: &serde_json::Value, rules: &serde_json::V
     let stamps = json!({"stamps": [["tenant", "shop"], ["managed_by", "multi-tenant-proxy"]]});
     let step = |name: &str, builtin, config| {
         let module = runtime.builtin(builtin).unwrap().clone();
-        Step { name: name.into(), module, config }
+        Step::new(name, module, config)
     };
     let steps = vec![
         step("patterns", builtin::PATTERNS, json!({ "selectors": selectors })),

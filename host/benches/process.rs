@@ -85,7 +85,7 @@ impl Columns<'_> {
 fn filter(runtime: &Runtime, name: &str, config: serde_json::Value, labels: &[Labels]) -> Stateful {
     let tenant = Tenant { namespace: "shop".into(), name: "web".into(), source: String::new() };
     let module = runtime.builtin(name).expect("it is built in").clone();
-    let step = Step { name: name.into(), module, config };
+    let step = Step::new(name, module, config);
     let mut filter = runtime.stateful(tenant, step).expect("the configuration is right");
     let numbered: Vec<(u32, &Labels)> = (0..).zip(labels).collect();
     filter.classify(&numbered).expect("the filter answers");

@@ -106,7 +106,7 @@ impl Lane {
             Labels::from_pairs([("managed_by", "multi-tenant-proxy"), ("tenant", "team-a")]).unwrap();
         let step = |builtin, config| {
             let module = runtime.builtin(builtin).unwrap().clone();
-            Step { name: module.manifest().name.clone(), module, config }
+            Step::new(module.manifest().name.clone(), module, config)
         };
         let enrich =
             json!({ "stamps": stamps.iter().collect::<Vec<_>>(), "honorLabels": false, "protected": [] });
@@ -150,7 +150,7 @@ impl Lane {
         };
         let answers = [Answer { group: 0, rank: 0, collected }];
         let (taken, encoded) = batches.encode(|requests| {
-            self.assembler.tick(tick, &answers, Timestamp(0), |outputs| {
+            self.assembler.tick(tick, tick.timestamp(), &answers, Timestamp(0), |outputs| {
                 let at = tick.timestamp();
                 outputs.emit(tick, Conclude::Ended, |labels, value| requests.push(labels, at, value))
             })

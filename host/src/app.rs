@@ -31,10 +31,11 @@ use crate::document::Problem;
 use crate::filter::{self, Runtime, builtin};
 use crate::http;
 use crate::model::{Guard, Memory, Timestamp};
+use crate::modules;
 use crate::pipeline::{self, Batches, Deps};
 use crate::serve;
 use crate::status::Board;
-use crate::supervise::{self, Assignment};
+use crate::supervise::{self, Assignment, Equipment};
 use crate::telemetry::{Metrics, QueryResult};
 use crate::tenancy::files;
 use crate::tenancy::{Published, Tenants};
@@ -49,6 +50,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Everything, built and not yet running.
 pub struct App {
     deps: Arc<Deps>,
+    equipment: Arc<Equipment>,
     discovery: Discovery,
     tenancy: Tenancy,
     save_every: Duration,
@@ -159,12 +161,20 @@ impl App {
             config: pipeline_config(&config.delivery),
             now,
         };
-        Ok(App { deps: Arc::new(deps), discovery, tenancy, save_every: config.state.save_every, serving })
+        let equipment = Arc::new(Equipment::new(modules::Store::new(config.modules)?));
+        Ok(App {
+            deps: Arc::new(deps),
+            equipment,
+            discovery,
+            tenancy,
+            save_every: config.state.save_every,
+            serving,
+        })
     }
 
     /// Runs until `stop`: then ticks in flight end, the cursors are saved, and the listeners close.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let App { deps, discovery, tenancy, save_every, serving } = self;
+        let App { deps, equipment, discovery, tenancy, save_every, serving } = self;
         info!(public = %serving.public, debug = %serving.debug, "Sluice is running");
 
         // What runs until the pipelines have ended.
@@ -191,7 +201,7 @@ impl App {
         };
         let (groups, settled) = (discovery.groups(), discovery.settled());
         sources::start(&deps, discovery, &mut feeding, &stop);
-        let supervise = supervise::run(deps.clone(), assignment, groups, alive, stop.clone());
+        let supervise = supervise::run(deps.clone(), equipment, assignment, groups, alive, stop.clone());
         let mut supervising = tokio::spawn(sources::once_settled(settled, supervise, stop.clone()));
         let keeping = place.as_mut().map(Place::tasks);
         let broken = first_broken(&mut feeding, keeping, &mut supervising, &stop).await;

@@ -59,7 +59,7 @@ fn language(file: &str) -> &str {
 fn refusal(runtime: &Runtime, name: &str, config: Value) -> String {
     let module = runtime.builtin(name).unwrap().clone();
     let tenant = Tenant { namespace: "test".into(), name: "test".into(), source: String::new() };
-    match runtime.sequence(&tenant, vec![Step { name: name.into(), module, config: config.clone() }]) {
+    match runtime.sequence(&tenant, vec![Step::new(name, module, config.clone())]) {
         Err(Error::Config { message, .. }) => message,
         other => panic!("{name} takes {config}: {other:?}"),
     }

@@ -20,7 +20,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("modules", &["model", "http"]),
     ("deliver", &["model", "http"]),
     ("pipeline", &["model", "http", "collect", "filter", "deliver", "status", "telemetry"]),
-    ("supervise", &["model", "pipeline"]),
+    ("supervise", &["model", "modules", "filter", "status", "pipeline"]),
     ("serve", &["model", "status", "telemetry"]),
     ("workbench", &["model", "document", "filter"]),
     ("config", &["*"]),

@@ -135,11 +135,8 @@ impl Judges {
     /// The series our component takes.
     fn ours(&self, selector: &Selector) -> BTreeSet<LabelSet> {
         let tenant = Tenant { namespace: "team".into(), name: "a".into(), source: "team".into() };
-        let step = Step {
-            name: "patterns".into(),
-            module: RUNTIME.builtin(builtin::PATTERNS).unwrap().clone(),
-            config: serde_json::json!({ "selectors": [selector.to_string()] }),
-        };
+        let config = serde_json::json!({ "selectors": [selector.to_string()] });
+        let step = Step::new("patterns", RUNTIME.builtin(builtin::PATTERNS).unwrap().clone(), config);
         let mut chain: Chain = RUNTIME.chain(tenant, vec![step]).unwrap();
         let verdicts = chain.classify(&self.population.iter().collect::<Vec<_>>()).unwrap();
         verdicts.into_iter().flatten().map(|labels| labels.iter().collect()).collect()

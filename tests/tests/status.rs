@@ -150,6 +150,7 @@ fn delivering(subject: &Arc<Subject>) -> Facts {
         last_error: None,
         consecutive_failures: 0,
         conflict: None,
+        bypassed: None,
     };
     Facts {
         subject: Arc::clone(subject),
@@ -157,7 +158,7 @@ fn delivering(subject: &Arc<Subject>) -> Facts {
         problems: Arc::default(),
         target: Some(TargetType::Prometheus),
         interval: Some(interval()),
-        flow: Flow { pipeline: Pipeline::Running, lanes: vec![lane] },
+        flow: Flow { pipeline: Pipeline::Running, lanes: vec![lane], filters: Vec::new() },
         owner: "sluice-0".into(),
     }
 }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use crate::document::{Blame, Path, Problem};
 use crate::model::{Tenant, TenantId};
-use crate::status::{self as board, Phase, Snapshot, TenantStatus};
+use crate::status::{self as board, FilterStage, Phase, Snapshot, TenantStatus};
 use crate::tenancy::Tenants;
-use crate::tenancy::status::facts::{Collected, Delivered, Failure, Flow, Lane, Pipeline, Stage};
+use crate::tenancy::status::facts::{Collected, Delivered, Failure, Filter, Flow, Lane, Pipeline, Stage};
 use crate::tenancy::status::{Decision, Facts, Owned, Subject};
 
 /// The facts about resources that are ours, with those that are to run here and do not. One that was not reviewed yet, or is being removed, has none.
@@ -69,7 +69,7 @@ fn absent(subject: &Arc<Subject>, (tenant, why): &(Arc<Tenant>, &str), owner: &A
         problems: Arc::default(),
         target: Some(tenant.target_type),
         interval: Some(tenant.interval),
-        flow: Flow { pipeline: Pipeline::Absent((*why).to_owned()), lanes: Vec::new() },
+        flow: Flow { pipeline: Pipeline::Absent((*why).to_owned()), ..Flow::default() },
         owner: Arc::clone(owner),
     }
 }
@@ -83,16 +83,38 @@ fn conflict(shown: &TenantStatus) -> Option<Problem> {
 }
 
 fn flow(tenant: &Arc<Tenant>, shown: &TenantStatus) -> Flow {
+    let filters: Vec<Filter> = shown.filters.iter().map(filter).collect();
+    let is_held_up = filters.iter().any(|filter| filter.failing().is_some());
+    let is_its = |built: &Arc<Tenant>| {
+        // Filters that are not ready leave those of before in their place.
+        let as_before = || Tenant { filters: built.filters.clone(), ..(**tenant).clone() };
+        Arc::ptr_eq(built, tenant) || built == tenant || (is_held_up && **built == as_before())
+    };
     // What an earlier specification's pipeline did says nothing about this one's.
-    if !shown.tenant.as_ref().is_some_and(|built| Arc::ptr_eq(built, tenant) || built == tenant) {
-        return Flow::default();
+    if !shown.tenant.as_ref().is_some_and(is_its) {
+        return Flow { filters, ..Flow::default() };
     }
     let pipeline = match &shown.phase {
         Phase::Running => Pipeline::Running,
         Phase::Starting | Phase::Disabled => Pipeline::Starting,
         Phase::Refused { problems } => Pipeline::Broken(problems.join("; ")),
     };
-    Flow { pipeline, lanes: shown.lanes.iter().map(lane).collect() }
+    Flow { pipeline, lanes: shown.lanes.iter().map(lane).collect(), filters }
+}
+
+fn filter(report: &board::FilterReport) -> Filter {
+    let place =
+        |stage: FilterStage| FilterStage::ALL.iter().position(|other| *other == stage).unwrap_or_default();
+    let board::FilterReport { name, passed, resolved, digest, contract, last_good, last_failure } = report;
+    Filter {
+        name: name.clone(),
+        passed: passed.map_or(0, |stage| place(stage) + 1),
+        resolved: resolved.clone(),
+        digest: digest.clone(),
+        contract: contract.clone(),
+        last_good: last_good.clone(),
+        last_failure: last_failure.as_ref().map(|(stage, what)| (place(*stage), failure(what))),
+    }
 }
 
 fn lane(lane: &board::Lane) -> Lane {
@@ -108,6 +130,7 @@ fn lane(lane: &board::Lane) -> Lane {
         last_error,
         consecutive_failures,
         conflict,
+        bypassed,
     } = lane;
     Lane {
         group: group.clone(),
@@ -119,6 +142,7 @@ fn lane(lane: &board::Lane) -> Lane {
         last_error: last_error.as_ref().map(failure),
         consecutive_failures: *consecutive_failures,
         conflict: conflict.clone(),
+        bypassed: bypassed.clone(),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::deliver::retry::{BACKOFF_FIRST, BACKOFF_MAX};
 use crate::discover;
 use crate::document::{ByteSize, GoDuration, Path, Problem, nearest};
 use crate::model::guard::Place;
-use crate::model::{Guard, is_label_name};
+use crate::model::{FilterLimits, Guard, is_label_name};
 use crate::tenancy::{self, Policy};
 
 /// Requests of one tick to one endpoint at once. Two keep the line busy while one is being answered; more only
@@ -81,7 +81,11 @@ pub(super) fn config(
     let endpoints = endpoint_map(endpoints, found);
     let place = if kubernetes.is_some() { Place::Cluster } else { Place::Machine };
     let receivers = policy::receivers(&receivers, place, found);
-    let site = policy::Site { place, source_label, endpoints, guard: Guard::new(&receivers) };
+    let filters = filters(&file.filters, found);
+    let Filters { memory_bytes_max, timeout: call_time_max, .. } = filters;
+    let filter_limits = FilterLimits { memory_bytes_max, call_time_max };
+    let guard = Guard::new(&receivers);
+    let site = policy::Site { place, source_label, endpoints, guard, filter_limits };
     let policy =
         policy::policy(site, policy::Blocks { limits, labels, isolation, targets }, tenancy.rules, found);
     if purpose != Purpose::CheckElsewhere {
@@ -91,7 +95,6 @@ pub(super) fn config(
     let delivery = delivery(&file.delivery, found);
     let state = state(file.state, place, folder, found);
     let listen = listen(&file.listen, found);
-    let filters = filters(&file.filters, found);
     let modules = super::modules::modules(file.filters, &receivers, folder, purpose, found);
     let log = log(file.log, found);
     if let Some(Tenants::Cluster(cluster)) = &tenants {

@@ -98,6 +98,7 @@ pub(super) struct Limits {
     pub(super) max_bytes_per_tick: Option<ByteSize>,
     pub(super) max_memory: Option<ByteSize>,
     pub(super) max_endpoints: Option<usize>,
+    pub(super) max_filters: Option<usize>,
     pub(super) target_namespaces: Option<BTreeSet<String>>,
 }
 

@@ -12,10 +12,10 @@ use super::file::{self, Operator};
 use super::sources::label_set;
 use crate::document::{ByteSize, Path, Problem};
 use crate::model::guard::{Place, Receivers};
-use crate::model::{Cidr, Guard, TargetType};
+use crate::model::{Cidr, FilterLimits, Guard, TargetType};
 use crate::tenancy::policy::{
-    Effective, Expression, Glob, Isolation, IsolationMode, MEMORY_MAX_CLUSTER, NamespaceSelector, Policy,
-    Rule, Services, Test, Transport, UrlPattern, Urls,
+    Effective, Expression, FILTERS_MAX, Glob, Isolation, IsolationMode, MEMORY_MAX_CLUSTER,
+    NamespaceSelector, Policy, Rule, Services, Test, Transport, UrlPattern, Urls,
 };
 
 /// What the pod is told of the API server's Service.
@@ -35,15 +35,17 @@ pub(super) struct Site {
     pub(super) source_label: Option<String>,
     pub(super) endpoints: BTreeMap<String, Url>,
     pub(super) guard: Guard,
+    pub(super) filter_limits: FilterLimits,
 }
 
 pub(super) fn policy(site: Site, blocks: Blocks, rules: Vec<file::Rule>, found: &mut Vec<Problem>) -> Policy {
     let root = Path::root();
-    let Site { place, source_label, endpoints, guard } = site;
+    let Site { place, source_label, endpoints, guard, filter_limits } = site;
     if let Some(label) = &source_label {
         label_name(label, &root.key("sourceLabel"), found);
     }
-    let base = Effective { source_label, receivers: Arc::new(guard), ..Effective::default() };
+    let receivers = Arc::new(guard);
+    let base = Effective { source_label, receivers, filter_limits, ..Effective::default() };
     let base = match place {
         Place::Machine => Effective { services: Services::Map(endpoints), ..base },
         // Tenants of a cluster are strangers to each other: nobody reads another namespace's series, or writes into
@@ -141,6 +143,7 @@ fn limit(effective: &mut Effective, given: file::Limits, at: &Path, found: &mut 
         max_bytes_per_tick,
         max_memory,
         max_endpoints,
+        max_filters,
         target_namespaces,
     } = given;
     let mut count = |given, to: &mut usize, key: &str| *to = at_least_one(given, *to, &at.key(key), found);
@@ -150,6 +153,14 @@ fn limit(effective: &mut Effective, given: file::Limits, at: &Path, found: &mut 
     count(max_bytes_per_tick.map(|ByteSize(bytes)| bytes), &mut effective.tick_bytes_max, "maxBytesPerTick");
     count(max_memory.map(|ByteSize(bytes)| bytes), &mut effective.memory_max, "maxMemory");
     count(max_endpoints, &mut effective.endpoints_max, "maxEndpoints");
+    match max_filters {
+        Some(most) if most > FILTERS_MAX => {
+            let message = format!("{most} is more than a resource can have");
+            found.push(Problem::error(at.key("maxFilters"), message, format!("write {FILTERS_MAX} or less")));
+        }
+        // None at all is a decision that an operator may take.
+        given => effective.filters_max = given.unwrap_or(effective.filters_max),
+    }
     effective.interval_min = positive(min_interval, effective.interval_min, &at.key("minInterval"), found);
     if let Some(names) = target_namespaces {
         effective.target_namespaces = Some(names.into_iter().map(Glob::new).collect());

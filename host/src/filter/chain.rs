@@ -12,7 +12,7 @@ use super::runtime::Shared;
 use super::step::{Running, Step};
 use super::symbols::Symbols;
 use super::usage::Usage;
-use crate::model::Labels;
+use crate::model::{Labels, Timestamp};
 
 /// One tenant's filters in order, with one set of numbered strings for all of them.
 ///
@@ -48,6 +48,17 @@ impl Chain {
             spare: Batch::default(),
             passed: Vec::new(),
         })
+    }
+
+    /// What follows is done at `now`. Whether series went past a filter that failed, and are worth another try: the caller
+    /// forgets what was said of them.
+    pub fn begin(&mut self, now: Timestamp) -> bool {
+        self.steps.iter_mut().for_each(|step| step.begin(now));
+        let again = self.steps.iter().any(Running::wants_again);
+        if again {
+            self.steps.iter_mut().for_each(|step| step.is_bypassed = false);
+        }
+        again
     }
 
     /// How many filters it has.

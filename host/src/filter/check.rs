@@ -17,9 +17,18 @@ const STRING_BYTES_MAX: usize = 64 << 10;
 /// Bytes of all strings of a guest's own in one answer.
 const STRINGS_BYTES_MAX: usize = 8 << 20;
 
+/// Whether verdicts are applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Done {
+    Applied,
+    /// The rows stay as they are.
+    Counted,
+}
+
 /// Applies verdicts to `rows`, which holds the rows that are left afterwards; `spare` is scratch space.
 pub(super) fn apply(
     verdicts: &Verdicts,
+    done: Done,
     rows: &mut Batch,
     spare: &mut Batch,
     symbols: &mut Symbols,
@@ -32,7 +41,9 @@ pub(super) fn apply(
     let mut rewritten = 0;
     if kept < before || !edits.is_empty() {
         rewritten = rebuild(&verdicts.keep, &edits, rows, spare, symbols)?;
-        std::mem::swap(rows, spare);
+        if done == Done::Applied {
+            std::mem::swap(rows, spare);
+        }
     }
     usage.rows_in += before as u64;
     usage.kept += kept as u64;

@@ -83,6 +83,18 @@ pub enum Error {
         #[source]
         cause: Nonsense,
     },
+    /// The filter failed too often to be called now.
+    #[error(
+        "filter {filter} failed {attempts} times running and is left alone for a while; the last time: {last}"
+    )]
+    HeldOff {
+        /// The step's name.
+        filter: String,
+        /// How often it failed.
+        attempts: u32,
+        /// What went wrong last.
+        last: String,
+    },
     /// The filter's instance was replaced, so it knows none of the series whose samples it was to see.
     #[error("filter {filter} was replaced: it has to be asked about its series again")]
     Forgotten {
@@ -112,6 +124,17 @@ impl Error {
         )
     }
 
+    /// Whether the filter failed to do what it was called for.
+    pub(super) fn is_its_fault(&self) -> bool {
+        match self {
+            Error::Refused { .. } | Error::Trapped { .. } | Error::Deadline { .. } => true,
+            Error::Memory { .. } | Error::Nonsense { .. } | Error::HeldOff { .. } => true,
+            // It failed before.
+            Error::Forgotten { .. } => true,
+            _ => false,
+        }
+    }
+
     /// The filter at fault, if one is.
     pub fn filter(&self) -> Option<&str> {
         match self {
@@ -124,6 +147,7 @@ impl Error {
             | Error::Deadline { filter, .. }
             | Error::Memory { filter, .. }
             | Error::Nonsense { filter, .. }
+            | Error::HeldOff { filter, .. }
             | Error::Forgotten { filter }
             | Error::Busy { filter, .. } => Some(filter),
         }

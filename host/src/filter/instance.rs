@@ -16,6 +16,7 @@ use super::symbols::Symbols;
 use super::ticker::Ticker;
 use super::usage::Usage;
 use super::{Error, wire};
+use crate::model::FilterLimits;
 
 /// For whom a chain works.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +93,7 @@ struct Calls {
     store: Store<Host>,
     shared: Arc<Shared>,
     filter: Arc<str>,
+    limits: FilterLimits,
 }
 
 /// Asks a module that is being loaded to describe itself.
@@ -101,7 +103,10 @@ pub(super) fn describe(
     exports: &Exports,
     origin: &str,
 ) -> Result<wire::Manifest, Error> {
-    let mut calls = Calls::new(shared, "".into(), origin.into());
+    let config = &shared.config;
+    let limits =
+        FilterLimits { memory_bytes_max: config.memory_bytes_max, call_time_max: config.call_time_max() };
+    let mut calls = Calls::new(shared, "".into(), origin.into(), limits);
     let (instance, funcs) = calls.instantiate(pre, exports)?;
     let describe = instance.get_func(&mut calls.store, exports.describe).expect("the export was found");
     // The other functions are called later, maybe never; that their types are right is found out now.
@@ -130,9 +135,10 @@ impl Instance {
         tenant: &Tenant,
         filter: &Arc<str>,
         config: &str,
+        limits: FilterLimits,
     ) -> Result<Instance, Error> {
         let owner = format!("{}/{}", tenant.namespace, tenant.name);
-        let mut calls = Calls::new(module.shared(), owner.into(), filter.clone());
+        let mut calls = Calls::new(module.shared(), owner.into(), filter.clone(), limits);
         let (_, Funcs { configure, classify, forget, process }) =
             calls.instantiate(module.pre(), module.exports())?;
         let Tenant { namespace, name, source } = tenant;
@@ -197,17 +203,17 @@ struct Funcs {
 }
 
 impl Calls {
-    fn new(shared: &Arc<Shared>, tenant: Arc<str>, filter: Arc<str>) -> Calls {
+    fn new(shared: &Arc<Shared>, tenant: Arc<str>, filter: Arc<str>, limits: FilterLimits) -> Calls {
         let host = Host {
             log: GuestLog::new(tenant, filter.clone()),
-            memory_bytes_max: shared.config.memory_bytes_max,
+            memory_bytes_max: limits.memory_bytes_max,
             memory_bytes: 0,
             memory_exceeded: false,
         };
         let mut store = Store::new(&shared.engine, host);
         store.limiter(|host| host);
         store.set_hostcall_fuel(shared.config.answer_bytes_max);
-        Calls { store, shared: shared.clone(), filter }
+        Calls { store, shared: shared.clone(), filter, limits }
     }
 
     fn instantiate(
@@ -254,7 +260,7 @@ impl Calls {
     }
 
     fn begin(&mut self) {
-        self.store.set_epoch_deadline(Ticker::ticks(self.shared.config.call_time_max()));
+        self.store.set_epoch_deadline(Ticker::ticks(self.limits.call_time_max));
         self.store.data_mut().log.begin();
     }
 
@@ -265,11 +271,11 @@ impl Calls {
             return Error::Busy { filter, limit: config.instances_max };
         }
         if matches!(error.downcast_ref::<Trap>(), Some(Trap::Interrupt)) {
-            return Error::Deadline { filter, limit: config.call_time_max() };
+            return Error::Deadline { filter, limit: self.limits.call_time_max };
         }
         let host = self.store.data_mut();
         if host.memory_exceeded {
-            return Error::Memory { filter, limit: config.memory_bytes_max };
+            return Error::Memory { filter, limit: self.limits.memory_bytes_max };
         }
         let said = host.log.last_error().unwrap_or_else(|| error.root_cause().to_string());
         Error::Trapped { filter, said, trap: error }

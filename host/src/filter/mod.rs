@@ -16,6 +16,7 @@ mod error;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod guest_log;
+mod health;
 mod instance;
 mod module;
 mod runtime;
@@ -34,6 +35,7 @@ pub use builtin::Builtins;
 pub use chain::Chain;
 pub use config::Config;
 pub use error::{Error, Nonsense};
+pub use health::Failing;
 pub use instance::Tenant;
 pub use module::{Columns, Manifest, Module, State};
 pub use runtime::Runtime;

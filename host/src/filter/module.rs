@@ -131,6 +131,16 @@ impl Module {
         self.inner.bytes
     }
 
+    /// The version of the contract that it was built for.
+    pub fn contract(&self) -> &'static str {
+        LABELS.rsplit('@').next().unwrap_or_default()
+    }
+
+    /// Whether somebody has it beside the one who asks.
+    pub fn is_in_use(&self) -> bool {
+        Arc::strong_count(&self.inner) > 1
+    }
+
     /// Whether instances have to be kept between calls: the filter remembers, or it refers to series by number.
     pub fn is_stateful(&self) -> bool {
         self.manifest().state != State::None || self.inner.exports.process.is_some()

@@ -59,6 +59,17 @@ pub struct SampleEdits {
     pub emitted: Vec<Emission>,
 }
 
+impl SampleEdits {
+    /// Of so many rows, all stay as they are.
+    pub(super) fn none(rows: usize) -> SampleEdits {
+        let mut keep = vec![u64::MAX; rows.div_ceil(64)];
+        if let Some(last) = keep.last_mut().filter(|_| !rows.is_multiple_of(64)) {
+            *last >>= 64 - rows % 64;
+        }
+        SampleEdits { keep, ..SampleEdits::default() }
+    }
+}
+
 /// A sample of a series that a filter emits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Emission {

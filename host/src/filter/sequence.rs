@@ -10,8 +10,10 @@ use super::Error;
 use super::chain::Chain;
 use super::instance::Tenant;
 use super::runtime::Shared;
+use super::samples::Window;
 use super::stateful::Stateful;
 use super::step::Step;
+use crate::model::Labels;
 
 /// One tenant's filters.
 #[derive(Debug)]
@@ -39,5 +41,25 @@ impl Sequence {
             then.push((kept, behind));
         }
         Ok(Sequence { first, then })
+    }
+
+    /// Shows all filters these series, as a tick would. What they make of them is not told.
+    ///
+    /// # Errors
+    /// The first filter that fails.
+    pub fn try_out(&mut self, window: Window, series: &[(Labels, f64)]) -> Result<(), Error> {
+        let labels: Vec<&Labels> = series.iter().map(|(labels, _)| labels).collect();
+        let kept = self.first.classify(&labels)?;
+        self.first.rest();
+        let mut rows: Vec<(Labels, f64)> =
+            kept.into_iter().zip(series).filter_map(|(kept, (_, value))| Some((kept?, *value))).collect();
+        for (filter, behind) in &mut self.then {
+            rows = filter.try_out(window, &rows)?;
+            let labels: Vec<&Labels> = rows.iter().map(|(labels, _)| labels).collect();
+            let kept = behind.classify(&labels)?;
+            behind.rest();
+            rows = kept.into_iter().zip(rows).filter_map(|(kept, (_, value))| Some((kept?, value))).collect();
+        }
+        Ok(())
     }
 }

@@ -13,8 +13,8 @@ use super::samples::{self, ROWS_MAX, SampleEdits, SampleRows, Window};
 use super::step::{Running, Step};
 use super::symbols::Symbols;
 use super::usage::Usage;
-use super::{Error, wire};
-use crate::model::Labels;
+use super::{Error, check, wire};
+use crate::model::{FilterMode, Labels, Timestamp};
 
 /// A filter whose instance is kept between calls.
 ///
@@ -30,6 +30,8 @@ pub struct Stateful {
     spare: Batch,
     generation: u64,
     emitted: Vec<Labels>,
+    /// The numbers of the series that the filter kept.
+    kept: Vec<bool>,
 }
 
 impl Stateful {
@@ -46,6 +48,7 @@ impl Stateful {
             spare: Batch::default(),
             generation: 0,
             emitted: Vec::new(),
+            kept: Vec::new(),
         })
     }
 
@@ -75,12 +78,40 @@ impl Stateful {
         self.rows.load(labels, &mut self.symbols);
         self.rows.series.extend(series.iter().map(|(number, _)| number));
         let judged = self.step.classify(&self.tenant, &mut self.rows, &mut self.spare, &mut self.symbols);
-        self.or_lost(judged)
+        let kept = self.or_lost(judged)?;
+        for (row, (number, _)) in series.iter().enumerate() {
+            let number = *number as usize;
+            if number >= self.kept.len() {
+                self.kept.resize(number + 1, false);
+            }
+            self.kept[number] = kept.as_ref().is_some_and(|kept| check::is_set(kept, row));
+        }
+        Ok(())
+    }
+
+    /// What follows is done at `now`. If samples or series went past the filter because it failed, and it is worth another try,
+    /// it begins anew.
+    pub fn begin(&mut self, now: Timestamp) {
+        self.step.begin(now);
+        if self.step.wants_again() {
+            self.step.is_bypassed = false;
+            self.lose();
+        }
+    }
+
+    /// Whether the samples of a series are to be shown to it: it is one that the filter kept. Others pass.
+    pub fn is_to_see(&self, number: u32) -> bool {
+        self.columns.is_some() && self.kept.get(number as usize).is_some_and(|kept| *kept)
     }
 
     /// Tells the filter which series have ended. A failure only shows in [`Stateful::usage`] and [`Stateful::generation`]:
     /// there is nothing to repeat.
     pub fn forget(&mut self, numbers: &[u32]) {
+        for number in numbers {
+            if let Some(kept) = self.kept.get_mut(*number as usize) {
+                *kept = false;
+            }
+        }
         let Some(instance) = &mut self.step.instance else { return };
         if instance.forget(numbers, &mut self.step.usage).is_err() {
             self.lose();
@@ -122,27 +153,59 @@ impl Stateful {
         debug_assert!(rows.series.len() <= ROWS_MAX, "the caller cuts batches");
         let columns = self.columns.expect("the filter sees samples");
         let tick = wire::Tick { since: window.since.as_millis(), at: window.at.as_millis(), last };
-        let Running { instance, usage, filter, .. } = &mut self.step;
-        let Some(instance) = instance else {
-            return Err(Error::Forgotten { filter: filter.to_string() });
-        };
-        let outcome = instance.process(tick, rows.wire(columns), usage);
-        let edits = outcome.and_then(|outcome| {
-            let edits = samples::edits(outcome, rows, window, &mut self.symbols, &mut self.emitted, usage);
-            edits.map_err(|cause| {
+        let Stateful { step, symbols, emitted, .. } = self;
+        let edits = step.called(|Running { instance, usage, filter, .. }| {
+            let forgotten = || Error::Forgotten { filter: filter.to_string() };
+            let instance = instance.as_mut().ok_or_else(forgotten)?;
+            let outcome = instance.process(tick, rows.wire(columns), usage)?;
+            samples::edits(outcome, rows, window, symbols, emitted, usage).map_err(|cause| {
                 usage.nonsense += 1;
                 Error::Nonsense { filter: filter.to_string(), cause }
             })
         });
-        if let Err(error) = &edits {
-            self.step.replace_after(error);
+        match self.or_lost(edits)? {
+            Some(edits) if self.step.mode == FilterMode::Enforce => Ok(edits),
+            passed => {
+                self.step.usage.bypassed += if passed.is_none() { rows.series.len() as u64 } else { 0 };
+                Ok(SampleEdits::none(rows.series.len()))
+            }
         }
-        self.or_lost(edits)
+    }
+
+    /// Shows the filter a tick of series that it has not seen; what it leaves of them, and what it emits.
+    pub(super) fn try_out(
+        &mut self,
+        window: Window,
+        series: &[(Labels, f64)],
+    ) -> Result<Vec<(Labels, f64)>, Error> {
+        let numbered: Vec<_> = (0..).zip(series.iter().map(|(labels, _)| labels)).collect();
+        let kept = self.classify(&numbered)?;
+        let kept = (0..).zip(kept.into_iter().zip(series));
+        let kept = kept.filter_map(|(number, (kept, (_, value)))| Some((number, kept?, *value)));
+        let kept: Vec<(u32, Labels, f64)> = kept.collect();
+        if self.sees_samples() {
+            let mut batches = kept.chunks(ROWS_MAX).peekable();
+            loop {
+                let batch = batches.next().unwrap_or_default();
+                let series: Vec<u32> = batch.iter().map(|(number, ..)| *number).collect();
+                let values: Vec<u64> = batch.iter().map(|(.., value)| value.to_bits()).collect();
+                let timestamps = vec![window.at.as_millis(); batch.len()];
+                let rows =
+                    SampleRows { series: &series, timestamps: &timestamps, values: &values, opaque: &[] };
+                let last = batches.peek().is_none();
+                self.process(window, last, rows)?;
+                if last {
+                    break;
+                }
+            }
+        }
+        let emitted = self.emitted.iter().map(|labels| (labels.clone(), 0.0));
+        Ok(kept.into_iter().map(|(_, labels, value)| (labels, value)).chain(emitted).collect())
     }
 
     /// After an error that cost the instance, everything it knew is void.
-    fn or_lost<T>(&mut self, answer: Result<T, Error>) -> Result<T, Error> {
-        if answer.is_err() && self.step.instance.is_none() {
+    fn or_lost<T>(&mut self, answer: Result<Option<T>, Error>) -> Result<Option<T>, Error> {
+        if !matches!(answer, Ok(Some(_))) && self.step.instance.is_none() {
             self.lose();
         }
         answer
@@ -152,6 +215,7 @@ impl Stateful {
         self.step.rest();
         self.symbols = Symbols::default();
         self.emitted.clear();
+        self.kept.clear();
         self.generation += 1;
     }
 }

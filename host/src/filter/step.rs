@@ -1,15 +1,19 @@
 //! Step: one filter of a tenant's, and its instance while there is one.
 //!
-//! In: rows. Out: the rows that are left. Never: an instance that answered with anything but the contract's used again.
+//! In: rows. Out: the rows that are left. Never: an instance that answered with anything but the contract's used again; a filter's
+//! answer done that is only to be counted.
 
 use std::sync::Arc;
 
 use super::batch::Batch;
+use super::check::{self, Done};
+use super::health::Health;
 use super::instance::{Instance, Tenant};
 use super::module::Module;
 use super::symbols::Symbols;
 use super::usage::Usage;
-use super::{Error, check};
+use super::{Config, Error};
+use crate::model::{FilterLimits, FilterMode, OnFailure, Timestamp};
 
 /// One filter of a chain.
 #[derive(Debug, Clone)]
@@ -20,6 +24,20 @@ pub struct Step {
     pub module: Module,
     /// Its configuration.
     pub config: serde_json::Value,
+    /// What an instance may take, where that is less than the runtime allows.
+    pub limits: Option<FilterLimits>,
+    /// Whether what it says is done.
+    pub mode: FilterMode,
+    /// What happens where it fails.
+    pub on_failure: OnFailure,
+}
+
+impl Step {
+    /// A step whose answers are done, and without which nothing goes on.
+    pub fn new(name: impl Into<String>, module: Module, config: serde_json::Value) -> Step {
+        let (mode, on_failure) = (FilterMode::Enforce, OnFailure::Fail);
+        Step { name: name.into(), module, config, limits: None, mode, on_failure }
+    }
 }
 
 /// A step at work.
@@ -28,34 +46,104 @@ pub(super) struct Running {
     pub(super) module: Module,
     pub(super) filter: Arc<str>,
     config: String,
+    limits: FilterLimits,
+    pub(super) mode: FilterMode,
+    on_failure: OnFailure,
     pub(super) instance: Option<Instance>,
     pub(super) usage: Usage,
+    health: Health,
+    now: Timestamp,
+    /// Whether rows went past it because it failed.
+    pub(super) is_bypassed: bool,
 }
 
 impl Running {
     /// Makes an instance at once, so that errors in the configuration show here.
     pub(super) fn new(step: Step, tenant: &Tenant) -> Result<Running, Error> {
-        let Step { name, module, config } = step;
+        let Step { name, module, config, limits, mode, on_failure } = step;
         let usage = Usage { name: name.clone(), ..Usage::default() };
-        let mut running =
-            Running { module, filter: name.into(), config: config.to_string(), instance: None, usage };
+        let limits = within(limits, &module.shared().config);
+        let mut running = Running {
+            module,
+            filter: name.into(),
+            config: config.to_string(),
+            limits,
+            mode,
+            on_failure,
+            instance: None,
+            usage,
+            health: Health::default(),
+            now: Timestamp(0),
+            is_bypassed: false,
+        };
         running.instance(tenant)?;
         Ok(running)
     }
 
-    /// Judges rows. The instance is gone afterwards if the error does not leave it sound.
+    /// What follows is done at `now`.
+    pub(super) fn begin(&mut self, now: Timestamp) {
+        self.now = now;
+        self.health.begin();
+        self.usage.failing = self.health.failing().cloned();
+    }
+
+    /// Whether rows that went past it can be shown to it again.
+    pub(super) fn wants_again(&self) -> bool {
+        self.is_bypassed && !self.health.is_held_off(self.now)
+    }
+
+    /// Judges rows; for each, whether the filter kept it, or `None` if it failed and they went past it. The instance is gone
+    /// afterwards if an error does not leave it sound.
     pub(super) fn classify(
         &mut self,
         tenant: &Tenant,
         rows: &mut Batch,
         spare: &mut Batch,
         symbols: &mut Symbols,
-    ) -> Result<(), Error> {
-        let judged = self.judge(tenant, rows, spare, symbols);
-        if let Err(error) = &judged {
-            self.replace_after(error);
+    ) -> Result<Option<Vec<u64>>, Error> {
+        let before = rows.len();
+        let judged = self.called(|step| step.judge(tenant, rows, spare, symbols))?;
+        self.usage.bypassed += if judged.is_none() { before as u64 } else { 0 };
+        Ok(judged)
+    }
+
+    /// Calls the filter, unless it is held off. `None` if it failed, and may.
+    pub(super) fn called<T>(
+        &mut self,
+        call: impl FnOnce(&mut Running) -> Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
+        let answer = match self.held_off() {
+            Some(error) => Err(error),
+            None => call(self),
+        };
+        match &answer {
+            Ok(_) => self.health.succeeded(),
+            Err(Error::HeldOff { .. }) => {}
+            Err(error) => {
+                self.replace_after(error);
+                if error.is_its_fault() {
+                    self.health.failed(error, self.now);
+                }
+            }
         }
-        judged
+        self.usage.failing = self.health.failing().cloned();
+        match answer {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) if self.on_failure == OnFailure::Ignore && error.is_its_fault() => {
+                self.is_bypassed = true;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn held_off(&self) -> Option<Error> {
+        let failing = self.health.failing().filter(|_| self.health.is_held_off(self.now))?;
+        Some(Error::HeldOff {
+            filter: self.filter.to_string(),
+            attempts: failing.attempts,
+            last: failing.message.clone(),
+        })
     }
 
     fn judge(
@@ -64,27 +152,30 @@ impl Running {
         rows: &mut Batch,
         spare: &mut Batch,
         symbols: &mut Symbols,
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<u64>, Error> {
         self.instance(tenant)?;
-        let Running { filter, instance, usage, .. } = self;
+        let Running { filter, instance, usage, mode, .. } = self;
         let instance = instance.as_mut().expect("it was just made");
         let verdicts = instance.classify(symbols, [&rows.pairs, &rows.ends, &rows.series], usage)?;
-        check::apply(&verdicts, rows, spare, symbols, usage).map_err(|cause| {
+        let done = if *mode == FilterMode::Monitor { Done::Counted } else { Done::Applied };
+        check::apply(&verdicts, done, rows, spare, symbols, usage).map_err(|cause| {
             usage.nonsense += 1;
             Error::Nonsense { filter: filter.to_string(), cause }
-        })
+        })?;
+        Ok(verdicts.keep)
     }
 
     fn instance(&mut self, tenant: &Tenant) -> Result<(), Error> {
         if self.instance.is_none() {
-            self.instance = Some(Instance::new(&self.module, tenant, &self.filter, &self.config)?);
+            let Running { module, filter, config, limits, .. } = &*self;
+            self.instance = Some(Instance::new(module, tenant, filter, config, *limits)?);
             self.usage.instances += 1;
         }
         Ok(())
     }
 
     /// Drops the instance unless the error leaves it sound.
-    pub(super) fn replace_after(&mut self, error: &Error) {
+    fn replace_after(&mut self, error: &Error) {
         if !matches!(error, Error::Refused { .. }) {
             self.instance = None;
         }
@@ -94,4 +185,14 @@ impl Running {
     pub(super) fn rest(&mut self) {
         self.instance = None;
     }
+}
+
+/// A step's limits, none of them more than the runtime allows.
+fn within(limits: Option<FilterLimits>, config: &Config) -> FilterLimits {
+    let most =
+        FilterLimits { memory_bytes_max: config.memory_bytes_max, call_time_max: config.call_time_max() };
+    limits.map_or(most, |limits| FilterLimits {
+        memory_bytes_max: limits.memory_bytes_max.min(most.memory_bytes_max),
+        call_time_max: limits.call_time_max.min(most.call_time_max),
+    })
 }

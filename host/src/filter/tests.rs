@@ -9,7 +9,7 @@ use serde_json::json;
 use super::builtin::{ENRICH, PATTERNS};
 use super::fixtures::guests;
 use super::*;
-use crate::model::{Labels, Timestamp};
+use crate::model::{FilterMode, Labels, OnFailure, Timestamp};
 
 fn config() -> Config {
     // A machine that runs other tests too can be slow; what is to time out says so.
@@ -35,7 +35,7 @@ fn tenant() -> Tenant {
 }
 
 fn step(name: &str, module: &Module, config: serde_json::Value) -> Step {
-    Step { name: name.into(), module: module.clone(), config }
+    Step::new(name, module.clone(), config)
 }
 
 fn labels(pairs: &[(&str, &str)]) -> Labels {
@@ -313,6 +313,93 @@ fn where_there_is_one_sample_a_tick_nothing_is_emitted_between_ticks() {
     let rows = SampleRows { series: &[0], timestamps: &[2_000], values: &[0], opaque: &[] };
     let emitted = filter.process(window, true, rows).unwrap().emitted;
     assert_eq!(emitted, [Emission { series: 0, timestamp: 2_000, bits: 0 }]);
+}
+
+#[test]
+fn a_filter_that_is_only_watched_changes_nothing_and_is_counted() {
+    let runtime = Runtime::new(&config()).unwrap();
+    let selectors = json!({"selectors": ["up{job=\"a\"}"]});
+    let patterns = step("own", runtime.builtin(builtin::PATTERNS).unwrap(), selectors);
+    let watched = Step { mode: FilterMode::Monitor, ..patterns };
+    let mut chain = runtime.chain(tenant(), vec![watched]).unwrap();
+    let [a, b] = two_series();
+    assert_eq!(chain.classify(&[&a, &b]).unwrap(), [Some(a.clone()), Some(b.clone())]);
+    let usage = chain.usage().next().unwrap();
+    assert_eq!((usage.rows_in, usage.kept, usage.dropped), (2, 1, 1));
+
+    let totals = runtime.load("the module", &guests().totals).unwrap();
+    let watched = Step { mode: FilterMode::Monitor, ..step("totals", &totals, json!({"by": "job"})) };
+    let mut filter = runtime.stateful(tenant(), watched).unwrap();
+    let nothing = labels(&[("__name__", "up")]);
+    let judged = filter.classify(&[(0, &a), (1, &nothing)]).unwrap();
+    assert_eq!(judged, [Some(a), Some(nothing)]);
+    assert!(filter.is_to_see(0) && !filter.is_to_see(1), "only what it kept is shown to it");
+    let window = Window { since: Timestamp(1_000), at: Timestamp(2_000), moments: Moments::Tick };
+    let rows = SampleRows { series: &[0], timestamps: &[2_000], values: &[(-1_f64).to_bits()], opaque: &[] };
+    assert_eq!(
+        filter.process(window, true, rows).unwrap(),
+        SampleEdits { keep: vec![1], ..Default::default() }
+    );
+    assert_eq!(filter.usage().samples_dropped, 1, "it would have been");
+}
+
+#[test]
+fn series_go_past_a_filter_that_fails_and_may_and_are_asked_about_again() {
+    let runtime = Runtime::new(&config()).unwrap();
+    let evil = runtime.load("the module", &guests().hostile).unwrap();
+    let failing = Step { on_failure: OnFailure::Ignore, ..step("evil", &evil, json!("say and trap")) };
+    let mut chain = runtime.chain(tenant(), vec![failing]).unwrap();
+    let [a, b] = two_series();
+    let mut now = Timestamp(0);
+    let mut asked = Vec::new();
+    for _ in 0..40 {
+        now = now.plus(Duration::from_secs(1));
+        asked.push(chain.begin(now));
+        assert_eq!(chain.classify(&[&a, &b]).unwrap(), [Some(a.clone()), Some(b.clone())]);
+    }
+    let usage = chain.usage().next().unwrap();
+    assert_eq!((usage.traps, usage.bypassed), (6, 80), "five, and one after half a minute");
+    let failing = usage.failing.as_ref().unwrap();
+    assert_eq!((failing.attempts, failing.since), (6, Timestamp(1_000)));
+    assert_eq!(failing.message, "filter evil failed: the reason");
+    assert_eq!(asked.iter().filter(|again| **again).count(), 5, "not while it is held off");
+}
+
+#[test]
+fn a_filter_that_must_not_fail_is_held_off_too() {
+    let runtime = Runtime::new(&config()).unwrap();
+    let evil = runtime.load("the module", &guests().hostile).unwrap();
+    let mut chain = runtime.chain(tenant(), vec![step("evil", &evil, json!("say and trap"))]).unwrap();
+    let errors = (0..6).map(|second| {
+        chain.begin(Timestamp(second * 1_000));
+        chain.classify(&two_series().each_ref()).unwrap_err().to_string()
+    });
+    let errors: Vec<String> = errors.collect();
+    assert_eq!(errors[4], "filter evil failed: the reason");
+    assert_eq!(
+        errors[5],
+        "filter evil failed 5 times running and is left alone for a while; the last time: filter evil failed: the reason"
+    );
+    assert_eq!(chain.usage().next().unwrap().traps, 5);
+}
+
+#[test]
+fn a_step_has_limits_of_its_own_within_the_runtimes() {
+    let runtime = Runtime::new(&config()).unwrap();
+    let evil = runtime.load("the module", &guests().hostile).unwrap();
+    let limited = |deed: &str, memory_bytes_max, call_time_max| {
+        let limits = Some(crate::model::FilterLimits { memory_bytes_max, call_time_max });
+        let step = Step { limits, ..step("evil", &evil, json!(deed)) };
+        runtime.chain(tenant(), vec![step]).unwrap().classify(&two_series().each_ref()).unwrap_err()
+    };
+    let minute = Duration::from_secs(60);
+    let error = limited("take memory", 8 << 20, minute);
+    assert!(matches!(error, Error::Memory { limit: 8_388_608, .. }), "{error}");
+    let error = limited("take memory", 1 << 40, minute);
+    assert!(matches!(error, Error::Memory { limit: 67_108_864, .. }), "{error}");
+    let short = Duration::from_millis(50);
+    let error = limited("loop", 8 << 20, short);
+    assert!(matches!(error, Error::Deadline { limit, .. } if limit == short), "{error}");
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::Failing;
+
 /// Counted since the chain was made.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Usage {
@@ -23,6 +25,10 @@ pub struct Usage {
     pub samples_changed: u64,
     /// Samples of series that it emits.
     pub samples_emitted: u64,
+    /// Series and samples that went past it because it failed.
+    pub bypassed: u64,
+    /// That it fails, while it does.
+    pub failing: Option<Failing>,
     /// Calls into the guest.
     pub calls: u64,
     /// Time in calls, from the first byte sent to the last one read.

@@ -9,6 +9,7 @@ mod cidr;
 pub mod conflicts;
 mod endpoint;
 pub mod exposition;
+mod filter;
 pub mod guard;
 mod labels;
 pub mod memory;
@@ -29,6 +30,7 @@ pub use endpoint::{
     Author, BasicAuth, Endpoint, PushgatewayEndpoint, PushgatewayGroup, RESERVED_HEADERS, Receiver,
     RemoteWriteEndpoint, TargetType,
 };
+pub use filter::{Filter, FilterLimits, FilterMode, OnFailure};
 pub use guard::Guard;
 pub use labels::{Labels, LabelsError, METRIC_NAME, is_label_name};
 pub use memory::Memory;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use sluice_filter::selector::Selector;
 
-use super::{Endpoint, Interval, Stamps, TargetType, Timestamp};
+use super::{Endpoint, Filter, Interval, Stamps, TargetType, Timestamp};
 
 /// Namespace and name of a `MetricAccess`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,6 +36,8 @@ pub struct Tenant {
     pub target_type: TargetType,
     /// Where to deliver; each gets everything. Never empty.
     pub endpoints: Vec<Endpoint>,
+    /// The tenant's own filters, in order; they stand before the relabelings.
+    pub filters: Vec<Filter>,
     /// `metricRelabelings`, checked, as the `relabel` filter's configuration takes them.
     pub relabelings: Vec<serde_json::Value>,
     /// Labels to stamp on every series.

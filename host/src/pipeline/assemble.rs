@@ -112,13 +112,14 @@ impl Assembler {
         }
     }
 
-    /// Takes a tick's answers and shows what they came to.
+    /// Takes a tick's answers, at `now`, and shows what they came to.
     ///
     /// `emit` is called once, with the outputs in which every value of the tick stands. When the tick is over,
     /// [`Assembler::end`] has to be called, whatever became of it.
     pub fn tick(
         &mut self,
         tick: Tick,
+        now: Timestamp,
         answers: &[Answer],
         idle_before: Timestamp,
         emit: impl FnOnce(&Outputs) -> Emitted,
@@ -126,6 +127,8 @@ impl Assembler {
         let outputs = self.outputs.clone();
         let mut outputs = outputs.lock().unwrap_or_else(PoisonError::into_inner);
         self.begin(tick, &mut outputs);
+        self.front.begin(now);
+        self.stages.iter_mut().for_each(|stage| stage.begin(now));
         let counts = self.take(tick, answers, &mut outputs)?;
         let emitted = emit(&outputs);
         self.sweep(idle_before, emitted.idle > 0, &mut outputs);

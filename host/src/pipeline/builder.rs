@@ -24,14 +24,16 @@ use super::{Deps, Error, Kind, Lane};
 use crate::deliver::cursor;
 use crate::deliver::pushgateway::Pushgateway;
 use crate::deliver::remote_write::RemoteWrite;
-use crate::filter::{self, Runtime, Step, builtin};
+use crate::filter::{self, Module, Runtime, Sequence, Step, builtin};
 use crate::model::memory::Payer;
-use crate::model::{Endpoint, HonorLabels, SourceGroup, Tenant};
+use crate::model::{Endpoint, Filter, HonorLabels, SourceGroup, Tenant, TenantId};
 
 /// Makes one tenant's lanes.
 pub(super) struct Builder<'a> {
     pub(super) deps: &'a Deps,
     pub(super) tenant: &'a Arc<Tenant>,
+    /// One for each of the tenant's own filters.
+    pub(super) modules: &'a [Module],
     pub(super) groups: &'a [SourceGroup],
     pub(super) former: Vec<Lane>,
     pub(super) cut: CancellationToken,
@@ -139,8 +141,7 @@ impl Builder<'_> {
         endpoint: &Endpoint,
         beside: Option<Beside>,
     ) -> Result<Assembler, Error> {
-        let steps = steps(&self.deps.runtime, self.tenant)?;
-        let filters = self.deps.runtime.sequence(&filter_tenant(self.tenant), steps)?;
+        let filters = filters(&self.deps.runtime, self.tenant, self.modules)?;
         let former = self.former.iter().position(|lane| *lane.key() == context.key);
         let (outputs, seat) = match former.map(|at| self.former.swap_remove(at).into_heritage()) {
             Some((outputs, seat)) => {
@@ -167,11 +168,21 @@ impl Builder<'_> {
 /// What stands for the group of a lane that has all of them.
 const ALL_GROUPS: &str = "*";
 
-/// The chain: what may be had, how it is rewritten, what is stamped on it.
-fn steps(runtime: &Runtime, tenant: &Tenant) -> Result<Vec<Step>, filter::Error> {
-    let step = |builtin, config| {
-        let module = runtime.builtin(builtin)?.clone();
-        Ok(Step { name: module.manifest().name.clone(), module, config })
+/// All filters of a tenant, each configured: its own ones are `modules`, in their order.
+///
+/// # Errors
+/// The first filter that refuses its configuration.
+pub fn filters(runtime: &Runtime, tenant: &Tenant, modules: &[Module]) -> Result<Sequence, filter::Error> {
+    let TenantId { namespace, name } = tenant.id.clone();
+    let of = filter::Tenant { namespace, name, source: tenant.source.clone() };
+    runtime.sequence(&of, steps(runtime, tenant, modules)?)
+}
+
+/// The chain: what may be had, what the tenant's own filters make of it, how it is rewritten, what is stamped on it.
+fn steps(runtime: &Runtime, tenant: &Tenant, modules: &[Module]) -> Result<Vec<Step>, filter::Error> {
+    let own_step = |name, config| {
+        let module = runtime.builtin(name)?.clone();
+        Ok(Step::new(module.manifest().name.clone(), module, config))
     };
     let selectors: Vec<String> = tenant.selectors.iter().map(ToString::to_string).collect();
     let stamps: Vec<_> = tenant.stamps.labels.iter().collect();
@@ -181,15 +192,13 @@ fn steps(runtime: &Runtime, tenant: &Tenant) -> Result<Vec<Step>, filter::Error>
         "protected": tenant.stamps.protected,
     });
     let relabel = (!tenant.relabelings.is_empty())
-        .then(|| step(builtin::RELABEL, json!({ "rules": tenant.relabelings })));
-    let first = step(builtin::PATTERNS, json!({ "selectors": selectors }));
-    std::iter::once(first).chain(relabel).chain([step(builtin::ENRICH, enrich)]).collect()
-}
-
-fn filter_tenant(tenant: &Tenant) -> filter::Tenant {
-    filter::Tenant {
-        namespace: tenant.id.namespace.clone(),
-        name: tenant.id.name.clone(),
-        source: tenant.source.clone(),
-    }
+        .then(|| own_step(builtin::RELABEL, json!({ "rules": tenant.relabelings })));
+    let first = own_step(builtin::PATTERNS, json!({ "selectors": selectors }));
+    let own = tenant.filters.iter().zip(modules).map(|(filter, module)| {
+        let step = Step::new(&filter.name, module.clone(), filter.config.clone());
+        let Filter { limits, mode, on_failure, .. } = *filter;
+        Ok(Step { limits: Some(limits), mode, on_failure, ..step })
+    });
+    let last = own_step(builtin::ENRICH, enrich);
+    std::iter::once(first).chain(own).chain(relabel).chain([last]).collect()
 }

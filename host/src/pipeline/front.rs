@@ -12,7 +12,7 @@ use super::quota::Beyond;
 use super::verdicts::{NO_STEP, Verdict, Verdicts};
 use crate::collect::{Part, Row, StreamId};
 use crate::filter::{Chain, Usage};
-use crate::model::{Labels, Tick};
+use crate::model::{Labels, Tick, Timestamp};
 
 /// The lane's first filters, and what became of the series they were shown.
 pub(super) struct Front {
@@ -39,6 +39,13 @@ impl<'a> Unknown<'a> {
 impl Front {
     pub(super) fn new(chain: Chain) -> Front {
         Front { link: Link::new(chain, 0), verdicts: HashMap::new(), beyond: Beyond::default() }
+    }
+
+    /// What follows is done at `now`. Series that went past a filter that failed are decided again.
+    pub(super) fn begin(&mut self, now: Timestamp) {
+        if self.link.begin(now) {
+            self.verdicts.clear();
+        }
     }
 
     /// Takes every row of `answers` through `door`.

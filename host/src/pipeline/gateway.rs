@@ -116,8 +116,8 @@ impl GatewayLane {
 
     fn prepare(&mut self, tick: Tick, asked: &Gathered) -> Result<Prepared, Failure> {
         let mut rows = Vec::new();
-        let idle_before = self.context.idle_before(tick);
-        let (counts, emitted) = self.assembler.tick(tick, &asked.answers, idle_before, |outputs| {
+        let (idle_before, now) = (self.context.idle_before(tick), self.context.now());
+        let (counts, emitted) = self.assembler.tick(tick, now, &asked.answers, idle_before, |outputs| {
             outputs.emit_whole(tick, asked.conclude, |encoded, value| {
                 rows.extend(Grouped::read(encoded).map(|series| (series, value)));
             })

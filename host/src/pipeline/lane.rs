@@ -280,10 +280,12 @@ impl Context {
 
     /// Counts what the lane's filters did since the last call. In the steady state those that see labels did nothing.
     pub(crate) fn filtered<'a>(&mut self, steps: impl Iterator<Item = &'a Usage>) {
+        let mut bypassed = None;
         for (at, usage) in steps.enumerate() {
             if at == self.counted.len() {
                 self.counted.push(Counted::default());
             }
+            bypassed = bypassed.or(usage.failing.as_ref().filter(|_| usage.bypassed > 0));
             let now = Counted::from(usage);
             let before = std::mem::replace(&mut self.counted[at], now);
             for (call, before, now) in [
@@ -299,6 +301,7 @@ impl Context {
                 self.registry.filter_trapped(&self.tenant.id, &usage.name);
             }
         }
+        self.status.bypassed(bypassed.map(|failing| failing.message.as_str()));
     }
 
     pub(crate) fn attempted(&self, tick: Tick, attempt: &retry::Attempt<'_>, bytes: usize) {

@@ -35,7 +35,7 @@ use tracing::{error, warn};
 
 use crate::collect::Collector;
 use crate::deliver::{self, cursor, retry};
-use crate::filter::{self, Runtime};
+use crate::filter::{self, Module, Runtime};
 use crate::http;
 use crate::model::memory::Memory;
 use crate::model::{SourceGroup, Tenant, TenantId, Timestamp};
@@ -45,6 +45,7 @@ use crate::telemetry::Metrics;
 pub use assemble::{Answer, Assembler, Counts};
 pub use batches::{Batches, Encoded, Requests};
 use builder::Builder;
+pub use builder::filters;
 pub use claims::{GroupIndex, Registry, Seat};
 pub use encoding::Encoding;
 use gateway::GatewayLane;
@@ -98,7 +99,7 @@ impl Deps {
     }
 
     /// Shows that a tenant cannot run as it is.
-    pub fn refused(&self, id: &TenantId, error: &Error) {
+    pub fn refused(&self, id: &TenantId, error: &dyn std::error::Error) {
         warn!(namespace = %id.namespace, name = %id.name, %error, "Remote write job refused");
         self.board.tenant(id).refused(vec![error.to_string()]);
     }
@@ -186,17 +187,18 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Builds every lane of `tenant`. Lanes of a former specification hand over what their receiver holds.
+    /// Builds every lane of `tenant`, whose own filters are `modules`, in their order. Lanes of a former specification hand over what their receiver holds.
     pub fn build(
         deps: &Deps,
         tenant: &Arc<Tenant>,
+        modules: &[Module],
         groups: &[SourceGroup],
         former: Vec<Lane>,
     ) -> Result<Pipeline, Error> {
         let entry = deps.board.tenant(&tenant.id);
         entry.starting(tenant);
         let cut = CancellationToken::new();
-        let mut builder = Builder { deps, tenant, groups, former, cut: cut.clone() };
+        let mut builder = Builder { deps, tenant, modules, groups, former, cut: cut.clone() };
         let mut lanes = Vec::new();
         for endpoint in &tenant.endpoints {
             lanes.extend(builder.lanes(endpoint)?);

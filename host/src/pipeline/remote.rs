@@ -141,9 +141,9 @@ impl RemoteLane {
     }
 
     fn prepare(&mut self, tick: Tick, gathered: &Gathered) -> Result<Prepared, Failure> {
-        let idle_before = self.context.idle_before(tick);
+        let (idle_before, now) = (self.context.idle_before(tick), self.context.now());
         let (taken, encoded) = self.batches.encode(|requests| {
-            self.assembler.tick(tick, &gathered.answers, idle_before, |outputs| {
+            self.assembler.tick(tick, now, &gathered.answers, idle_before, |outputs| {
                 let at = tick.timestamp();
                 outputs.emit(tick, gathered.conclude, |labels, value| requests.push(labels, at, value))
             })

@@ -84,6 +84,15 @@ impl Stage {
         &mut self.table
     }
 
+    /// What follows is done at `now`. Series that went past a filter that failed are decided again.
+    pub(super) fn begin(&mut self, now: Timestamp) {
+        self.filter.begin(now);
+        if self.behind.begin(now) {
+            self.verdicts.clear();
+            self.emitting.iter_mut().for_each(|emitting| emitting.verdict = None);
+        }
+    }
+
     /// Takes the table's values of `tick` through the filter and those behind it, and through `door`.
     pub(super) fn tick(
         &mut self,
@@ -92,19 +101,24 @@ impl Stage {
         door: &mut Door<'_>,
         counts: &mut Counts,
     ) -> Result<(), Error> {
-        self.begin(tick);
+        self.begin_tick(tick);
         self.decide(tick, door, counts)?;
         if !self.filter.sees_samples() {
             self.pass(tick, door, counts);
             return Ok(());
         }
         self.show(tick, interval, door, counts)?;
+        if self.generation != self.filter.generation() {
+            // It failed, and may: what it has emitted is gone with it.
+            self.shown.emitted.clear();
+            self.emitting.clear();
+        }
         self.decide_emitted(tick, door, counts)?;
         self.emit(tick, door, counts);
         Ok(())
     }
 
-    fn begin(&mut self, tick: Tick) {
+    fn begin_tick(&mut self, tick: Tick) {
         if self.generation != self.filter.generation() {
             self.generation = self.filter.generation();
             self.verdicts.clear();
@@ -168,10 +182,10 @@ impl Stage {
     /// Values go on to where their series are, past a filter that sees labels only.
     fn pass(&mut self, tick: Tick, door: &mut Door<'_>, counts: &mut Counts) {
         let Stage { table, verdicts, .. } = self;
-        table.seen_at(tick, |id, value| match verdicts.get(series(id)) {
-            Some(Verdict::Keep(to)) => door.table.put(to, tick, Some(value)),
-            Some(Verdict::Drop(step)) => counts.drop_by(step),
-            Some(Verdict::Collided) | None => counts.collided += 1,
+        table.seen_at(tick, |id, value| {
+            if let Some(verdict) = verdicts.get(series(id)) {
+                put(verdict, value, tick, door, counts);
+            }
         });
     }
 
@@ -193,6 +207,7 @@ impl Stage {
             match verdicts.get(series(id)) {
                 _ if failed.is_err() => {}
                 Some(Verdict::Drop(by)) if by == *step || by == NO_STEP => counts.drop_by(by),
+                Some(verdict) if !filter.is_to_see(id.0) => put(verdict, value, tick, door, counts),
                 Some(verdict) if was_shown => held_back(verdict, tick, door, counts),
                 Some(verdict) => {
                     if rows.is_full() {
@@ -325,12 +340,19 @@ fn show(
                     door.table.put(to, tick, None);
                 }
             }
-            Verdict::Keep(to) => door.table.put(to, tick, Some(value)),
-            Verdict::Drop(by) => counts.drop_by(by),
-            Verdict::Collided => counts.collided += 1,
+            verdict => put(verdict, value, tick, door, counts),
         }
     });
     Ok(())
+}
+
+/// A value goes to where its series is.
+fn put(verdict: Verdict, value: f64, tick: Tick, door: &mut Door<'_>, counts: &mut Counts) {
+    match verdict {
+        Verdict::Keep(to) => door.table.put(to, tick, Some(value)),
+        Verdict::Drop(step) => counts.drop_by(step),
+        Verdict::Collided => counts.collided += 1,
+    }
 }
 
 /// The filter was shown the sample before: what it left of it stands where it was put.

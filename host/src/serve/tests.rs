@@ -62,6 +62,7 @@ fn tenant() -> Tenant {
             basic_auth: None,
             headers: vec![],
         })],
+        filters: Vec::new(),
         relabelings: vec![],
         stamps: Stamps {
             labels: Labels::from_pairs([("tenant", "web")]).unwrap(),

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::broadcast;
 
 use super::{
-    Collected, Delivered, Failure, Lane, Latest, Phase, REPORTS_MAX, Readiness, Snapshot, SourceEntry, Stage,
-    TenantFacts, TenantStatus, TickReport,
+    Collected, Delivered, Failure, FilterReport, Lane, Latest, Phase, REPORTS_MAX, Readiness, Snapshot,
+    SourceEntry, Stage, TenantFacts, TenantStatus, TickReport,
 };
 use crate::model::{Endpoint, Source, SourceGroup, SourceName, Tenant, TenantId, Tick, Timestamp, chain};
 
@@ -215,8 +215,8 @@ impl TenantEntry {
     fn new(id: TenantId) -> TenantEntry {
         let phase = Phase::default();
         let (tenant, facts) = (None, None);
-        let (unmet, warnings, lanes) = (Vec::new(), Vec::new(), Vec::new());
-        let status = TenantStatus { id, phase, tenant, facts, unmet, warnings, lanes };
+        let (unmet, warnings, filters, lanes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let status = TenantStatus { id, phase, tenant, facts, unmet, warnings, filters, lanes };
         TenantEntry(Arc::new(TenantInner { status: Mutex::new(status), latest: Mutex::default() }))
     }
 
@@ -230,6 +230,17 @@ impl TenantEntry {
     pub fn remark(&self, unmet: Vec<String>, warnings: Vec<String>) {
         let mut status = lock(&self.0.status);
         (status.unmet, status.warnings) = (bounded(unmet), bounded(warnings));
+    }
+
+    /// How far the resource's own filters have come.
+    pub fn filters(&self, mut reports: Vec<FilterReport>) {
+        let mut status = lock(&self.0.status);
+        for report in &mut reports {
+            if let Some(before) = status.filters.iter().find(|before| before.name == report.name) {
+                report.inherit(before);
+            }
+        }
+        status.filters = reports;
     }
 
     /// The pipeline runs.
@@ -266,6 +277,7 @@ impl TenantEntry {
                 last_error: None,
                 consecutive_failures: 0,
                 conflict: None,
+                bypassed: None,
             });
         }
         drop(status);
@@ -325,6 +337,11 @@ impl LaneEntry {
     /// Which series an older resource writes that this one would write too; `None` if there is none any more.
     pub fn conflict(&self, said: Option<&str>) {
         self.update(|lane| lane.conflict = said.map(str::to_owned));
+    }
+
+    /// Why series go past a filter that fails; `None` if there is none any more.
+    pub fn bypassed(&self, why: Option<&str>) {
+        self.update(|lane| lane.bypassed = why.map(|why| bounded_text(why.to_owned())));
     }
 
     /// Where the newest samples of this lane's source group can be read. Lanes of one group carry the same

@@ -81,6 +81,9 @@ impl Lane {
             let behind = self.behind(now).unwrap_or_default();
             return (Health::Degraded, Some(format!("catching up, {} behind", seconds(behind))));
         }
+        if let Some(why) = &self.bypassed {
+            return (Health::Degraded, Some(format!("series go past a filter that fails: {why}")));
+        }
         if let (Some(conflict), Some(collected)) = (&self.conflict, &self.collected) {
             let series = collected.collided;
             return (Health::Degraded, Some(format!("{series} series are not sent: {conflict}")));

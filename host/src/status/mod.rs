@@ -5,6 +5,7 @@
 //! Never: a lock held while anything waits, or a growing history: every entry keeps its newest facts only.
 
 mod board;
+mod filter;
 mod health;
 mod snapshot;
 mod source;
@@ -12,6 +13,7 @@ mod source;
 use std::time::Duration;
 
 pub use board::{Board, LaneEntry, TenantEntry, TenantLatest};
+pub use filter::{FilterReport, FilterStage};
 pub use health::{Health, INTERVALS_WITHOUT_DELIVERY_MAX, Readiness};
 pub use snapshot::{
     Collected, Delivered, Failure, Lane, Phase, Snapshot, SourceStatus, TenantFacts, TenantStatus,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Stage;
+use super::{FilterReport, Stage};
 use crate::model::{Endpoint, Interval, Source, TargetType, Tenant, TenantId, Tick, Timestamp};
 
 /// What a resource asked for.
@@ -121,6 +121,8 @@ pub struct Lane {
     pub consecutive_failures: u32,
     /// As long as an older resource writes series that this one would write too: one of them, and who that is.
     pub conflict: Option<String>,
+    /// As long as a filter fails that series may pass: why.
+    pub bypassed: Option<String>,
 }
 
 /// One resource.
@@ -138,6 +140,8 @@ pub struct TenantStatus {
     pub unmet: Vec<String>,
     /// What is taken as written, but is probably not what was meant.
     pub warnings: Vec<String>,
+    /// Its own filters, in order.
+    pub filters: Vec<FilterReport>,
     /// Its lanes, by source group and endpoint.
     pub lanes: Vec<Lane>,
 }

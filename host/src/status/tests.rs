@@ -46,6 +46,7 @@ fn tenant() -> Tenant {
         interval: Interval::new(Duration::from_secs(30)).unwrap(),
         target_type: TargetType::Pushgateway,
         endpoints: vec![endpoint()],
+        filters: Vec::new(),
         relabelings: vec![],
         stamps: Stamps {
             labels: Labels::from_pairs([("tenant", "web")]).unwrap(),

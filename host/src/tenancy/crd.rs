@@ -34,6 +34,16 @@ pub(super) mod schema {
         json_schema!({ "type": "string", "maxLength": 64, "pattern": DURATION, "nullable": true })
     }
 
+    /// A size, as a number of bytes or with a unit.
+    pub(crate) fn bytes(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "x-kubernetes-int-or-string": true, "nullable": true })
+    }
+
+    /// Whatever a filter takes.
+    pub(crate) fn anything(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "x-kubernetes-preserve-unknown-fields": true })
+    }
+
     /// A mapping or a list, which a structural schema cannot tell apart: [`crate::tenancy::LabelSelectors`].
     pub(crate) fn label_selectors(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "x-kubernetes-preserve-unknown-fields": true })

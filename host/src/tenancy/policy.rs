@@ -19,7 +19,7 @@ pub use glob::Glob;
 pub use selector::{Expression, NamespaceLabels, NamespaceSelector, Test};
 pub use urls::{UrlPattern, UrlPatternError};
 
-use crate::model::{Guard, TargetType};
+use crate::model::{FilterLimits, Guard, TargetType};
 
 /// The shortest interval a tenant may ask for: half of the shortest scrape interval that is usual.
 pub const INTERVAL_MIN: Duration = Duration::from_secs(5);
@@ -43,6 +43,11 @@ pub const TICK_BYTES_MAX: usize = 256 << 20;
 pub const MEMORY_MAX_CLUSTER: usize = 256 << 20;
 /// Endpoints of one namespace: each costs connections, and the whole of its resource's traffic.
 pub const ENDPOINTS_MAX: usize = 64;
+/// Filters of one resource: as many as its definition allows.
+pub const FILTERS_MAX: usize = super::resource::FILTERS_MAX;
+/// What one instance of a filter may take: enough for the strings of a million series, and for a batch on a slow machine.
+pub const FILTER_LIMITS: FilterLimits =
+    FilterLimits { memory_bytes_max: 64 << 20, call_time_max: Duration::from_secs(1) };
 /// The label that says who wrote a series, added to everything.
 pub const MANAGEMENT_LABEL: (&str, &str) = ("managed_by", "multi-tenant-proxy");
 /// Labels whose stamp always wins over the source's value.
@@ -118,6 +123,10 @@ pub struct Effective {
     pub memory_max: usize,
     /// The most endpoints of all of a namespace's resources.
     pub endpoints_max: usize,
+    /// The most filters of one resource.
+    pub filters_max: usize,
+    /// What one instance of a filter may take, and what it may take if the resource does not say.
+    pub filter_limits: FilterLimits,
     /// Labels stamped on every series of every tenant; see [`Effective::management_of`].
     pub management: BTreeMap<String, String>,
     /// Labels whose stamp always wins over the source's value; those of `management` are, listed or not.
@@ -216,6 +225,8 @@ impl Default for Effective {
             tick_bytes_max: TICK_BYTES_MAX,
             memory_max: usize::MAX,
             endpoints_max: ENDPOINTS_MAX,
+            filters_max: FILTERS_MAX,
+            filter_limits: FILTER_LIMITS,
             management: BTreeMap::from([(name.to_owned(), value.to_owned())]),
             protected: PROTECTED_LABELS.map(str::to_owned).into(),
             source_label: None,

@@ -135,7 +135,15 @@ impl Draft {
     pub fn secrets(&self) -> Vec<SecretKey> {
         match &self.content {
             Content::Unread(..) => Vec::new(),
-            Content::Read(read) => read.spec.secrets().into_iter().cloned().collect(),
+            Content::Read(read) => read.spec.secrets(),
+        }
+    }
+
+    /// The ConfigMaps that the resource names.
+    pub fn config_maps(&self) -> Vec<String> {
+        match &self.content {
+            Content::Unread(..) => Vec::new(),
+            Content::Read(read) => read.spec.config_maps().into_iter().map(str::to_owned).collect(),
         }
     }
 

@@ -4,6 +4,8 @@
 
 use std::net::IpAddr;
 
+use bytes::Bytes;
+
 use super::resource::SecretKey;
 use super::secrets::SecretError;
 use crate::model::Secret;
@@ -12,6 +14,16 @@ use crate::model::Secret;
 pub trait Surroundings {
     /// The value of `key`, in `namespace`.
     fn secret(&self, namespace: &str, key: &SecretKey) -> Result<Secret, SecretError>;
+
+    /// What `key` of a ConfigMap holds, in `namespace`. There are none outside of a cluster.
+    fn config_map(&self, namespace: &str, name: &str, key: &str) -> Result<Bytes, SecretError> {
+        let (_, _, _) = (namespace, name, key);
+        Err(SecretError {
+            message: "cannot be read: only a cluster has ConfigMaps".to_owned(),
+            cure: "put the component into the operator's folder of modules, and write file: {path: …}"
+                .to_owned(),
+        })
+    }
 
     /// What the Service `name` of `namespace` is. Nobody knows, outside of a cluster.
     fn service(&self, namespace: &str, name: &str) -> Service {

@@ -72,7 +72,7 @@ impl Trial {
         tenant: Tenant,
         interval: Duration,
     ) -> Result<Trial, Error> {
-        let step = Step { name: module.manifest().name.clone(), module: module.clone(), config };
+        let step = Step::new(&module.manifest().name, module.clone(), config);
         let filter = if module.is_stateful() {
             let filter = runtime.stateful(tenant, step)?;
             let (verdicts, free, generation) = (HashMap::new(), Vec::new(), filter.generation());

@@ -15,6 +15,7 @@ replicas: 3
 image: {digest: "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}
 imagePullSecrets: [{name: pull}]
 secretNamespaces: [webapp-team, external-team]
+moduleNamespaces: [webapp-team]
 serviceAccount: {annotations: {a: b}}
 podAnnotations: {a: b}
 podLabels: {team: platform}

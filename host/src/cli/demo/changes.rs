@@ -208,6 +208,7 @@ mod tests {
             facts,
             unmet: Vec::new(),
             warnings: warnings.iter().map(|s| (*s).to_owned()).collect(),
+            filters: Vec::new(),
             lanes: Vec::new(),
         }
     }

@@ -20,6 +20,7 @@ fn tenant(name: &str, since: i64, receivers: &[&str], stamps: &[(&str, &str)]) -
         interval: Interval::new(Duration::from_secs(30)).unwrap(),
         target_type: TargetType::RemoteWrite,
         endpoints: receivers.iter().map(endpoint).collect(),
+        filters: Vec::new(),
         relabelings: Vec::new(),
         stamps: Stamps {
             labels: Labels::from_pairs(stamps.iter().copied()).unwrap(),

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::*;
 use crate::collect::{Collected, Table, TableConfig};
 use crate::filter::{self, Module, Runtime, Step, Tenant, builtin, fixtures::guests};
-use crate::model::{HonorLabels, Source, SourceName, Stamps};
+use crate::model::{FilterMode, HonorLabels, OnFailure, Source, SourceName, Stamps};
 use crate::pipeline::outputs::Conclude;
 use crate::pipeline::{Answer, Assembler, Encoding};
 
@@ -26,17 +26,21 @@ const ENDED: &str = "ended";
 impl Lane {
     /// `patterns`, then totals by `job`, then `enrich`.
     fn new() -> Lane {
+        Lane::with(FilterMode::Enforce, OnFailure::Fail)
+    }
+
+    fn with(mode: FilterMode, on_failure: OnFailure) -> Lane {
         let config = filter::Config { instances_max: 16, call_millis_max: 20_000, ..Default::default() };
         let runtime = Runtime::new(&config).unwrap();
         let totals = runtime.load("totals", &guests().totals).unwrap();
         let stamps = Labels::from_pairs([("tenant", "shop")]).unwrap();
         let step = |module: &Module, config| {
             let name = module.manifest().name.clone();
-            Step { name, module: module.clone(), config }
+            Step::new(name, module.clone(), config)
         };
         let steps = vec![
             step(runtime.builtin(builtin::PATTERNS).unwrap(), json!({"selectors": ["up", "other"]})),
-            step(&totals, json!({"by": "job"})),
+            Step { mode, on_failure, ..step(&totals, json!({"by": "job"})) },
             step(runtime.builtin(builtin::ENRICH).unwrap(), json!({"stamps": [["tenant", "shop"]]})),
         ];
         let tenant = Tenant { namespace: "shop".into(), name: "web".into(), source: String::new() };
@@ -59,7 +63,7 @@ impl Lane {
         let answers = [Answer { group: 0, rank: 0, collected: self.answer(n, series) }];
         let idle_before = tick(n).timestamp().minus(interval().duration() * 3);
         let mut told = BTreeMap::new();
-        self.assembler.tick(tick(n), &answers, idle_before, |outputs| {
+        self.assembler.tick(tick(n), tick(n).timestamp(), &answers, idle_before, |outputs| {
             outputs.emit(tick(n), Conclude::Ended, |labels, value| {
                 let labels = Encoding::RemoteWrite.read(labels).unwrap().to_string();
                 let value =
@@ -206,4 +210,26 @@ fn series_that_ended_are_forgotten_and_their_numbers_used_again() {
     }
     let stage = &lane.assembler.stages()[0];
     assert!(stage.known.len() < 10, "{} numbers", stage.known.len());
+}
+
+#[test]
+fn a_filter_that_is_only_watched_leaves_a_lane_as_it_is() {
+    let mut lane = Lane::with(FilterMode::Monitor, OnFailure::Fail);
+    for n in 1..3 {
+        let seen = lane.tick(n, &[("1", "a", 1.0), ("2", "a", -2.0)]);
+        assert_eq!(seen, told(&[(up("1", "a"), "1"), (up("2", "a"), "-2")]));
+    }
+    assert_eq!((lane.totals().samples_dropped, lane.totals().samples_emitted), (2, 2));
+}
+
+#[test]
+fn samples_go_past_a_filter_that_fails_and_may_and_what_it_emitted_ends() {
+    let mut lane = Lane::with(FilterMode::Enforce, OnFailure::Ignore);
+    assert_eq!(lane.tick(1, &[("1", "a", 1.0)]).len(), 2);
+    let seen = lane.tick(2, &[("1", "a", -3.0), ("2", "b", 666.0)]);
+    let expected = [(up("1", "a"), "-3"), (up("2", "b"), "666"), (total("a"), ENDED)];
+    assert_eq!(seen, told(&expected), "all of the batch it failed on passes, and its sums are gone with it");
+    let seen = lane.tick(3, &[("1", "a", 4.0), ("2", "b", 5.0)]);
+    let expected = [(up("1", "a"), "4"), (up("2", "b"), "5"), (total("a"), "4"), (total("b"), "5")];
+    assert_eq!(seen, told(&expected), "it is asked again");
 }

@@ -7,7 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::keyring::{Keyring, SecretName};
+use bytes::Bytes;
+
+use super::keyring::{ConfigMaps, Keyring, Name, Secrets};
 use super::mirror::Mirror;
 use super::object::Object;
 use super::reviewer::{Drafted, Order, Reviewer};
@@ -35,13 +37,18 @@ pub(super) struct Desk {
 
 /// What resources are judged beside.
 pub(super) struct Site<'a> {
-    pub(super) keyring: &'a Keyring,
+    pub(super) keyring: &'a Keyring<Secrets>,
+    pub(super) config_maps: &'a Keyring<ConfigMaps>,
     pub(super) services: &'a [Mirror<ServiceName, Service>],
 }
 
 impl Surroundings for Site<'_> {
     fn secret(&self, namespace: &str, key: &SecretKey) -> Result<Secret, SecretError> {
         self.keyring.value(namespace, key)
+    }
+
+    fn config_map(&self, namespace: &str, name: &str, key: &str) -> Result<Bytes, SecretError> {
+        self.config_maps.value(namespace, name, key)
     }
 
     fn service(&self, namespace: &str, name: &str) -> Service {
@@ -85,24 +92,30 @@ struct Judged {
     review: Option<Review>,
     created: Option<Timestamp>,
     /// What it was judged by, beside itself.
-    secrets: BTreeSet<SecretName>,
+    secrets: BTreeSet<Name>,
+    config_maps: BTreeSet<Name>,
     services: BTreeSet<ServiceName>,
 }
 
 impl Judged {
-    /// Judges it by its draft, if all Secrets that it names are known.
+    /// Judges it by its draft, if all Secrets and ConfigMaps that it names are known.
     fn judge(&mut self, id: &TenantId, created: Option<Timestamp>, site: &Site<'_>) -> Step {
         let Some(Drafted { draft, policy }) = &self.drafted else { return Step::Waits };
         let secrets = draft.secrets().into_iter().map(|key| (id.namespace.clone(), key.name));
-        let secrets: BTreeSet<SecretName> = secrets.collect();
-        if !secrets.iter().all(|name| site.keyring.knows(name)) {
+        let secrets: BTreeSet<Name> = secrets.collect();
+        let config_maps = draft.config_maps().into_iter().map(|name| (id.namespace.clone(), name));
+        let config_maps: BTreeSet<Name> = config_maps.collect();
+        let is_known = secrets.iter().all(|name| site.keyring.knows(name))
+            && config_maps.iter().all(|name| site.config_maps.knows(name));
+        if !is_known {
             // Named from now on, so that they are watched; a new resource is not shown before it is judged.
             self.secrets.extend(secrets);
+            self.config_maps.extend(config_maps);
             return Step::Waits;
         }
         self.review = Some(draft.review(policy, site));
         self.services = draft.services().into_iter().collect();
-        (self.secrets, self.created) = (secrets, created);
+        (self.secrets, self.config_maps, self.created) = (secrets, config_maps, created);
         Step::Done
     }
 }
@@ -134,8 +147,14 @@ impl Desk {
     }
 
     /// A Secret changed.
-    pub(super) fn secret_changed(&mut self, name: &SecretName) {
+    pub(super) fn secret_changed(&mut self, name: &Name) {
         let named = self.reviews.iter().filter(|(_, judged)| judged.secrets.contains(name));
+        self.open.extend(named.map(|(id, _)| id.clone()));
+    }
+
+    /// A ConfigMap changed.
+    pub(super) fn config_map_changed(&mut self, name: &Name) {
+        let named = self.reviews.iter().filter(|(_, judged)| judged.config_maps.contains(name));
         self.open.extend(named.map(|(id, _)| id.clone()));
     }
 
@@ -176,8 +195,13 @@ impl Desk {
     }
 
     /// Every Secret that some resource names.
-    pub(super) fn secrets(&self) -> BTreeSet<SecretName> {
+    pub(super) fn secrets(&self) -> BTreeSet<Name> {
         self.reviews.values().flat_map(|judged| judged.secrets.iter().cloned()).collect()
+    }
+
+    /// Every ConfigMap that some resource names.
+    pub(super) fn config_maps(&self) -> BTreeSet<Name> {
+        self.reviews.values().flat_map(|judged| judged.config_maps.iter().cloned()).collect()
     }
 
     /// Judges what has to be judged again, as far as it is read; what is not will be, and says so to

@@ -1,50 +1,66 @@
-//! Keyring: the Secrets that resources name, each watched by its name.
+//! Keyring: what resources name by a name, Secrets and ConfigMaps, each watched by that name.
 //!
-//! In: which Secrets are named. Out: what each of them holds, and every change. Never: a list of Secrets, a Secret of
-//! another namespace than its resource's, or one that is not labelled for our use.
-//!
-//! Who may write a `MetricAccess` could otherwise send any Secret beside it to an address of their choice: the label
-//! is the consent of whoever may write the Secret.
+//! In: which are named. Out: what each of them holds, and every change. Never: a list of them, or one of
+//! another namespace than its resource's.
 //!
 //! An API server that has just started refuses what it allows a moment later, while it still reads its own roles. So a refusal
 //! takes away what was known only once it has lasted.
 
+mod config_maps;
+mod secrets;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use k8s_openapi::api::core::v1::Secret as Object;
+use k8s_openapi::NamespaceResourceScope;
 use kube::runtime::utils::StreamBackoff;
 use kube::runtime::watcher::{self, watch_object};
-use kube::{Api, Client, ResourceExt as _};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::backoff::Pauses;
-use crate::model::{Secret, chain};
-use crate::tenancy::resource::SecretKey;
-use crate::tenancy::secrets::SecretError;
+use crate::model::chain;
 
-/// The label that opens a Secret to us, with the value `"true"`.
-pub const SECRET_LABEL: &str = "observability.ethos.io/metricaccess";
-/// The longest value that is kept.
-const VALUE_BYTES_MAX: usize = 64 << 10;
+pub(super) use config_maps::ConfigMaps;
+pub use secrets::SECRET_LABEL;
+pub(super) use secrets::Secrets;
+
 /// Changes that wait to be taken in.
 const NEWS_MAX: usize = 64;
 
 /// How long a refusal must have lasted, from one answer to a later one, before it takes away what was known.
 const REFUSED_FOR: Duration = Duration::from_secs(60);
 
-/// Namespace and name of a Secret.
-pub(super) type SecretName = (String, String);
+/// Namespace and name.
+pub(super) type Name = (String, String);
 
-/// What is known of a Secret.
+/// A kind of objects that hold values by keys.
+pub(super) trait Kind: 'static {
+    /// The objects.
+    type Object: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + 'static;
+    /// What they hold.
+    type Value: Clone + Debug + PartialEq + Send + 'static;
+
+    /// What one holds for us.
+    fn of(object: &Self::Object) -> Known<Self::Value>;
+}
+
+/// What is known of an object.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Known {
+pub(super) enum Known<V> {
     /// It holds these values.
-    Values(BTreeMap<String, Secret>),
+    Values(BTreeMap<String, V>),
     /// There is none.
     Absent,
     /// It is not labelled for our use.
@@ -53,21 +69,21 @@ pub(super) enum Known {
     Refused(String),
 }
 
-/// What holds of a Secret, by what was heard of it.
+/// What holds of an object, by what was heard of it.
 #[derive(Debug)]
-struct Held {
-    known: Known,
+struct Held<V> {
+    known: Known<V>,
     /// Since when we are refused, while what was known before still holds.
     refused: Option<Instant>,
 }
 
-impl Held {
-    fn first(known: Known) -> Held {
+impl<V: PartialEq> Held<V> {
+    fn first(known: Known<V>) -> Held<V> {
         Held { known, refused: None }
     }
 
     /// Takes in an answer. Whether something else holds now.
-    fn hear(&mut self, answer: Known, now: Instant) -> bool {
+    fn hear(&mut self, answer: Known<V>, now: Instant) -> bool {
         if matches!(answer, Known::Refused(_)) && !matches!(self.known, Known::Refused(_)) {
             let since = *self.refused.get_or_insert(now);
             if now - since < REFUSED_FOR {
@@ -81,25 +97,25 @@ impl Held {
     }
 }
 
-/// All Secrets that are named.
-pub(super) struct Keyring {
+/// All objects of a kind that are named.
+pub(super) struct Keyring<K: Kind> {
     client: Client,
-    watched: BTreeMap<SecretName, DropGuard>,
-    held: BTreeMap<SecretName, Held>,
+    watched: BTreeMap<Name, DropGuard>,
+    held: BTreeMap<Name, Held<K::Value>>,
     tasks: JoinSet<()>,
-    told: mpsc::Sender<(SecretName, Known)>,
-    news: mpsc::Receiver<(SecretName, Known)>,
+    told: mpsc::Sender<(Name, Known<K::Value>)>,
+    news: mpsc::Receiver<(Name, Known<K::Value>)>,
 }
 
-impl Keyring {
-    pub(super) fn new(client: Client) -> Keyring {
+impl<K: Kind> Keyring<K> {
+    pub(super) fn new(client: Client) -> Keyring<K> {
         let (told, news) = mpsc::channel(NEWS_MAX);
         let (watched, held) = (BTreeMap::new(), BTreeMap::new());
         Keyring { client, watched, held, tasks: JoinSet::new(), told, news }
     }
 
     /// Watches exactly `named` from now on.
-    pub(super) fn watch(&mut self, named: &BTreeSet<SecretName>) {
+    pub(super) fn watch(&mut self, named: &BTreeSet<Name>) {
         self.watched.retain(|name, _| named.contains(name));
         self.held.retain(|name, _| named.contains(name));
         while self.tasks.try_join_next().is_some() {}
@@ -108,13 +124,13 @@ impl Keyring {
                 continue;
             }
             let stop = CancellationToken::new();
-            self.tasks.spawn(follow(self.client.clone(), name.clone(), self.told.clone(), stop.clone()));
+            self.tasks.spawn(follow::<K>(self.client.clone(), name.clone(), self.told.clone(), stop.clone()));
             self.watched.insert(name.clone(), stop.drop_guard());
         }
     }
 
-    /// The next Secret of which something else is known than before. Cancel safe.
-    pub(super) async fn changed(&mut self) -> SecretName {
+    /// The next one of which something else is known than before. Cancel safe.
+    pub(super) async fn changed(&mut self) -> Name {
         loop {
             // We hold a sender ourselves, so the channel never closes.
             let Some((name, known)) = self.news.recv().await else { std::future::pending().await };
@@ -132,55 +148,24 @@ impl Keyring {
     }
 
     /// Whether the API server has said what is in it, or that we may not know.
-    pub(super) fn knows(&self, name: &SecretName) -> bool {
+    pub(super) fn knows(&self, name: &Name) -> bool {
         self.held.contains_key(name)
     }
-}
 
-impl Keyring {
-    /// The value of `key`, in `namespace`.
-    pub(super) fn value(&self, namespace: &str, key: &SecretKey) -> Result<Secret, SecretError> {
-        let refuse = |message: String, cure: String| Err(SecretError { message, cure });
-        match self.held.get(&(namespace.to_owned(), key.name.clone())).map(|held| &held.known) {
-            Some(Known::Values(values)) => match values.get(&key.key) {
-                Some(value) if value.reveal().is_empty() => refuse(
-                    format!("has nothing in its key {:?}", key.key),
-                    "put the value into it".to_owned(),
-                ),
-                Some(value) => Ok(value.clone()),
-                None => {
-                    let keys: Vec<&str> = values.keys().map(String::as_str).collect();
-                    let cure = match keys.is_empty() {
-                        true => format!("put the value into its key {:?}", key.key),
-                        false => format!("name one of its keys: {}", keys.join(", ")),
-                    };
-                    refuse(format!("has no key {:?}", key.key), cure)
-                }
-            },
-            Some(Known::Absent) | None => refuse(
-                format!("does not exist in the namespace {namespace}"),
-                format!("create it, with the label {SECRET_LABEL}: \"true\""),
-            ),
-            Some(Known::Closed) => refuse(
-                "is not open to metric access".to_owned(),
-                format!("label it {SECRET_LABEL}: \"true\""),
-            ),
-            Some(Known::Refused(why)) => refuse(
-                format!("may not be read by Sluice: {why}"),
-                format!("let the operator bind the role sluice-secrets-reader in the namespace {namespace}"),
-            ),
-        }
+    /// What is known of one.
+    fn known(&self, namespace: &str, name: &str) -> Option<&Known<K::Value>> {
+        self.held.get(&(namespace.to_owned(), name.to_owned())).map(|held| &held.known)
     }
 }
 
-/// Watches one Secret until `stop`.
-async fn follow(
+/// Watches one object until `stop`.
+async fn follow<K: Kind>(
     client: Client,
-    name: SecretName,
-    told: mpsc::Sender<(SecretName, Known)>,
+    name: Name,
+    told: mpsc::Sender<(Name, Known<K::Value>)>,
     stop: CancellationToken,
 ) {
-    let api = Api::<Object>::namespaced(client, &name.0);
+    let api = Api::<K::Object>::namespaced(client, &name.0);
     let mut seen = std::pin::pin!(StreamBackoff::new(watch_object(api, &name.1), Pauses::default()));
     // A watch that only breaks takes nothing away that was once known.
     let mut answered = false;
@@ -191,7 +176,7 @@ async fn follow(
         };
         let known = match next {
             None => return,
-            Some(Ok(object)) => object.as_ref().map_or(Known::Absent, of),
+            Some(Ok(object)) => object.as_ref().map_or(Known::Absent, K::of),
             Some(Err(error)) => match refusal(&error) {
                 Some(why) => Known::Refused(why),
                 None if answered => continue,
@@ -203,19 +188,6 @@ async fn follow(
             return;
         }
     }
-}
-
-fn of(object: &Object) -> Known {
-    if object.labels().get(SECRET_LABEL).map(String::as_str) != Some("true") {
-        return Known::Closed;
-    }
-    let values = object.data.iter().flatten().filter(|(_, value)| value.0.len() <= VALUE_BYTES_MAX);
-    let text = |bytes: &[u8]| {
-        let text = std::str::from_utf8(bytes).ok()?;
-        // Many a value was made with a newline at its end, which no password has.
-        Some(Secret::new(text.strip_suffix('\n').unwrap_or(text)))
-    };
-    Known::Values(values.filter_map(|(key, value)| Some((key.clone(), text(&value.0)?))).collect())
 }
 
 /// What the API server says if it does not let us; `None` if it could not be asked.
@@ -232,6 +204,9 @@ fn refusal(error: &watcher::Error) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Secret;
+
+    type Known = super::Known<Secret>;
 
     fn refused() -> Known {
         Known::Refused("forbidden".to_owned())

@@ -1,9 +1,9 @@
 //! Cluster: tenants of a Kubernetes cluster, from its `MetricAccess` resources.
 //!
-//! In: watches of the resources, of Services, of namespaces' labels, and of the Secrets that are named. Out: the same snapshots as a folder's, and the
+//! In: watches of the resources, of Services, of namespaces' labels, and of the Secrets and ConfigMaps that are named. Out: the same snapshots as a folder's, and the
 //! objects themselves; a change is in force within a second.
 //! Never: a pipeline disturbed by another resource's change, or stopped because the API server cannot be reached;
-//! a list of Secrets.
+//! a list of Secrets or ConfigMaps.
 
 mod addresses;
 mod backoff;
@@ -45,7 +45,7 @@ use crate::tenancy::{Policy, Service, WATCH_SECONDS};
 use addresses::Question;
 use backoff::Pauses;
 use desk::{Desk, Site};
-use keyring::{Keyring, SecretName};
+use keyring::{ConfigMaps, Keyring, Name, Secrets};
 use mirror::Mirror;
 use services::ServiceName;
 
@@ -110,7 +110,8 @@ pub struct Watcher {
     /// Labels of the namespaces, if the policy asks for them.
     namespaces: Option<Mirror<String, NamespaceLabels>>,
     desk: Desk,
-    keyring: Keyring,
+    keyring: Keyring<Secrets>,
+    config_maps: Keyring<ConfigMaps>,
     running: watch::Sender<Arc<Running>>,
     tenants: watch::Sender<Arc<Tenants>>,
     objects: watch::Sender<Arc<Objects>>,
@@ -174,7 +175,8 @@ pub fn open(client: Client, config: &Config) -> (Watcher, Seen) {
         services: scopes.iter().map(|_| Mirror::default()).collect(),
         namespaces,
         desk: Desk::new(config.policy.clone()),
-        keyring: Keyring::new(client),
+        keyring: Keyring::new(client.clone()),
+        config_maps: Keyring::new(client),
         running,
         tenants,
         objects,
@@ -215,7 +217,8 @@ where
 /// What woke us.
 enum News {
     Heard(Box<Heard>),
-    Secret(SecretName),
+    Secret(Name),
+    ConfigMap(Name),
     Drafted,
     Settled,
     Refresh,
@@ -256,6 +259,7 @@ impl Watcher {
                 () = stop.cancelled() => return,
                 Some(heard) = self.events.next() => News::Heard(Box::new(heard)),
                 name = self.keyring.changed() => News::Secret(name),
+                name = self.config_maps.changed() => News::ConfigMap(name),
                 () = self.desk.drafted() => News::Drafted,
                 () = settled.as_mut(), if settling => News::Settled,
                 _ = refresh.tick(), if self.shown_late => News::Refresh,
@@ -265,6 +269,10 @@ impl Watcher {
                 News::Heard(heard) => self.take(*heard, &mut failing),
                 News::Secret(name) => {
                     self.desk.secret_changed(&name);
+                    true
+                }
+                News::ConfigMap(name) => {
+                    self.desk.config_map_changed(&name);
                     true
                 }
                 News::Drafted => true,
@@ -333,8 +341,10 @@ impl Watcher {
     fn publish(&mut self) {
         let resources = &self.resources;
         let find = |id: &TenantId| resources.iter().find_map(|mirror| mirror.get(id));
-        self.desk.judge(find, &Site { keyring: &self.keyring, services: &self.services });
+        let (keyring, config_maps, services) = (&self.keyring, &self.config_maps, &self.services);
+        self.desk.judge(find, &Site { keyring, config_maps, services });
         self.keyring.watch(&self.desk.secrets());
+        self.config_maps.watch(&self.desk.config_maps());
         if self.waits_for_first() {
             return;
         }
@@ -365,7 +375,8 @@ impl Watcher {
 
     /// Before everything is known nobody may push anywhere.
     fn answer(&self, Question { tenant, group, answer }: Question) {
-        let site = Site { keyring: &self.keyring, services: &self.services };
+        let Watcher { keyring, config_maps, services, .. } = self;
+        let site = Site { keyring, config_maps, services };
         let address = self.is_complete().then(|| self.desk.address(&tenant, &group, &site)).flatten();
         // Whoever asked may be gone.
         let _ = answer.send(address);

@@ -76,6 +76,10 @@ pub(super) fn news(before: Option<&MetricAccessStatus>, after: &MetricAccessStat
     }
     if filters.fails_anew() {
         news.push(filters.warning("FilterFailed", "Filter"));
+    } else if filters.reason == Reason::FilterIgnored.as_str() && filters.reason != filters.reason_before {
+        news.push(filters.warning("FilterIgnored", "Filter"));
+    } else if filters.reason == Reason::FilterNotReplaced.as_str() && filters.says_something_new() {
+        news.push(filters.warning("FilterNotReplaced", "Filter"));
     } else if filters.recovers() {
         news.push(filters.normal("FilterRecovered", "Filter"));
     }

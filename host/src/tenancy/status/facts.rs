@@ -74,6 +74,38 @@ pub struct Flow {
     pub pipeline: Pipeline,
     /// One for each source group and endpoint.
     pub lanes: Vec<Lane>,
+    /// The resource's own filters, in order.
+    pub filters: Vec<Filter>,
+}
+
+/// How far one of the resource's own filters has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filter {
+    /// Its name.
+    pub name: String,
+    /// How many of the steps of [`FILTER_STEPS`] it has passed.
+    pub passed: usize,
+    /// Where its component comes from, so that it means the same tomorrow.
+    pub resolved: Option<String>,
+    /// The component's digest.
+    pub digest: Option<String>,
+    /// The version of the contract it was built for.
+    pub contract: Option<String>,
+    /// The digest of the component that runs, or ran last.
+    pub last_good: Option<String>,
+    /// What went wrong last, even if it is over, and at which step.
+    pub last_failure: Option<(usize, Failure)>,
+}
+
+/// What has to be true of a filter before it runs, in order.
+pub const FILTER_STEPS: [&str; 4] = ["Resolved", "Verified", "Compiled", "Configured"];
+
+impl Filter {
+    /// The step that it does not pass, and why.
+    pub fn failing(&self) -> Option<(usize, &Failure)> {
+        let (step, failure) = self.last_failure.as_ref()?;
+        (self.passed <= *step).then_some((*step, failure))
+    }
 }
 
 /// Whether a pipeline could be built.
@@ -111,6 +143,8 @@ pub struct Lane {
     pub consecutive_failures: u32,
     /// As long as an older resource writes series that this one would write too: one of them, and who that is.
     pub conflict: Option<String>,
+    /// As long as a filter fails that series may pass: why.
+    pub bypassed: Option<String>,
 }
 
 /// What a collected tick came to.

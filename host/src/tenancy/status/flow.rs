@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::facts::{Facts, Failure, Lane, Pipeline, Stage};
+use super::facts::{Facts, Failure, Filter, Lane, Pipeline, Stage};
 use super::reason::Reason;
 use crate::model::{Interval, Timestamp};
 
@@ -85,7 +85,7 @@ pub(super) fn conditions(facts: &Facts, now: Timestamp) -> [Says; 3] {
         ],
         (Pipeline::Running, Some(interval)) => {
             let judged: Vec<_> = lanes.iter().map(|lane| (lane, lane.standing(interval, now))).collect();
-            [filters(&judged), collecting(&judged), delivering(&judged)]
+            [filters(facts, &judged), collecting(&judged), delivering(&judged)]
         }
         _ => [Says::starting(), Says::starting(), Says::starting()],
     }
@@ -101,9 +101,18 @@ fn failing<'a>(judged: &'a Judged<'_>, stages: &'a [Stage]) -> impl Iterator<Ite
     })
 }
 
-fn filters(judged: &Judged<'_>) -> Says {
-    match failing(judged, &[Stage::Filter]).next() {
-        Some((_, failure)) => Says::new(Reason::FilterFailing, &failure.message),
+fn filters(facts: &Facts, judged: &Judged<'_>) -> Says {
+    if let Some((_, failure)) = failing(judged, &[Stage::Filter]).next() {
+        return Says::new(Reason::FilterFailing, &failure.message);
+    }
+    if let Some(why) = judged.iter().find_map(|(lane, _)| lane.bypassed.as_deref()) {
+        return Says::new(Reason::FilterIgnored, why);
+    }
+    match facts.flow.filters.iter().find_map(Filter::failing) {
+        Some((_, failure)) => {
+            let message = format!("the last filters that were ready go on: {}", failure.message);
+            Says::new(Reason::FilterNotReplaced, message)
+        }
         None => Says::new(Reason::FiltersRunning, "every filter runs"),
     }
 }

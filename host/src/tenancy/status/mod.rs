@@ -8,6 +8,7 @@ mod bucket;
 pub mod events;
 pub mod facts;
 mod flow;
+mod modules;
 pub mod pace;
 pub mod reason;
 mod render;

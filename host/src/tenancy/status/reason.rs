@@ -134,6 +134,12 @@ reasons! {
     /// A filter failed or refuses its configuration, so nothing is delivered. The message names it. Correct its
     /// configuration; if it is a built-in filter, tell the operator.
     FilterFailing: False of FiltersReady | Ready,
+    /// A filter fails, and its `failurePolicy` is `Ignore`: series go on without it. The message names it. Correct its configuration, or
+    /// tell its author.
+    FilterIgnored: True of FiltersReady | Ready,
+    /// A filter of the newest specification is not ready, so the filters of before go on, with everything that they were
+    /// configured with. The message and `status.filters` say what is wrong. Correct it, or go back to what ran.
+    FilterNotReplaced: True of FiltersReady | Ready,
     /// Every source answers. Nothing to do.
     SourcesAnswer: True of Collecting,
     /// The sources answer, but no series matches. Compare the patterns, `labelSelectors` and `source` with what a query

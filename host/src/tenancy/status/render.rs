@@ -11,6 +11,7 @@ use k8s_openapi::jiff;
 
 use super::facts::{Collected, Decision, Facts, Lane, Pipeline};
 use super::flow::{self, Says};
+use super::modules::modules;
 use super::reason::{Kind, Reason, Truth};
 use super::types::{
     ENDPOINTS_MAX, EndpointStatus, ErrorStatus, FILTERS_MAX, FilterStatus, MESSAGE_CHARS_MAX,
@@ -52,6 +53,7 @@ pub fn render(facts: &Facts, before: Before<'_>, now: Timestamp) -> MetricAccess
             .map(|(kind, says)| condition(kind, says, generation, before, now))
             .collect(),
         patterns: patterns(facts),
+        filters: modules(facts, before, now),
         series: series(&facts.flow.lanes).or_else(|| carried.and_then(|status| status.series.clone())),
         last_delivered: endpoints.iter().map(|e| e.last_delivered_tick.clone()).min().flatten(),
         endpoints: shown(endpoints),
@@ -138,7 +140,8 @@ fn told<'a>(problems: impl Iterator<Item = &'a Problem>, otherwise: &str) -> Str
 
 /// The worst of the others: what is false before what is unknown, and in the order in which they depend on each other.
 /// Reasons for which somebody may look for metrics in vain though every condition is true.
-const NOTEWORTHY: [Reason; 2] = [Reason::NothingSelected, Reason::CatchingUp];
+const NOTEWORTHY: [Reason; 4] =
+    [Reason::FilterIgnored, Reason::FilterNotReplaced, Reason::NothingSelected, Reason::CatchingUp];
 
 fn ready(parts: &[(Kind, Says); 4]) -> Says {
     let worst = |truth| parts.iter().find(|(_, says)| says.reason.truth() == truth);

@@ -16,6 +16,8 @@ pub(super) const PATTERNS_MAX: usize = 50;
 pub(super) const ENDPOINTS_MAX: usize = 64;
 /// Filters of a chain that are shown.
 pub(super) const FILTERS_MAX: usize = 16;
+/// What has to be true of one filter.
+pub(super) const FILTER_CONDITIONS_MAX: usize = 8;
 /// The longest message, in characters. Kubernetes allows 32,768 in a condition; nobody reads those.
 pub(super) const MESSAGE_CHARS_MAX: usize = 1_024;
 /// The longest text of other kinds, in characters: a pattern, a cure, an address.
@@ -42,6 +44,10 @@ pub struct MetricAccessStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = PATTERNS_MAX), extend("x-kubernetes-list-type" = "atomic"))]
     pub patterns: Vec<PatternStatus>,
+    /// How far each of `spec.filters` has come.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = FILTERS_MAX), extend("x-kubernetes-list-type" = "atomic"))]
+    pub filters: Vec<ModuleStatus>,
     /// What became of the series at the newest tick.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub series: Option<SeriesStatus>,
@@ -129,6 +135,40 @@ pub struct FilterStatus {
     /// Series it dropped at the newest tick.
     #[schemars(range(min = 0))]
     pub dropped: i64,
+}
+
+/// How far one of `spec.filters` has come.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ModuleStatus {
+    /// The filter's name.
+    #[schemars(length(max = NAME_CHARS_MAX))]
+    pub name: String,
+    /// Where its component comes from, so that it means the same tomorrow: a tag is shown as the digest it stood for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = TEXT_CHARS_MAX))]
+    pub resolved: Option<String>,
+    /// The component's digest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = NAME_CHARS_MAX))]
+    pub digest: Option<String>,
+    /// The version of the filter contract that it was built for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = NAME_CHARS_MAX))]
+    pub contract: Option<String>,
+    /// The digest of the component that runs, or ran last. If it differs from `digest`, that one could not replace it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = NAME_CHARS_MAX))]
+    pub last_good_digest: Option<String>,
+    /// What went wrong last, even if it is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<ErrorStatus>,
+    /// Resolved, Verified, Compiled and Configured, in this order: a filter runs once all of them are true.
+    #[schemars(
+        length(max = FILTER_CONDITIONS_MAX),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"])
+    )]
+    pub conditions: Vec<Condition>,
 }
 
 /// How one endpoint does with what comes from one group of sources.

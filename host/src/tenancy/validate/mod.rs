@@ -4,6 +4,7 @@
 //! Never: a stop at the first problem. An invalid pattern grants nothing and is reported; every other error
 //! refuses the whole resource, as the API server would.
 
+mod filters;
 mod labels;
 mod patterns;
 mod receiver;
@@ -184,6 +185,7 @@ pub(super) fn spec(
     let enabled = enabled(remote_write, &place_of_write, findings);
     let target = target::endpoints(id, remote_write, policy, around, enabled, &place_of_write, findings);
     let kind = target.as_ref().map(|target| target.kind);
+    let filters = filters::filters(id, &spec.filters, policy, around, findings);
     let stamps = labels::stamps(remote_write, &id.namespace, policy, kind, &place_of_write, findings);
     if !enabled {
         return Outcome::Disabled;
@@ -197,6 +199,7 @@ pub(super) fn spec(
                 interval,
                 target_type: target.kind,
                 endpoints: target.endpoints,
+                filters,
                 relabelings: relabelings.clone(),
                 stamps,
                 since: NEW,

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use super::*;
 use crate::document::Blame;
 use crate::model::guard::{Place, Receivers};
-use crate::model::{Author, Endpoint, Guard, HonorLabels, Secret, TargetType};
+use crate::model::{
+    Author, Endpoint, FilterLimits, FilterMode, Guard, HonorLabels, OnFailure, Origin, Secret, TargetType,
+};
 use crate::tenancy::policy::{Glob, Isolation, IsolationMode, Services, Transport, Urls};
 use crate::tenancy::resource::SecretKey;
 use crate::tenancy::secrets::SecretError;
@@ -348,8 +350,8 @@ fn bad_specs_are_refused_with_a_cure() {
             r#"web.yaml:6: spec.metric: unknown field; did you mean "metrics"?"#,
         ),
         (
-            "  source: s\n  metrics: [up]\n  filters: [{name: x}]\n".to_owned(),
-            "web.yaml:7: spec.filters: unknown field; known here: source, metrics, labelSelectors, metricIsolation, metricRelabelings, remoteWrite",
+            "  source: s\n  metrics: [up]\n  sinks: [{name: x}]\n".to_owned(),
+            "web.yaml:7: spec.sinks: unknown field; known here: source, metrics, labelSelectors, metricIsolation, filters, metricRelabelings, remoteWrite",
         ),
         (
             "  source: s\n  metrics: [up]\n  metricRelabelings: [{source_labels: [a], targetLabel: b}]\n".to_owned(),
@@ -715,4 +717,98 @@ fn a_group_that_is_remembered_is_looked_at_like_one_that_is_asked_for() {
     ] {
         assert_eq!(at(namespace, service, port, job), None, "{namespace} {service} {port} {job:?}");
     }
+}
+
+/// A running resource with these filters, in YAML of one line.
+fn filtering(filters: &str) -> String {
+    writing(PROMETHEUS).replace("  metrics: [up]\n", &format!("  metrics: [up]\n  filters: {filters}\n"))
+}
+
+#[test]
+fn filters_are_read_from_wherever_they_come() {
+    let digest = "ab".repeat(32);
+    let text = format!(
+        "[{{name: a, module: {{builtin: {{name: top-k}}}}, config: {{k: 3}}}}, \
+         {{name: b, module: {{http: {{url: 'https://x/f.wasm', sha256: '{digest}'}}}}, mode: Monitor, failurePolicy: Ignore}}, \
+         {{name: c, module: {{file: {{path: team/f.wasm}}}}, limits: {{memory: 16Mi, timeout: 200ms}}}}, \
+         {{name: d, module: {{oci: {{ref: 'ghcr.io/acme/f:1', pullSecretRef: {{name: none}}}}}}}}]"
+    );
+    let filters = tenant(review(&filtering(&text.replace(", pullSecretRef: {name: none}", "")))).filters;
+    let names: Vec<_> = filters.iter().map(|filter| filter.name.as_str()).collect();
+    assert_eq!(names, ["a", "b", "c", "d"]);
+    assert_eq!(filters[0].origin, Origin::Builtin { name: "top-k".into() });
+    assert_eq!(
+        (&filters[0].config, filters[0].limits),
+        (&serde_json::json!({"k": 3}), policy::FILTER_LIMITS)
+    );
+    assert_eq!((filters[1].mode, filters[1].on_failure), (FilterMode::Monitor, OnFailure::Ignore));
+    assert_eq!(filters[1].config, serde_json::json!({}));
+    let limits =
+        FilterLimits { memory_bytes_max: 16 << 20, call_time_max: std::time::Duration::from_millis(200) };
+    assert_eq!(filters[2].limits, limits);
+    assert_eq!(
+        said(&review(&filtering(&text)))[0],
+        "web.yaml:7: spec.filters[3].module.oci.pullSecretRef: the Secret none is not there; put it there"
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_filter_is_told_with_its_place() {
+    for (filters, expected) in [
+        (
+            "[{name: A, module: {builtin: {name: x}}}]",
+            r#"[0].name: "A" is not a filter's name; use lower-case letters, digits and - (at most 63)"#,
+        ),
+        (
+            "[{name: enrich, module: {builtin: {name: x}}}]",
+            r#"[0].name: "enrich" is a step that every chain has; choose another name"#,
+        ),
+        (
+            "[{name: a, module: {builtin: {name: x}}}, {name: a, module: {builtin: {name: x}}}]",
+            r#"[1].name: "a" is another filter's name too; give one of them another name"#,
+        ),
+        (
+            "[{name: a, module: {}}]",
+            "[0].module: does not say once where the component comes from; write exactly one of oci, configMap, http, file and builtin",
+        ),
+        (
+            "[{name: a, module: {builtin: {name: x}, file: {path: y}}}]",
+            "[0].module: does not say once where the component comes from; write exactly one of oci, configMap, http, file and builtin",
+        ),
+        (
+            "[{name: a, module: {file: {path: ../x}}}]",
+            r#"[0].module.file.path: "../x" leads out of the folder of modules; write a relative path without .. and ."#,
+        ),
+        (
+            "[{name: a, module: {oci: {ref: acme/x}}}]",
+            r#"[0].module.oci.ref: "acme/x" names no registry; write it first, as in ghcr.io/acme/drop-go:1.0"#,
+        ),
+        (
+            "[{name: a, module: {http: {url: 'https://x/', sha256: ab}}}]",
+            r#"[0].module.http.sha256: "ab" has no 64 hexadecimal digits in lower case; write what sha256sum prints for the file"#,
+        ),
+        (
+            "[{name: a, module: {configMap: {name: m, key: k}}}]",
+            "[0].module.configMap: the ConfigMap m cannot be read: only a cluster has ConfigMaps; put the component into the operator's folder of modules, and write file: {path: …}",
+        ),
+        (
+            "[{name: a, module: {builtin: {name: x}}, limits: {memory: 1Gi}}]",
+            r#"[0].limits.memory: 1Gi is more than 64Mi (filters.memory); write "64Mi" or less"#,
+        ),
+        (
+            "[{name: a, module: {builtin: {name: x}}, limits: {timeout: 2s}}]",
+            r#"[0].limits.timeout: "2s" is more than 1s (filters.timeout); write "1s" or less"#,
+        ),
+    ] {
+        let problems = said(&review(&filtering(filters)));
+        assert_eq!(problems, [format!("web.yaml:7: spec.filters{expected}")], "{filters}");
+    }
+    let none = Effective { filters_max: 0, ..Effective::default() };
+    let problems = said(&review_with(&filtering("[{name: a, module: {builtin: {name: x}}}]"), &none));
+    assert_eq!(
+        problems,
+        [
+            "web.yaml:7: spec.filters: 1 filters are more than 0 (limits.maxFilters); remove some, or write one filter that does what several do"
+        ]
+    );
 }

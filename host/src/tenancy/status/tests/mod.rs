@@ -50,6 +50,7 @@ fn lane(group: &str, endpoint: &str) -> Lane {
         last_error: None,
         consecutive_failures: 0,
         conflict: None,
+        bypassed: None,
     }
 }
 
@@ -77,7 +78,7 @@ fn running(lanes: Vec<Lane>) -> Facts {
         problems: Arc::default(),
         target: Some(TargetType::Prometheus),
         interval: Some(interval()),
-        flow: Flow { pipeline: Pipeline::Running, lanes },
+        flow: Flow { pipeline: Pipeline::Running, lanes, filters: Vec::new() },
         owner: "sluice-0".into(),
     }
 }

@@ -2,28 +2,25 @@
 //!
 //! In: what this process is to run, and snapshots of the source groups. Out: running pipelines, and which there are.
 //! Never: a pipeline touched because another one's specification changed; two pipelines of one tenant at a time; the
-//! end of a series concluded because another replica goes on with it.
+//! end of a series concluded because another replica goes on with it; a pipeline replaced by one whose filters are not
+//! ready.
+
+mod equip;
+mod keep;
+mod trial;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::error;
 
 use crate::model::{SourceGroup, Tenant, TenantId, conflicts};
-use crate::pipeline::{self, Lane, Pipeline};
+use crate::pipeline;
 
-/// How long a request under way may hold up a change of its own resource.
-const REPLACE_GRACE: Duration = Duration::from_millis(500);
-
-/// How long a request under way may hold up the end of the program, or a change that is none of its own resource's: a
-/// source that came, or another resource because of which this one is moved. Else whoever can cause such changes could
-/// keep a slow receiver's requests from ever being answered.
-const STOP_GRACE: Duration = Duration::from_secs(15);
+pub use equip::Equipment;
 
 /// The tenants that are to run.
 pub type Tenants = BTreeMap<TenantId, Arc<Tenant>>;
@@ -84,11 +81,13 @@ type Keepers = BTreeMap<TenantId, watch::Sender<Order>>;
 /// have one.
 pub async fn run(
     deps: Arc<pipeline::Deps>,
+    equipment: Arc<Equipment>,
     mut assignment: watch::Receiver<Arc<Assignment>>,
     mut sources: watch::Receiver<Arc<Vec<SourceGroup>>>,
     alive: watch::Sender<Arc<Alive>>,
     stop: CancellationToken,
 ) {
+    let site = Site { deps: deps.clone(), equipment, stop: stop.clone() };
     let mut keepers = Keepers::new();
     let mut tasks = JoinSet::new();
     // The tenants of which it is known who may collide with whom.
@@ -111,7 +110,7 @@ pub async fn run(
             let order = Order::Run(wanted);
             match keepers.get(id) {
                 Some(keeper) => tell(keeper, order),
-                None => start(&deps, id, order, &mut keepers, &mut tasks, &stop),
+                None => start(&site, id, order, &mut keepers, &mut tasks),
             }
         }
         publish(&alive, &keepers);
@@ -121,7 +120,7 @@ pub async fn run(
             () = stop.cancelled() => break,
             changed = assignment.changed() => if changed.is_err() { break },
             changed = sources.changed() => if changed.is_err() { break },
-            Some(ended) = tasks.join_next() => restart_if_wanted(&deps, ended, &mut keepers, &mut tasks, &stop),
+            Some(ended) = tasks.join_next() => restart_if_wanted(&site, ended, &mut keepers, &mut tasks),
         }
     }
     while let Some(ended) = tasks.join_next().await {
@@ -160,132 +159,28 @@ fn tell(keeper: &watch::Sender<Order>, order: Order) {
 
 type Ended = Result<TenantId, tokio::task::JoinError>;
 
-fn start(
-    deps: &Arc<pipeline::Deps>,
-    id: &TenantId,
-    order: Order,
-    keepers: &mut Keepers,
-    tasks: &mut JoinSet<TenantId>,
-    stop: &CancellationToken,
-) {
+/// What every keeper works with.
+#[derive(Clone)]
+struct Site {
+    deps: Arc<pipeline::Deps>,
+    equipment: Arc<Equipment>,
+    stop: CancellationToken,
+}
+
+fn start(site: &Site, id: &TenantId, order: Order, keepers: &mut Keepers, tasks: &mut JoinSet<TenantId>) {
     let (sender, receiver) = watch::channel(order);
     keepers.insert(id.clone(), sender);
-    tasks.spawn(keep(deps.clone(), id.clone(), receiver, stop.clone()));
+    tasks.spawn(keep::keep(site.clone(), id.clone(), receiver));
 }
 
 /// A keeper ends with its tenant; the tenant may have come back in the same moment.
-fn restart_if_wanted(
-    deps: &Arc<pipeline::Deps>,
-    ended: Ended,
-    keepers: &mut Keepers,
-    tasks: &mut JoinSet<TenantId>,
-    stop: &CancellationToken,
-) {
+fn restart_if_wanted(site: &Site, ended: Ended, keepers: &mut Keepers, tasks: &mut JoinSet<TenantId>) {
     let id = match ended {
         Ok(id) => id,
         Err(error) => return error!(%error, "a pipeline's keeper ended unexpectedly"),
     };
     let order = keepers.remove(&id).map(|sender| sender.borrow().clone());
     if let Some(order @ Order::Run(_)) = order {
-        start(deps, &id, order, keepers, tasks, stop);
-    }
-}
-
-/// Runs one tenant's pipeline, and replaces it whenever something else is wanted.
-async fn keep(
-    deps: Arc<pipeline::Deps>,
-    id: TenantId,
-    mut orders: watch::Receiver<Order>,
-    stop: CancellationToken,
-) -> TenantId {
-    let mut lanes: Vec<Lane> = Vec::new();
-    loop {
-        let order = orders.borrow_and_update().clone();
-        let now = match order {
-            Order::Run(wanted) => wanted,
-            Order::Pause => {
-                info!(namespace = %id.namespace, name = %id.name, "Remote write job paused");
-                tokio::select! {
-                    _ = orders.changed() => continue,
-                    () = stop.cancelled() => return id,
-                }
-            }
-            Order::HandOver => {
-                deps.forget(&id);
-                info!(namespace = %id.namespace, name = %id.name, "Remote write job handed over");
-                return id;
-            }
-            Order::Retire => {
-                pipeline::retire(lanes).await;
-                deps.forget(&id);
-                info!(namespace = %id.namespace, name = %id.name, "Remote write job removed");
-                return id;
-            }
-        };
-        let pipeline = match Pipeline::build(&deps, &now.tenant, &now.groups, std::mem::take(&mut lanes)) {
-            Ok(pipeline) => pipeline,
-            Err(error) => {
-                deps.refused(&id, &error);
-                tokio::select! {
-                    _ = orders.changed() => continue,
-                    () = stop.cancelled() => return id,
-                }
-            }
-        };
-        let (halt, cut) = (stop.child_token(), pipeline.cut());
-        let mut running = tokio::spawn(pipeline.run(halt.clone()));
-        tokio::select! {
-            biased;
-            // By itself a pipeline ends only to be built anew.
-            ended = &mut running => {
-                lanes = ended.unwrap_or_default();
-                continue;
-            }
-            () = stop.cancelled() => {}
-            _ = orders.changed() => {}
-        }
-        halt.cancel();
-        lanes = tokio::select! {
-            biased;
-            ended = &mut running => ended.unwrap_or_default(),
-            () = patience(&now, &mut orders, &stop) => {
-                cut.cancel();
-                running.await.unwrap_or_default()
-            }
-        };
-        if stop.is_cancelled() {
-            return id;
-        }
-    }
-}
-
-/// Waits as long as a request of `now` may take from here on. An edit of the resource itself ends the patience with
-/// what others changed.
-async fn patience(now: &Wanted, orders: &mut watch::Receiver<Order>, stop: &CancellationToken) {
-    let end = Instant::now() + STOP_GRACE;
-    let edited = async {
-        while !stop.is_cancelled() && !is_own_edit(now, &orders.borrow_and_update()) {
-            tokio::select! {
-                () = stop.cancelled() => {}
-                changed = orders.changed() => if changed.is_err() { break },
-            }
-        }
-        if stop.is_cancelled() {
-            std::future::pending::<()>().await;
-        }
-        sleep(REPLACE_GRACE).await;
-    };
-    tokio::select! {
-        () = sleep_until(end) => {}
-        () = edited => {}
-    }
-}
-
-/// Whether an order is because of the tenant's own resource, and not because of sources, other tenants or replicas.
-fn is_own_edit(now: &Wanted, order: &Order) -> bool {
-    match order {
-        Order::Run(next) => !Arc::ptr_eq(&now.tenant, &next.tenant) && now.tenant != next.tenant,
-        Order::HandOver => false,
-        Order::Pause | Order::Retire => true,
+        start(site, &id, order, keepers, tasks);
     }
 }

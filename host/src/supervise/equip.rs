@@ -1,0 +1,253 @@
+//! Equip: from what a tenant's filters are said to be to modules that are ready.
+//!
+//! In: a tenant. Out: for each of its filters a compiled module that took its configuration, and on the board how far each came.
+//! Never: work on the data path; a module compiled twice; a tag looked up again for a filter that did not change.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Semaphore;
+
+use super::trial;
+use crate::filter::{self, Module};
+use crate::model::{Digest, Filter, Origin, SourceGroup, Tenant};
+use crate::modules::{self, Credentials, Fetched, Store};
+use crate::pipeline::{self, Deps};
+use crate::status::{FilterReport, FilterStage};
+
+/// Modules that are compiled at once: it takes a core each, and pipelines need theirs.
+const COMPILED_AT_ONCE_MAX: usize = 2;
+/// Compiled modules that are kept although nobody uses them.
+const UNUSED_MAX: usize = 64;
+
+/// What filters are made ready with. All tenants share it.
+pub struct Equipment {
+    store: Store,
+    compiled: Mutex<HashMap<Digest, Module>>,
+    compiling: Semaphore,
+}
+
+/// A tenant's filters, ready to run.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Outfit {
+    filters: Vec<Filter>,
+    modules: Vec<Module>,
+    resolved: Vec<String>,
+}
+
+impl Outfit {
+    /// One for each filter, in their order.
+    pub(super) fn modules(&self) -> &[Module] {
+        &self.modules
+    }
+
+    /// What is known of a filter whose component comes from the same place.
+    fn known(&self, filter: &Filter) -> Option<(Module, String)> {
+        let same = |known: &Filter| {
+            (&known.origin, &known.content) == (&filter.origin, &filter.content)
+                // A file may have been replaced.
+                && !matches!(known.origin, Origin::File { .. })
+        };
+        let at = self.filters.iter().position(same)?;
+        Some((self.modules[at].clone(), self.resolved[at].clone()))
+    }
+}
+
+/// Why filters are not ready.
+#[derive(Debug)]
+pub(super) struct Trouble {
+    pub(super) error: Error,
+    /// Whether it can pass by itself.
+    pub(super) may_pass: bool,
+}
+
+/// A filter is not ready.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    /// Its component cannot be had.
+    #[error("filter {filter}: {source}")]
+    Fetch {
+        /// The filter's name.
+        filter: String,
+        /// Why.
+        source: modules::Error,
+    },
+    /// Its component is none, or refuses its configuration or what it was tried on.
+    #[error(transparent)]
+    Filter(#[from] filter::Error),
+    /// What compiled it is gone, which is a mistake of Sluice.
+    #[error("filter {filter} was not compiled: the compiler broke down")]
+    Broken {
+        /// The filter's name.
+        filter: String,
+    },
+}
+
+impl Error {
+    /// Whether it can pass by itself.
+    fn may_pass(&self) -> bool {
+        match self {
+            Error::Fetch { source, .. } => source.is_transient(),
+            Error::Filter(error) => error.is_transient(),
+            Error::Broken { .. } => true,
+        }
+    }
+
+    fn stage(&self) -> FilterStage {
+        match self {
+            Error::Fetch { source, .. } if is_verdict(source) => FilterStage::Verified,
+            Error::Fetch { .. } => FilterStage::Resolved,
+            Error::Filter(filter::Error::NotAFilter { .. }) | Error::Broken { .. } => FilterStage::Compiled,
+            Error::Filter(_) => FilterStage::Configured,
+        }
+    }
+}
+
+/// Whether something came that is not what was meant, or not from whom it must be.
+fn is_verdict(error: &modules::Error) -> bool {
+    matches!(error, modules::Error::Digest { .. } | modules::Error::Unsigned { .. })
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Trouble {
+        Trouble { may_pass: error.may_pass(), error }
+    }
+}
+
+impl Equipment {
+    /// Modules come from `store`.
+    pub fn new(store: Store) -> Equipment {
+        Equipment { store, compiled: Mutex::default(), compiling: Semaphore::new(COMPILED_AT_ONCE_MAX) }
+    }
+
+    /// Gets the tenant's filters ready: each is fetched, verified and compiled, then all are configured and tried on what the
+    /// sources have. What is known of filters that did not change is taken from `known`.
+    pub(super) async fn outfit(
+        &self,
+        deps: &Arc<Deps>,
+        tenant: &Arc<Tenant>,
+        groups: &[SourceGroup],
+        known: &Outfit,
+    ) -> Result<Outfit, Trouble> {
+        let entry = deps.board.tenant(&tenant.id);
+        let mut reports: Vec<_> =
+            tenant.filters.iter().map(|filter| FilterReport::new(&filter.name)).collect();
+        let mut outfit = Outfit { filters: tenant.filters.clone(), ..Outfit::default() };
+        let mut trouble = None;
+        for (filter, report) in tenant.filters.iter().zip(&mut reports) {
+            match self.module(deps, filter, known, report).await {
+                Ok((module, resolved)) => {
+                    outfit.modules.push(module);
+                    outfit.resolved.push(resolved);
+                }
+                Err(error) => {
+                    report.fails(error.stage(), &error, (deps.now)());
+                    trouble.get_or_insert(error);
+                }
+            }
+        }
+        if trouble.is_none() {
+            match configure(deps, tenant, groups, &outfit.modules).await {
+                Ok(()) => reports.iter_mut().for_each(FilterReport::is_ready),
+                Err(error) => {
+                    let at_fault = |report: &&mut FilterReport| Some(&*report.name) == fault(&error);
+                    if let Some(report) = reports.iter_mut().find(at_fault) {
+                        report.fails(error.stage(), &error, (deps.now)());
+                    }
+                    trouble = Some(error);
+                }
+            }
+        }
+        entry.filters(reports);
+        trouble.map_or(Ok(outfit), |error| Err(error.into()))
+    }
+
+    async fn module(
+        &self,
+        deps: &Arc<Deps>,
+        filter: &Filter,
+        known: &Outfit,
+        report: &mut FilterReport,
+    ) -> Result<(Module, String), Error> {
+        let (module, resolved) = match (known.known(filter), &filter.origin) {
+            (Some(known), _) => known,
+            (None, Origin::Builtin { name }) => {
+                (deps.runtime.builtin(name)?.clone(), format!("builtin {name}"))
+            }
+            (None, _) => {
+                let fetched = self.fetched(filter).await?;
+                report.comes_to(FilterStage::Verified);
+                (report.resolved, report.digest) =
+                    (Some(fetched.resolved.clone()), Some(fetched.digest.to_string()));
+                (self.compiled(deps, filter, &fetched).await?, fetched.resolved)
+            }
+        };
+        report.comes_to(FilterStage::Compiled);
+        (report.resolved, report.digest) = (Some(resolved.clone()), Some(module.digest().to_owned()));
+        report.contract = Some(module.contract().to_owned());
+        Ok((module, resolved))
+    }
+
+    async fn fetched(&self, filter: &Filter) -> Result<Fetched, Error> {
+        let failed = |source| Error::Fetch { filter: filter.name.clone(), source };
+        if let (Origin::ConfigMap { name, key }, Some(bytes)) = (&filter.origin, &filter.content) {
+            return Ok(Fetched::of_bytes(bytes.clone(), format!("{key} of the ConfigMap {name}")));
+        }
+        let credentials = match (&filter.origin, &filter.pull_secret) {
+            (Origin::Oci { reference, .. }, Some(secret)) => {
+                let json = secret.reveal().as_bytes();
+                Credentials::from_docker_config(json, reference.registry()).map_err(failed)?
+            }
+            _ => None,
+        };
+        self.store.fetch(&filter.origin, credentials.as_ref()).await.map_err(failed)
+    }
+
+    /// Compiles a component that nobody has compiled yet. It goes on if nobody waits for it any more.
+    async fn compiled(&self, deps: &Arc<Deps>, filter: &Filter, fetched: &Fetched) -> Result<Module, Error> {
+        let digest = fetched.digest;
+        let known = || self.compiled.lock().unwrap_or_else(PoisonError::into_inner).get(&digest).cloned();
+        if let Some(module) = known() {
+            return Ok(module);
+        }
+        let _turn = self.compiling.acquire().await;
+        // Whoever had the turn before may have compiled the same.
+        if let Some(module) = known() {
+            return Ok(module);
+        }
+        let (runtime, bytes, name) = (deps.runtime.clone(), fetched.bytes.clone(), filter.name.clone());
+        let loading = tokio::task::spawn_blocking(move || runtime.load(&format!("filter {name}"), &bytes));
+        let module = loading.await.map_err(|_| Error::Broken { filter: filter.name.clone() })??;
+        let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        if compiled.len() >= UNUSED_MAX {
+            compiled.retain(|_, module| module.is_in_use());
+        }
+        compiled.insert(digest, module.clone());
+        Ok(module)
+    }
+}
+
+/// Whether the filters take their configurations and what the sources have.
+async fn configure(
+    deps: &Arc<Deps>,
+    tenant: &Arc<Tenant>,
+    groups: &[SourceGroup],
+    modules: &[Module],
+) -> Result<(), Error> {
+    if modules.is_empty() {
+        return Ok(());
+    }
+    let (with, of, modules) = (deps.clone(), tenant.clone(), modules.to_vec());
+    let configuring = tokio::task::spawn_blocking(move || pipeline::filters(&with.runtime, &of, &modules));
+    let filters =
+        configuring.await.map_err(|_| Error::Broken { filter: tenant.filters[0].name.clone() })??;
+    trial::run(deps, tenant, groups, filters).await?;
+    Ok(())
+}
+
+fn fault(error: &Error) -> Option<&str> {
+    match error {
+        Error::Fetch { filter, .. } | Error::Broken { filter } => Some(filter),
+        Error::Filter(error) => error.filter(),
+    }
+}

@@ -1,0 +1,229 @@
+//! Filters: a team's own filters in the path of its own metrics, as its receiver sees them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value as Json, json};
+use sluice_tests::expectation::{EVERYTHING, Expectation, Held, assert_every_tick, ticks};
+use sluice_tests::series::{LabelSet, Sample, Value, series};
+use sluice_tests::servers::{Setup, Sluice};
+use sluice_tests::stage::Stage;
+use sluice_tests::strict_receiver::StrictReceiver;
+use sluice_tests::wait::eventually;
+use tempfile::TempDir;
+
+#[path = "../../host/build/guests.rs"]
+mod guests;
+
+const INTERVAL_MS: i64 = 1000;
+/// Edits in a row of one resource. `SLUICE_SWAPS` asks for another number.
+const SWAPS: usize = 40;
+
+/// The operator's folder of modules, with the filter `totals`: sums by a label.
+fn modules() -> TempDir {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let target: PathBuf = [env!("CARGO_TARGET_TMPDIR"), "filters"].iter().collect();
+    let built = guests::build(&workspace, &["test-filter-totals", "test-filter-hostile"], &target).unwrap();
+    let folder = TempDir::new().unwrap();
+    for (name, bytes) in ["totals.wasm", "hostile.wasm"].iter().zip(built) {
+        std::fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    folder
+}
+
+/// A resource that wants all, at `receiver`, through these filters.
+fn resource(name: &str, receiver: &StrictReceiver, metrics: &str, filters: &Json) -> String {
+    let url = format!("{}/{name}", receiver.url());
+    let resource = json!({
+        "apiVersion": "observability.ethos.io/v1alpha1",
+        "kind": "MetricAccess",
+        "metadata": { "name": name, "namespace": "team" },
+        "spec": {
+            "source": "team",
+            "metrics": [metrics],
+            "filters": filters,
+            "remoteWrite": {
+                "enabled": true, "interval": "1s",
+                "target": { "type": "remote_write" }, "remoteWrite": { "url": url },
+            },
+        },
+    });
+    resource.to_string()
+}
+
+/// A filter that sets a label to a value.
+fn tagging(value: &str) -> Json {
+    json!([{
+        "name": "tag", "module": { "builtin": { "name": "relabel" } },
+        "config": { "rules": [{ "targetLabel": "tag", "replacement": value }] },
+    }])
+}
+
+fn totals(by: &str) -> Json {
+    json!([{ "name": "sums", "module": { "file": { "path": "totals.wasm" } }, "config": { "by": by } }])
+}
+
+async fn start(stage: &Stage, modules: &TempDir, resources: &[(&str, String)]) -> Sluice {
+    let setup = Setup::new()
+        .source("main", &stage.source.url())
+        .setting("filters", json!({ "modulesFolder": modules.path() }));
+    let with = |setup: Setup, (file, text): &(&str, String)| setup.resource(file, text);
+    resources.iter().fold(setup, with).start().await
+}
+
+/// The newest value of each series that has not ended.
+fn live(receiver: &StrictReceiver) -> BTreeMap<LabelSet, Value> {
+    let newest = |(labels, samples): (LabelSet, Vec<Sample>)| {
+        let value = samples.last()?.value;
+        (value != Value::STALE).then_some((labels, value))
+    };
+    receiver.samples().into_iter().filter_map(newest).collect()
+}
+
+fn tags(receiver: &StrictReceiver) -> BTreeSet<String> {
+    live(receiver).keys().map(|series| series.get("tag").to_owned()).collect()
+}
+
+async fn tagged(receiver: &StrictReceiver, value: &str) {
+    let expected = BTreeSet::from([value.to_owned()]);
+    eventually(&format!("everything is tagged {value:?}"), async || {
+        (tags(receiver) == expected).then_some(())
+    })
+    .await;
+}
+
+async fn several_ticks(receiver: &StrictReceiver) {
+    let before = ticks(&receiver.samples()).len();
+    eventually("five more ticks arrive", async || {
+        (ticks(&receiver.samples()).len() >= before + 5).then_some(())
+    })
+    .await;
+}
+
+/// Memory that a process has, in bytes.
+fn resident_bytes(pid: u32) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
+}
+
+#[tokio::test]
+async fn samples_go_through_a_teams_own_filter_and_what_it_emits_arrives_too() {
+    let (stage, receiver, modules) = tokio::join!(Stage::set(), StrictReceiver::start(), async { modules() });
+    let text = resource("sums", &receiver, "queue_depth|db_rows", &totals("job"));
+    let mut sluice = start(&stage, &modules, &[("sums.yaml", text)]).await;
+    several_ticks(&receiver).await;
+    assert!(sluice.stop().await.success());
+    let held = receiver.samples();
+    // What the filter keeps, and the sums of what it keeps, of the source's own answers at the same ticks.
+    let source = stage.api();
+    let selectors = [r#"{__name__=~"queue_depth|db_rows"}"#];
+    let stamped = |series: LabelSet| Some(series.with("managed_by", "multi-tenant-proxy"));
+    let taken = Expectation::of(&source, &ticks(&held), &selectors, stamped).await.samples();
+    let mut expected = Held::new();
+    let mut sums: BTreeMap<String, BTreeMap<i64, f64>> = BTreeMap::new();
+    for (series, samples) in taken {
+        let job = sums.entry(series.get("job").to_owned()).or_default();
+        for sample in samples.into_iter().filter(|sample| sample.value.float() >= 0.0) {
+            *job.entry(sample.at).or_default() += sample.value.float();
+            expected.entry(series.clone()).or_default().push(sample);
+        }
+    }
+    for (job, sums) in sums.into_iter().filter(|(_, sums)| !sums.is_empty()) {
+        let labels = [("job", job.as_str()), ("managed_by", "multi-tenant-proxy")];
+        let total = expected.entry(series("total", labels)).or_default();
+        total.extend(sums.iter().map(|(&at, &sum)| Sample { at, value: Value::from(sum) }));
+        // It ends when there is nothing to sum any more; a sample that is held back ends nothing.
+        let last = *sums.keys().last().unwrap();
+        total.extend(
+            ticks(&held).into_iter().find(|at| *at > last).map(|at| Sample { at, value: Value::STALE }),
+        );
+    }
+    assert_eq!(held, expected);
+    assert_every_tick(&ticks(&held), INTERVAL_MS, 5);
+    assert_eq!((receiver.resends(), receiver.violations()), (0, vec![]));
+}
+
+#[tokio::test]
+async fn a_filter_that_is_not_ready_leaves_the_last_good_one_in_its_place() {
+    let (stage, receiver, modules) = tokio::join!(Stage::set(), StrictReceiver::start(), async { modules() });
+    let write = |filters: &Json| resource("own", &receiver, "queue_depth", filters);
+    let mut sluice = start(&stage, &modules, &[("own.yaml", write(&tagging("one")))]).await;
+    tagged(&receiver, "one").await;
+    for (what, filters) in [
+        ("no such file", json!([{ "name": "tag", "module": { "file": { "path": "none.wasm" } } }])),
+        ("no such filter", json!([{ "name": "tag", "module": { "builtin": { "name": "none" } } }])),
+        (
+            "a configuration that is refused",
+            json!([{ "name": "tag", "module": { "builtin": { "name": "relabel" } }, "config": { "rulez": [] } }]),
+        ),
+        (
+            "a filter that fails on what the source has",
+            json!([{ "name": "tag", "module": { "file": { "path": "hostile.wasm" } }, "config": "say and trap" }]),
+        ),
+    ] {
+        sluice.write("own.yaml", &write(&filters));
+        eventually(&format!("the log speaks of {what}"), async || {
+            sluice.log().contains("Filters are not ready").then_some(())
+        })
+        .await;
+        several_ticks(&receiver).await;
+        assert_eq!(tags(&receiver), BTreeSet::from(["one".to_owned()]), "{what}");
+    }
+    sluice.write("own.yaml", &write(&tagging("two")));
+    tagged(&receiver, "two").await;
+    assert!(sluice.stop().await.success());
+    assert_every_tick(&ticks(&receiver.samples()), INTERVAL_MS, 20);
+    assert_eq!((receiver.resends(), receiver.violations()), (0, vec![]));
+}
+
+#[tokio::test]
+async fn nothing_runs_past_a_filter_that_was_never_ready() {
+    let (stage, receiver, modules) = tokio::join!(Stage::set(), StrictReceiver::start(), async { modules() });
+    let other = StrictReceiver::start().await;
+    let filters = json!([{ "name": "hide", "module": { "file": { "path": "none.wasm" } } }]);
+    let resources = [
+        ("bad.yaml", resource("bad", &receiver, EVERYTHING, &filters)),
+        ("good.yaml", resource("good", &other, "queue_depth", &tagging("one"))),
+    ];
+    let mut sluice = start(&stage, &modules, &resources).await;
+    several_ticks(&other).await;
+    assert_eq!(receiver.seen().len(), 0, "nothing was sent to the one without its filter");
+    // It starts once the operator puts the module there, by itself.
+    std::fs::copy(modules.path().join("totals.wasm"), modules.path().join("none.wasm")).unwrap();
+    sluice.write(
+        "bad.yaml",
+        &resource(
+            "bad",
+            &receiver,
+            "db_rows",
+            &json!([{
+                "name": "hide", "module": { "file": { "path": "none.wasm" } }, "config": { "by": "job" },
+            }]),
+        ),
+    );
+    several_ticks(&receiver).await;
+    assert!(sluice.stop().await.success());
+    assert_eq!((other.violations(), receiver.violations()), (vec![], vec![]));
+}
+
+#[tokio::test]
+async fn a_filter_that_is_replaced_again_and_again_costs_no_tick() {
+    let swaps = std::env::var("SLUICE_SWAPS").ok().and_then(|n| n.parse().ok()).unwrap_or(SWAPS);
+    let (stage, receiver, modules) = tokio::join!(Stage::set(), StrictReceiver::start(), async { modules() });
+    let write = |filters: &Json| resource("own", &receiver, "queue_depth", filters);
+    let mut sluice = start(&stage, &modules, &[("own.yaml", write(&tagging("0")))]).await;
+    tagged(&receiver, "0").await;
+    let before = resident_bytes(sluice.pid());
+    for swap in 1..=swaps {
+        sluice.write("own.yaml", &write(&tagging(&swap.to_string())));
+        tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+    }
+    tagged(&receiver, &swaps.to_string()).await;
+    let after = resident_bytes(sluice.pid());
+    several_ticks(&receiver).await;
+    assert!(sluice.stop().await.success());
+    assert_every_tick(&ticks(&receiver.samples()), INTERVAL_MS, swaps / 10);
+    assert_eq!(receiver.violations(), []);
+    assert!(after < before + (64 << 20), "{before} bytes became {after}");
+}
