@@ -101,6 +101,16 @@ pub enum Error {
         /// The step's name.
         filter: String,
     },
+    /// As many instances as may be kept between calls are.
+    #[error(
+        "filter {filter} has to wait: {limit} instances are kept already; use fewer filters that remember or see samples, or raise maxInstances"
+    )]
+    Kept {
+        /// The step's name.
+        filter: String,
+        /// How many may be kept, by the namespace or in all.
+        limit: u32,
+    },
     /// All instances the host may have at once are in use.
     #[error("filter {filter} has to wait: all {limit} instances are in use (instancesMax)")]
     Busy {
@@ -120,7 +130,11 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         matches!(
             self,
-            Error::Busy { .. } | Error::Deadline { .. } | Error::Refused { .. } | Error::Forgotten { .. }
+            Error::Busy { .. }
+                | Error::Kept { .. }
+                | Error::Deadline { .. }
+                | Error::Refused { .. }
+                | Error::Forgotten { .. }
         )
     }
 
@@ -149,6 +163,7 @@ impl Error {
             | Error::Nonsense { filter, .. }
             | Error::HeldOff { filter, .. }
             | Error::Forgotten { filter }
+            | Error::Kept { filter, .. }
             | Error::Busy { filter, .. } => Some(filter),
         }
     }

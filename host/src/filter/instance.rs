@@ -189,6 +189,11 @@ impl Instance {
         answer?.0.map_err(|message| self.refused(message, usage))
     }
 
+    /// Its memory, in bytes.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.calls.store.data().memory_bytes
+    }
+
     fn refused(&self, message: String, usage: &mut Usage) -> Error {
         usage.refused += 1;
         Error::Refused { filter: self.calls.filter.to_string(), message }

@@ -22,6 +22,7 @@ mod module;
 mod runtime;
 mod samples;
 mod sequence;
+mod slots;
 mod stateful;
 mod step;
 mod symbols;

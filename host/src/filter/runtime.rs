@@ -13,6 +13,7 @@ use super::chain::Chain;
 use super::instance::{Host, Tenant};
 use super::module::Module;
 use super::sequence::Sequence;
+use super::slots::Slots;
 use super::stateful::Stateful;
 use super::step::Step;
 use super::ticker::Ticker;
@@ -35,6 +36,7 @@ pub(super) struct Shared {
     pub(super) engine: Engine,
     pub(super) linker: Linker<Host>,
     pub(super) config: Config,
+    pub(super) slots: Arc<Slots>,
     _ticker: Ticker,
 }
 
@@ -129,7 +131,8 @@ impl Shared {
         let mut linker = Linker::new(&engine);
         guest_log::link(&mut linker).map_err(Error::Engine)?;
         let ticker = Ticker::start(engine.clone()).map_err(|error| Error::Engine(error.into()))?;
-        Ok(Shared { engine, linker, config: config.clone(), _ticker: ticker })
+        let slots = Arc::new(Slots::of(config.instances_max));
+        Ok(Shared { engine, linker, config: config.clone(), slots, _ticker: ticker })
     }
 }
 

@@ -6,10 +6,11 @@
 use std::sync::Arc;
 
 use super::batch::{Batch, batch_rows};
-use super::instance::Tenant;
+use super::instance::{Instance, Tenant};
 use super::module::Columns;
 use super::runtime::Shared;
 use super::samples::{self, ROWS_MAX, SampleEdits, SampleRows, Window};
+use super::slots::Slot;
 use super::step::{Running, Step};
 use super::symbols::Symbols;
 use super::usage::Usage;
@@ -32,11 +33,15 @@ pub struct Stateful {
     emitted: Vec<Labels>,
     /// The numbers of the series that the filter kept.
     kept: Vec<bool>,
+    /// The right to keep the instance.
+    _slot: Slot,
 }
 
 impl Stateful {
     pub(super) fn new(shared: &Arc<Shared>, tenant: Tenant, step: Step) -> Result<Stateful, Error> {
         let columns = step.module.manifest().samples;
+        let slot = shared.slots.take(&tenant.namespace);
+        let slot = slot.map_err(|limit| Error::Kept { filter: step.name.clone(), limit })?;
         let step = Running::new(step, &tenant)?;
         Ok(Stateful {
             shared: shared.clone(),
@@ -49,6 +54,7 @@ impl Stateful {
             generation: 0,
             emitted: Vec::new(),
             kept: Vec::new(),
+            _slot: slot,
         })
     }
 
@@ -127,6 +133,11 @@ impl Stateful {
     /// Whether it is to be shown samples.
     pub fn sees_samples(&self) -> bool {
         self.columns.is_some()
+    }
+
+    /// The memory of its instance, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        self.step.instance.as_ref().map_or(0, Instance::memory_bytes)
     }
 
     /// What the filter has done so far.

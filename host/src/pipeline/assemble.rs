@@ -86,7 +86,7 @@ pub struct Answer {
 
 impl Assembler {
     /// A lane's tables and its filters, and its seat where others may write the same identities. Ticks are `interval`
-    /// apart; `held` pays for the table of each filter that is kept.
+    /// apart; `held` pays for each filter that is kept, and for the table before it.
     pub fn new(
         filters: Sequence,
         interval: Interval,
@@ -101,7 +101,7 @@ impl Assembler {
         let stages = then.into_iter().map(|(filter, chain)| {
             let step = next_step;
             next_step += 1 + chain.len();
-            Stage::new(filter, step, chain, held())
+            Stage::new(filter, step, chain, held(), held())
         });
         Assembler {
             interval,

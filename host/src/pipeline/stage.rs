@@ -37,6 +37,8 @@ pub(super) struct Stage {
     /// What the filter was shown of the newest tick.
     shown: Shown,
     beyond: Beyond,
+    /// What the filter's instance takes.
+    held: Held,
     /// The last tick left something in the table that was not seen.
     is_idle: bool,
 }
@@ -62,10 +64,11 @@ struct Shown {
 }
 
 impl Stage {
-    /// `held` pays for the table; `step` is the filter's number among all steps of the lane.
-    pub(super) fn new(filter: Stateful, step: usize, behind: Chain, held: Held) -> Stage {
+    /// `table_held` pays for the table, and `held` for the filter's instance; `step` is the filter's number among all steps of the lane.
+    pub(super) fn new(filter: Stateful, step: usize, behind: Chain, table_held: Held, held: Held) -> Stage {
         Stage {
-            table: Outputs::new(held),
+            table: Outputs::new(table_held),
+            held,
             generation: filter.generation(),
             filter,
             step: u8::try_from(step).unwrap_or(NO_STEP),
@@ -103,6 +106,7 @@ impl Stage {
     ) -> Result<(), Error> {
         self.begin_tick(tick);
         self.decide(tick, door, counts)?;
+        self.pay()?;
         if !self.filter.sees_samples() {
             self.pass(tick, door, counts);
             return Ok(());
@@ -113,9 +117,20 @@ impl Stage {
             self.shown.emitted.clear();
             self.emitting.clear();
         }
+        self.pay()?;
         self.decide_emitted(tick, door, counts)?;
         self.emit(tick, door, counts);
         Ok(())
+    }
+
+    /// The filter's memory is its namespace's too: what it has taken is paid for, or the tick is over.
+    fn pay(&mut self) -> Result<(), Error> {
+        let (taken, paid) = (self.filter.memory_bytes(), self.held.bytes());
+        if taken < paid {
+            self.held.give(paid - taken);
+            return Ok(());
+        }
+        Ok(self.held.take(taken - paid)?)
     }
 
     fn begin_tick(&mut self, tick: Tick) {

@@ -64,6 +64,8 @@ enum Woken {
 
 /// Whether the keeper goes on.
 enum Next {
+    /// With the newest order, at once: something came meanwhile, even if it was taken back.
+    Look,
     /// With the next order, or, after so long, with this one again.
     Wait(Option<Duration>),
     End,
@@ -76,6 +78,7 @@ pub(super) async fn keep(site: Site, id: TenantId, orders: watch::Receiver<Order
     loop {
         keeper.order = keeper.orders.borrow_and_update().clone();
         let retry = match keeper.obey().await {
+            Next::Look => continue,
             Next::Wait(retry) => retry,
             Next::End => return keeper.id,
         };
@@ -120,15 +123,16 @@ impl Keeper {
         let equipping = equipment.outfit(&deps, &wanted.tenant, &wanted.groups, &known);
         let equipped = tokio::select! {
             equipped = equipping => equipped,
-            _ = self.orders.changed() => return Next::Wait(None),
+            changed = self.orders.changed() => {
+                return if changed.is_ok() { Next::Look } else { Next::Wait(None) };
+            }
             () = self.site.stop.cancelled() => return Next::Wait(None),
         };
         match equipped {
             Ok(outfit) => {
                 self.failures = 0;
                 self.good = Some((wanted.tenant.clone(), outfit.clone()));
-                self.replace(wanted, &outfit).await;
-                Next::Wait(None)
+                self.replace(wanted, &outfit).await
             }
             Err(trouble) => self.without(wanted, trouble).await,
         }
@@ -142,7 +146,9 @@ impl Keeper {
         match good {
             Some((tenant, outfit)) => {
                 let wanted = Wanted { tenant, groups: wanted.groups };
-                self.replace(wanted, &outfit).await;
+                if let Next::Look = self.replace(wanted, &outfit).await {
+                    return Next::Look;
+                }
             }
             None => {
                 self.halt().await;
@@ -155,13 +161,16 @@ impl Keeper {
     }
 
     /// Puts a pipeline in the place of the one that runs, if it is another one.
-    async fn replace(&mut self, wanted: Wanted, outfit: &Outfit) {
+    async fn replace(&mut self, wanted: Wanted, outfit: &Outfit) -> Next {
         if self.running.as_ref().is_some_and(|running| running.wanted == wanted) {
-            return;
+            return Next::Wait(None);
         }
         self.halt().await;
-        if self.site.stop.is_cancelled() || self.is_overtaken() {
-            return;
+        if self.site.stop.is_cancelled() {
+            return Next::Wait(None);
+        }
+        if self.is_overtaken() {
+            return Next::Look;
         }
         let (deps, former) = (&self.site.deps, std::mem::take(&mut self.lanes));
         match Pipeline::build(deps, &wanted.tenant, outfit.modules(), &wanted.groups, former) {
@@ -172,6 +181,7 @@ impl Keeper {
             }
             Err(error) => deps.refused(&self.id, &error),
         }
+        Next::Wait(None)
     }
 
     /// Stops what runs, between two ticks.

@@ -10,7 +10,8 @@ use serde_json::json;
 use super::*;
 use crate::collect::{Collected, Table, TableConfig};
 use crate::filter::{self, Module, Runtime, Step, Tenant, builtin, fixtures::guests};
-use crate::model::{FilterMode, HonorLabels, OnFailure, Source, SourceName, Stamps};
+use crate::model::memory::Full;
+use crate::model::{FilterMode, HonorLabels, Memory, OnFailure, Source, SourceName, Stamps};
 use crate::pipeline::outputs::Conclude;
 use crate::pipeline::{Answer, Assembler, Encoding};
 
@@ -30,6 +31,10 @@ impl Lane {
     }
 
     fn with(mode: FilterMode, on_failure: OnFailure) -> Lane {
+        Lane::paying(mode, on_failure, Held::default)
+    }
+
+    fn paying(mode: FilterMode, on_failure: OnFailure, held: impl Fn() -> Held) -> Lane {
         let config = filter::Config { instances_max: 16, call_millis_max: 20_000, ..Default::default() };
         let runtime = Runtime::new(&config).unwrap();
         let totals = runtime.load("totals", &guests().totals).unwrap();
@@ -48,7 +53,7 @@ impl Lane {
         let stamps = Stamps { labels: stamps, honor: HonorLabels::Stamp, protected: Vec::new() };
         let outputs = Arc::new(Mutex::new(Outputs::default()));
         let encoding = Encoding::RemoteWrite;
-        let assembler = Assembler::new(filters, interval(), stamps, encoding, None, outputs, Held::default);
+        let assembler = Assembler::new(filters, interval(), stamps, encoding, None, outputs, held);
         Lane { table: Table::new(TableConfig { series_max: 1_000, ..TableConfig::default() }), assembler }
     }
 
@@ -232,4 +237,19 @@ fn samples_go_past_a_filter_that_fails_and_may_and_what_it_emitted_ends() {
     let seen = lane.tick(3, &[("1", "a", 4.0), ("2", "b", 5.0)]);
     let expected = [(up("1", "a"), "4"), (up("2", "b"), "5"), (total("a"), "4"), (total("b"), "5")];
     assert_eq!(seen, told(&expected), "it is asked again");
+}
+
+#[test]
+fn a_filters_memory_is_its_namespaces() {
+    let memory = Memory::new(usize::MAX);
+    let payer = memory.payer("shop", 1 << 20);
+    let mut lane = Lane::paying(FilterMode::Enforce, OnFailure::Fail, || memory.hold(&payer));
+    let error = lane.try_tick(1, &[("1", "a", 1.0)]).unwrap_err();
+    assert!(matches!(error, Error::Memory(Full::Namespace { max: 1_048_576 })), "{error}");
+    memory.payer("shop", 64 << 20);
+    assert_eq!(lane.tick(2, &[("1", "a", 1.0)]).len(), 2);
+    let held = memory.hold(&payer).of_namespace();
+    assert!(held > 1 << 20, "{held} bytes");
+    drop(lane);
+    assert_eq!(memory.hold(&payer).of_namespace(), 0);
 }
