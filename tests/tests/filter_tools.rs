@@ -43,7 +43,7 @@ fn a_filter_that_comes_with_the_program_is_named_in_place_of_a_file() {
     assert_eq!((&inspected["name"], &inspected["sees"]), (&"sluice-filter-enrich".into(), &"labels".into()));
     assert!(inspected["bytes"].as_u64() > Some(100_000), "{inspected}");
     let refused = fails(folder.path(), &["inspect", "builtin:enrish"]);
-    assert!(refused.contains("there is no built-in filter \"enrish\": use one of enrich, "), "{refused}");
+    assert!(refused.contains("there is no built-in filter \"enrish\": use one of aggregate, "), "{refused}");
 
     fs::write(folder.path().join("config.yaml"), "rules: [{regex: a, action: labeldrop}]\n").unwrap();
     fs::write(folder.path().join("metrics.prom"), "up{a=\"1\",b=\"2\"} 1\n").unwrap();
