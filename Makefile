@@ -3,7 +3,8 @@
 CARGO ?= cargo
 ENGINE ?= docker
 GET_SERVERS := tests/get-servers.sh $(CURDIR)/.test/servers
-WASM := wasm32-unknown-unknown
+# What filters are compiled for; the second one by tests only.
+WASM := wasm32-unknown-unknown wasm32-wasip2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-cluster servers target fmt lint bench release image image-check
@@ -30,10 +31,12 @@ test-cluster: target servers ## End to end in a real Kubernetes: KUBEBUILDER_ASS
 servers: ## Fetch what the end-to-end tests need
 	@$(GET_SERVERS)
 
-target: ## Add the target that filters are compiled for
+target: ## Add the targets that filters are compiled for
 	@command -v $(CARGO) >/dev/null || { echo 'no cargo: install Rust from https://rustup.rs'; exit 1; }
 	@command -v cc >/dev/null || { echo 'no C compiler: apt-get install build-essential'; exit 1; }
-	@test -d "$$(rustc --print sysroot)/lib/rustlib/$(WASM)/lib" || rustup target add $(WASM)
+	@for target in $(WASM); do \
+		test -d "$$(rustc --print sysroot)/lib/rustlib/$$target/lib" || rustup target add $$target || exit 1; \
+	done
 
 fmt: ## Format
 	$(CARGO) fmt --all

@@ -13,8 +13,6 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use component::TARGET;
-
 const PROFILE: &str = "filter";
 /// What Cargo reads and the inner build should have too; every other variable of Cargo's tells the outer build's affairs.
 const CARGO_VARIABLES_KEPT: [&str; 7] = [
@@ -29,15 +27,27 @@ const CARGO_VARIABLES_KEPT: [&str; 7] = [
 
 /// Builds the packages, all with one run of Cargo, and makes each a component. `target_dir` must be the build's own.
 pub(crate) fn build(workspace: &Path, packages: &[&str], target_dir: &Path) -> Result<Vec<Vec<u8>>, String> {
-    component::ensure_target(clean("RUSTC", "rustc"))?;
-    compile(workspace, packages, target_dir)?;
-    let folder = target_dir.join(TARGET).join(PROFILE);
-    packages.iter().map(|package| component(&folder, package)).collect()
+    compile(workspace, component::TARGET, packages, target_dir)?;
+    let module =
+        |package: &&str| component::encode(package, &module(target_dir, component::TARGET, package)?);
+    packages.iter().map(module).collect()
 }
 
-fn compile(workspace: &Path, packages: &[&str], target_dir: &Path) -> Result<(), String> {
+/// As [`build`], of guests that import WASI.
+#[allow(dead_code, reason = "the filters that come with the program do without")]
+pub(crate) fn build_with_wasi(
+    workspace: &Path,
+    packages: &[&str],
+    target_dir: &Path,
+) -> Result<Vec<Vec<u8>>, String> {
+    compile(workspace, component::TARGET_WASI, packages, target_dir)?;
+    packages.iter().map(|package| module(target_dir, component::TARGET_WASI, package)).collect()
+}
+
+fn compile(workspace: &Path, target: &str, packages: &[&str], target_dir: &Path) -> Result<(), String> {
+    component::ensure_target(target, clean("RUSTC", "rustc"))?;
     let mut cargo = clean("CARGO", "cargo");
-    cargo.args(["build", "--lib", "--quiet", "--locked", "--target", TARGET, "--profile", PROFILE]);
+    cargo.args(["build", "--lib", "--quiet", "--locked", "--target", target, "--profile", PROFILE]);
     cargo.arg("--manifest-path").arg(workspace.join("Cargo.toml")).arg("--target-dir").arg(target_dir);
     for package in packages {
         cargo.args(["--package", package]);
@@ -69,8 +79,8 @@ fn clean(variable: &str, default: &str) -> Command {
     command
 }
 
-fn component(folder: &Path, package: &str) -> Result<Vec<u8>, String> {
+fn module(target_dir: &Path, target: &str, package: &str) -> Result<Vec<u8>, String> {
+    let folder = target_dir.join(target).join(PROFILE);
     let file: PathBuf = folder.join(package.replace('-', "_")).with_extension("wasm");
-    let module = std::fs::read(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-    component::encode(package, &module)
+    std::fs::read(&file).map_err(|error| format!("{}: {error}", file.display()))
 }

@@ -394,9 +394,9 @@ fn request_limits(delivery: &Delivery) -> Limits {
 }
 
 fn limits_of(filters: &crate::config::Filters) -> filter::Config {
-    let crate::config::Filters { instances_max, memory_bytes_max, timeout } = *filters;
+    let crate::config::Filters { instances_max, memory_bytes_max, timeout, wasi } = *filters;
     let call_millis_max = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-    filter::Config { instances_max, memory_bytes_max, call_millis_max, ..filter::Config::default() }
+    filter::Config { instances_max, memory_bytes_max, call_millis_max, wasi, ..filter::Config::default() }
 }
 
 #[cfg(test)]

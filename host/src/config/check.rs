@@ -308,7 +308,7 @@ fn filters(given: &file::Filters, found: &mut Vec<Problem>) -> Filters {
         found.push(Problem::error(place.key("memory"), message, "write \"64Mi\""));
     }
     let timeout = positive(given.timeout, GUEST_TIMEOUT, &place.key("timeout"), found);
-    Filters { instances_max, memory_bytes_max, timeout }
+    Filters { instances_max, memory_bytes_max, timeout, wasi: given.wasi.unwrap_or_default() }
 }
 
 fn log(given: file::Log, found: &mut Vec<Problem>) -> Log {

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::access::{BasicAuthFile, TlsFile};
 use super::discovery::Discovery;
 use crate::document::{ByteSize, GoDuration};
+use crate::filter::Wasi;
 
 /// The whole file.
 #[derive(Debug, Clone, Deserialize)]
@@ -241,6 +242,7 @@ pub(super) struct Filters {
     pub(super) max_instances: Option<u32>,
     pub(super) memory: Option<ByteSize>,
     pub(super) timeout: Option<GoDuration>,
+    pub(super) wasi: Option<Wasi>,
     pub(super) modules_folder: Option<PathBuf>,
     pub(super) max_module: Option<ByteSize>,
     pub(super) cache_folder: Option<PathBuf>,

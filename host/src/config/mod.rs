@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use crate::discover;
 use crate::document::{self, Document, Path, Problem};
+use crate::filter::Wasi;
 use crate::model::guard::Receivers;
 use crate::tenancy::policy::IsolationMode;
 use crate::tenancy::{self, Policy};
@@ -126,6 +127,8 @@ pub struct Filters {
     pub memory_bytes_max: usize,
     /// Time of one call.
     pub timeout: Duration,
+    /// What becomes of modules that import WASI.
+    pub wasi: Wasi,
 }
 
 /// How we log.

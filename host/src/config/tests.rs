@@ -37,7 +37,7 @@ fn the_shortest_configuration_gets_every_default() {
 #[test]
 fn every_field_is_read() {
     let (config, warnings) = read(
-        "sources:\n- {name: a, url: 'https://x/prom', labels: {cluster: c}, externalLabels: {replica: r}, lag: 20s, timeout: 5s, maxSeries: 5, replicaGroup: g}\nsourceLabel: team\ntenants: {folder: /t}\nsecrets: {folder: s}\nendpoints: {'p.ns:9090': 'http://h:1', 's-0.p.ns:9090': 'http://h:2'}\nlimits: {minInterval: 1s, maxPatterns: 3, maxPatternSize: 40, targetNamespaces: [a]}\nlabels: {management: {by: me}, protected: [by]}\nisolation: {mode: enforced, label: ns}\ndelivery: {maxSamplesPerRequest: 5, maxBytesPerRequest: 1Mi, concurrency: 3, timeout: 1s, maxBackfill: 1m, minBackoff: 1s, maxBackoff: 2s}\nstate: {file: f, saveInterval: 2s}\nlisten: {address: '0.0.0.0:1', debug: 'localhost:2'}\nfilters: {maxInstances: 9, memory: 32Mi, timeout: 2s}\nlog: {format: text, level: 'sluice=debug'}\n",
+        "sources:\n- {name: a, url: 'https://x/prom', labels: {cluster: c}, externalLabels: {replica: r}, lag: 20s, timeout: 5s, maxSeries: 5, replicaGroup: g}\nsourceLabel: team\ntenants: {folder: /t}\nsecrets: {folder: s}\nendpoints: {'p.ns:9090': 'http://h:1', 's-0.p.ns:9090': 'http://h:2'}\nlimits: {minInterval: 1s, maxPatterns: 3, maxPatternSize: 40, targetNamespaces: [a]}\nlabels: {management: {by: me}, protected: [by]}\nisolation: {mode: enforced, label: ns}\ndelivery: {maxSamplesPerRequest: 5, maxBytesPerRequest: 1Mi, concurrency: 3, timeout: 1s, maxBackfill: 1m, minBackoff: 1s, maxBackoff: 2s}\nstate: {file: f, saveInterval: 2s}\nlisten: {address: '0.0.0.0:1', debug: 'localhost:2'}\nfilters: {maxInstances: 9, memory: 32Mi, timeout: 2s, wasi: none}\nlog: {format: text, level: 'sluice=debug'}\n",
     )
     .unwrap();
     assert_eq!(warnings, []);
@@ -47,6 +47,7 @@ fn every_field_is_read() {
     let Services::Map(map) = &policy.services else { panic!() };
     assert_eq!(map["s-0.p.ns:9090"].as_str(), "http://h:2/");
     assert_eq!((config.delivery.bytes_max, config.filters.memory_bytes_max), (1 << 20, 32 << 20));
+    assert_eq!(config.filters.wasi, Wasi::None);
     assert_eq!(config.log, Log { format: LogFormat::Text, level: "sluice=debug".into() });
 }
 

@@ -9,10 +9,10 @@ use super::Error;
 use super::batch::{Batch, batch_rows};
 use super::instance::Tenant;
 use super::runtime::Shared;
-use super::step::{Running, Step};
+use super::step::{Running, Step, Timing};
 use super::symbols::Symbols;
 use super::usage::Usage;
-use crate::model::{Labels, Timestamp};
+use crate::model::Labels;
 
 /// One tenant's filters in order, with one set of numbered strings for all of them.
 ///
@@ -50,10 +50,10 @@ impl Chain {
         })
     }
 
-    /// What follows is done at `now`. Whether series went past a filter that failed, and are worth another try: the caller
+    /// What follows is done then. Whether series went past a filter that failed, and are worth another try: the caller
     /// forgets what was said of them.
-    pub fn begin(&mut self, now: Timestamp) -> bool {
-        self.steps.iter_mut().for_each(|step| step.begin(now));
+    pub fn begin(&mut self, timing: Timing) -> bool {
+        self.steps.iter_mut().for_each(|step| step.begin(timing));
         let again = self.steps.iter().any(Running::wants_again);
         if again {
             self.steps.iter_mut().for_each(|step| step.is_bypassed = false);

@@ -1,8 +1,10 @@
-//! Config: how much a guest may take. Every field is a maximum.
+//! Config: what a guest may take. Every field is a maximum, or says what a guest is given.
 
 use std::time::Duration;
 
 use serde::Deserialize;
+
+use super::Wasi;
 
 /// Limits of guests, all of them per instance unless they say otherwise.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -21,6 +23,8 @@ pub struct Config {
     pub dictionary_bytes_max: usize,
     /// Series in one call; the contract allows 8,192.
     pub batch_rows_max: usize,
+    /// What becomes of modules that import WASI.
+    pub wasi: Wasi,
 }
 
 impl Default for Config {
@@ -32,6 +36,7 @@ impl Default for Config {
             answer_bytes_max: 32 << 20,
             dictionary_bytes_max: 16 << 20,
             batch_rows_max: 4_096,
+            wasi: Wasi::default(),
         }
     }
 }

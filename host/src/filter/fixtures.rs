@@ -11,6 +11,7 @@ pub(crate) struct Guests {
     pub(crate) drop_everything: Vec<u8>,
     pub(crate) hostile: Vec<u8>,
     pub(crate) totals: Vec<u8>,
+    pub(crate) empty_world: Vec<u8>,
 }
 
 /// Built once, where the build script has built what they need already.
@@ -19,8 +20,11 @@ pub(crate) fn guests() -> &'static Guests {
     GUESTS.get_or_init(|| {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let packages = ["test-filter-drop-everything", "test-filter-hostile", "test-filter-totals"];
-        let built = guests::build(&workspace, &packages, Path::new(concat!(env!("OUT_DIR"), "/filters")));
-        let [drop_everything, hostile, totals] = built.unwrap().try_into().unwrap();
-        Guests { drop_everything, hostile, totals }
+        let target_dir = Path::new(concat!(env!("OUT_DIR"), "/filters"));
+        let built = guests::build(&workspace, &packages, target_dir).unwrap();
+        let [drop_everything, hostile, totals] = built.try_into().unwrap();
+        let built = guests::build_with_wasi(&workspace, &["test-filter-empty-world"], target_dir).unwrap();
+        let [empty_world] = built.try_into().unwrap();
+        Guests { drop_everything, hostile, totals, empty_world }
     })
 }

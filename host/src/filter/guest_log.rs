@@ -46,7 +46,7 @@ impl GuestLog {
         std::mem::take(&mut self.left_out)
     }
 
-    fn write(&mut self, level: Level, message: &str) {
+    pub(super) fn write(&mut self, level: Level, message: &str) {
         let message = &message[..message.floor_char_boundary(MESSAGE_BYTES_MAX)];
         if level == Level::Error {
             self.last_error = Some(message.to_owned());

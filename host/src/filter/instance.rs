@@ -15,8 +15,9 @@ use super::runtime::Shared;
 use super::symbols::Symbols;
 use super::ticker::Ticker;
 use super::usage::Usage;
+use super::wasi::World;
 use super::{Error, wire};
-use crate::model::FilterLimits;
+use crate::model::{FilterLimits, Timestamp};
 
 /// For whom a chain works.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,13 +30,14 @@ pub struct Tenant {
     pub source: String,
 }
 
-/// Parts a component may consist of, and memories and tables it may have.
-const PARTS_MAX: usize = 16;
+/// Parts a component may consist of, and memories and tables it may have. One made of Python has 17.
+const PARTS_MAX: usize = 32;
 
 /// What the host keeps beside a guest.
 #[derive(Debug)]
 pub(super) struct Host {
     pub(super) log: GuestLog,
+    pub(super) world: World,
     memory_bytes_max: usize,
     /// Of all its memories together. They never shrink.
     memory_bytes: usize,
@@ -153,6 +155,11 @@ impl Instance {
         Ok(Instance { calls, classify, forget, process, names_known: 0, values_known: 0, scratch })
     }
 
+    /// What follows belongs to the tick at `tick`.
+    pub(super) fn begin_tick(&mut self, tick: Timestamp) {
+        self.calls.store.data_mut().world.begin_tick(tick);
+    }
+
     /// Judges rows; sends the strings the instance does not have yet along with them.
     pub(super) fn classify(
         &mut self,
@@ -210,6 +217,7 @@ struct Funcs {
 impl Calls {
     fn new(shared: &Arc<Shared>, tenant: Arc<str>, filter: Arc<str>, limits: FilterLimits) -> Calls {
         let host = Host {
+            world: World::new(&tenant, &filter),
             log: GuestLog::new(tenant, filter.clone()),
             memory_bytes_max: limits.memory_bytes_max,
             memory_bytes: 0,
@@ -261,12 +269,16 @@ impl Calls {
     {
         self.begin();
         let typed = func.typed::<P, R>(&self.store);
-        typed.and_then(|func| func.call(&mut self.store, params)).map_err(|error| self.fault(error))
+        let answer = typed.and_then(|func| func.call(&mut self.store, params));
+        self.store.data_mut().end_lines();
+        answer.map_err(|error| self.fault(error))
     }
 
     fn begin(&mut self) {
         self.store.set_epoch_deadline(Ticker::ticks(self.limits.call_time_max));
-        self.store.data_mut().log.begin();
+        let host = self.store.data_mut();
+        host.log.begin();
+        host.world.begin_call();
     }
 
     fn fault(&mut self, error: wasmtime::Error) -> Error {
@@ -282,7 +294,8 @@ impl Calls {
         if host.memory_exceeded {
             return Error::Memory { filter, limit: self.limits.memory_bytes_max };
         }
-        let said = host.log.last_error().unwrap_or_else(|| error.root_cause().to_string());
+        let said = host.log.last_error().or_else(|| host.world.last_words());
+        let said = said.unwrap_or_else(|| error.root_cause().to_string());
         Error::Trapped { filter, said, trap: error }
     }
 }

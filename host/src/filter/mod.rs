@@ -30,6 +30,7 @@ mod symbols;
 mod tests;
 mod ticker;
 mod usage;
+mod wasi;
 mod wire;
 
 pub use builtin::Builtins;
@@ -43,5 +44,6 @@ pub use runtime::Runtime;
 pub use samples::{Emission, Moments, ROWS_MAX, SampleEdits, SampleRows, Window};
 pub use sequence::Sequence;
 pub use stateful::Stateful;
-pub use step::Step;
+pub use step::{Step, Timing};
 pub use usage::Usage;
+pub use wasi::Wasi;

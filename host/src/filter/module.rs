@@ -6,10 +6,10 @@ use std::sync::Arc;
 use sha2::Digest;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 
-use super::Error;
 use super::instance::{self, Host};
 use super::runtime::Shared;
-use super::wire;
+use super::{Error, Wasi};
+use super::{wasi, wire};
 
 const LABELS: &str = "sluice:filter/labels@0.1.0";
 const SAMPLES: &str = "sluice:filter/samples@0.1.0";
@@ -94,10 +94,8 @@ impl Module {
         let refuse = |cause: String| Error::NotAFilter { filter: origin.to_owned(), cause };
         let component = Component::new(&shared.engine, bytes)
             .map_err(|error| refuse(format!("it does not compile as a component: {}", one_line(&error))))?;
-        if let Some(import) = stranger(&component) {
-            return Err(refuse(format!(
-                "it imports {import}; a filter may import {OURS}log@0.1.0 only: build it for wasm32-unknown-unknown"
-            )));
+        if let Some(cause) = stranger(&component, shared.config.wasi) {
+            return Err(refuse(cause));
         }
         let exports = exports(&component).map_err(refuse)?;
         let pre = shared.linker.instantiate_pre(&component).map_err(|error| refuse(one_line(&error)))?;
@@ -159,11 +157,17 @@ impl Module {
     }
 }
 
-/// An import that is not the contract's.
-fn stranger(component: &Component) -> Option<String> {
+/// What is wrong with an import that is not the contract's.
+fn stranger(component: &Component, wasi: Wasi) -> Option<String> {
     let ty = component.component_type();
-    let mut names = ty.imports(component.engine()).map(|(name, _)| name);
-    names.find(|name| !name.starts_with(OURS)).map(str::to_owned)
+    let mut names =
+        ty.imports(component.engine()).map(|(name, _)| name).filter(|name| !name.starts_with(OURS));
+    names.find_map(|name| match name.starts_with("wasi:") {
+        true => wasi::refusal(name, wasi),
+        false => Some(format!(
+            "it imports {name}; a filter may import {OURS}log@0.1.0 only: build it for wasm32-unknown-unknown"
+        )),
+    })
 }
 
 fn exports(component: &Component) -> Result<Exports, String> {

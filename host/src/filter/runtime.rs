@@ -1,7 +1,10 @@
 //! Runtime: the engine all guests share, and the built-in filters.
 //!
 //! In: limits. Out: modules and chains. Never: a floating-point NaN that differs from machine to machine, threads in
-//! guests, or an interface beyond the contract's.
+//! guests, or an interface beyond the contract's that leads anywhere.
+
+#[cfg(test)]
+mod sandbox;
 
 use std::sync::Arc;
 
@@ -17,7 +20,7 @@ use super::slots::Slots;
 use super::stateful::Stateful;
 use super::step::Step;
 use super::ticker::Ticker;
-use super::{Config, Error, guest_log};
+use super::{Config, Error, Wasi, guest_log, wasi};
 
 /// Core instances, and tables, a component made by the usual tools needs: its module, and two small ones around it.
 const PARTS_PER_INSTANCE_MAX: u32 = 4;
@@ -130,6 +133,9 @@ impl Shared {
         let engine = Engine::new(&engine_config(config)).map_err(Error::Engine)?;
         let mut linker = Linker::new(&engine);
         guest_log::link(&mut linker).map_err(Error::Engine)?;
+        if config.wasi == Wasi::Empty {
+            wasi::link(&mut linker).map_err(Error::Engine)?;
+        }
         let ticker = Ticker::start(engine.clone()).map_err(|error| Error::Engine(error.into()))?;
         let slots = Arc::new(Slots::of(config.instances_max));
         Ok(Shared { engine, linker, config: config.clone(), slots, _ticker: ticker })
@@ -152,6 +158,8 @@ fn engine_config(config: &Config) -> wasmtime::Config {
         // The same input gives the same answer on every replica, down to the bits of a NaN.
         .cranelift_nan_canonicalization(true)
         .wasm_relaxed_simd(false)
+        // The engine's own default is to allow it. Bounds of a 64-bit memory are checked at every access.
+        .wasm_memory64(false)
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(8));
     engine
 }

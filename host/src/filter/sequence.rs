@@ -12,7 +12,7 @@ use super::instance::Tenant;
 use super::runtime::Shared;
 use super::samples::Window;
 use super::stateful::Stateful;
-use super::step::Step;
+use super::step::{Step, Timing};
 use crate::model::Labels;
 
 /// One tenant's filters.
@@ -48,6 +48,12 @@ impl Sequence {
     /// # Errors
     /// The first filter that fails.
     pub fn try_out(&mut self, window: Window, series: &[(Labels, f64)]) -> Result<(), Error> {
+        let timing = Timing { now: window.at, tick: window.at };
+        self.first.begin(timing);
+        for (filter, behind) in &mut self.then {
+            filter.begin(timing);
+            behind.begin(timing);
+        }
         let labels: Vec<&Labels> = series.iter().map(|(labels, _)| labels).collect();
         let kept = self.first.classify(&labels)?;
         self.first.rest();

@@ -11,11 +11,11 @@ use super::module::Columns;
 use super::runtime::Shared;
 use super::samples::{self, ROWS_MAX, SampleEdits, SampleRows, Window};
 use super::slots::Slot;
-use super::step::{Running, Step};
+use super::step::{Running, Step, Timing};
 use super::symbols::Symbols;
 use super::usage::Usage;
 use super::{Error, check, wire};
-use crate::model::{FilterMode, Labels, Timestamp};
+use crate::model::{FilterMode, Labels};
 
 /// A filter whose instance is kept between calls.
 ///
@@ -95,10 +95,10 @@ impl Stateful {
         Ok(())
     }
 
-    /// What follows is done at `now`. If samples or series went past the filter because it failed, and it is worth another try,
+    /// What follows is done then. If samples or series went past the filter because it failed, and it is worth another try,
     /// it begins anew.
-    pub fn begin(&mut self, now: Timestamp) {
-        self.step.begin(now);
+    pub fn begin(&mut self, timing: Timing) {
+        self.step.begin(timing);
         if self.step.wants_again() {
             self.step.is_bypassed = false;
             self.lose();

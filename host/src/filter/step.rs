@@ -40,6 +40,15 @@ impl Step {
     }
 }
 
+/// When something is done, and for which tick.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// By the clock: how long a filter that fails is left alone is counted in it.
+    pub now: Timestamp,
+    /// The time of the tick: all that a guest can learn of the time.
+    pub tick: Timestamp,
+}
+
 /// A step at work.
 #[derive(Debug)]
 pub(super) struct Running {
@@ -52,7 +61,7 @@ pub(super) struct Running {
     pub(super) instance: Option<Instance>,
     pub(super) usage: Usage,
     health: Health,
-    now: Timestamp,
+    timing: Timing,
     /// Whether rows went past it because it failed.
     pub(super) is_bypassed: bool,
 }
@@ -73,23 +82,26 @@ impl Running {
             instance: None,
             usage,
             health: Health::default(),
-            now: Timestamp(0),
+            timing: Timing { now: Timestamp(0), tick: Timestamp(0) },
             is_bypassed: false,
         };
         running.instance(tenant)?;
         Ok(running)
     }
 
-    /// What follows is done at `now`.
-    pub(super) fn begin(&mut self, now: Timestamp) {
-        self.now = now;
+    /// What follows is done then.
+    pub(super) fn begin(&mut self, timing: Timing) {
+        self.timing = timing;
+        if let Some(instance) = &mut self.instance {
+            instance.begin_tick(timing.tick);
+        }
         self.health.begin();
         self.usage.failing = self.health.failing().cloned();
     }
 
     /// Whether rows that went past it can be shown to it again.
     pub(super) fn wants_again(&self) -> bool {
-        self.is_bypassed && !self.health.is_held_off(self.now)
+        self.is_bypassed && !self.health.is_held_off(self.timing.now)
     }
 
     /// Judges rows; for each, whether the filter kept it, or `None` if it failed and they went past it. The instance is gone
@@ -122,7 +134,7 @@ impl Running {
             Err(error) => {
                 self.replace_after(error);
                 if error.is_its_fault() {
-                    self.health.failed(error, self.now);
+                    self.health.failed(error, self.timing.now);
                 }
             }
         }
@@ -138,7 +150,7 @@ impl Running {
     }
 
     fn held_off(&self) -> Option<Error> {
-        let failing = self.health.failing().filter(|_| self.health.is_held_off(self.now))?;
+        let failing = self.health.failing().filter(|_| self.health.is_held_off(self.timing.now))?;
         Some(Error::HeldOff {
             filter: self.filter.to_string(),
             attempts: failing.attempts,
@@ -168,7 +180,9 @@ impl Running {
     fn instance(&mut self, tenant: &Tenant) -> Result<(), Error> {
         if self.instance.is_none() {
             let Running { module, filter, config, limits, .. } = &*self;
-            self.instance = Some(Instance::new(module, tenant, filter, config, *limits)?);
+            let mut instance = Instance::new(module, tenant, filter, config, *limits)?;
+            instance.begin_tick(self.timing.tick);
+            self.instance = Some(instance);
             self.usage.instances += 1;
         }
         Ok(())

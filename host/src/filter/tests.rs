@@ -354,7 +354,7 @@ fn series_go_past_a_filter_that_fails_and_may_and_are_asked_about_again() {
     let mut asked = Vec::new();
     for _ in 0..40 {
         now = now.plus(Duration::from_secs(1));
-        asked.push(chain.begin(now));
+        asked.push(chain.begin(Timing { now, tick: now }));
         assert_eq!(chain.classify(&[&a, &b]).unwrap(), [Some(a.clone()), Some(b.clone())]);
     }
     let usage = chain.usage().next().unwrap();
@@ -371,7 +371,8 @@ fn a_filter_that_must_not_fail_is_held_off_too() {
     let evil = runtime.load("the module", &guests().hostile).unwrap();
     let mut chain = runtime.chain(tenant(), vec![step("evil", &evil, json!("say and trap"))]).unwrap();
     let errors = (0..6).map(|second| {
-        chain.begin(Timestamp(second * 1_000));
+        let now = Timestamp(second * 1_000);
+        chain.begin(Timing { now, tick: now });
         chain.classify(&two_series().each_ref()).unwrap_err().to_string()
     });
     let errors: Vec<String> = errors.collect();

@@ -13,7 +13,7 @@ use super::front::Front;
 use super::outputs::{Conclude, Emitted, Outputs, Rank};
 use super::stage::Stage;
 use crate::collect::Collected;
-use crate::filter::{Sequence, Usage};
+use crate::filter::{Sequence, Timing, Usage};
 use crate::model::memory::{Full, Held};
 use crate::model::{Interval, Stamps, Tick, Timestamp};
 
@@ -127,8 +127,9 @@ impl Assembler {
         let outputs = self.outputs.clone();
         let mut outputs = outputs.lock().unwrap_or_else(PoisonError::into_inner);
         self.begin(tick, &mut outputs);
-        self.front.begin(now);
-        self.stages.iter_mut().for_each(|stage| stage.begin(now));
+        let timing = Timing { now, tick: tick.timestamp() };
+        self.front.begin(timing);
+        self.stages.iter_mut().for_each(|stage| stage.begin(timing));
         let counts = self.take(tick, answers, &mut outputs)?;
         let emitted = emit(&outputs);
         self.sweep(idle_before, emitted.idle > 0, &mut outputs);

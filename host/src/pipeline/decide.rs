@@ -15,8 +15,8 @@ use super::exit::Exit;
 use super::outputs::{Admission, Fingerprint, OutputId, Outputs};
 use super::quota::Beyond;
 use super::verdicts::{NO_STEP, Verdict};
-use crate::filter::{self, Chain};
-use crate::model::{Labels, Tick, Timestamp};
+use crate::filter::{self, Chain, Timing};
+use crate::model::{Labels, Tick};
 
 /// The fingerprint of an input series repeats over restarts, so that a contest ends the same way.
 const FINGERPRINTS: FixedState = FixedState::with_seed(0x736c_7569_6365);
@@ -78,8 +78,8 @@ impl Link {
     }
 
     /// As [`Chain::begin`].
-    pub(super) fn begin(&mut self, now: Timestamp) -> bool {
-        self.chain.begin(now)
+    pub(super) fn begin(&mut self, timing: Timing) -> bool {
+        self.chain.begin(timing)
     }
 
     pub(super) fn judge(&mut self, series: &[&Labels]) -> Result<Vec<Judged>, filter::Error> {
@@ -236,7 +236,7 @@ impl<'a> Decision<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Interval;
+    use crate::model::{Interval, Timestamp};
 
     /// The sizes of the portions in which inputs with so many bytes of text are decided.
     fn portions(text_bytes: &[usize], stamp_bytes: usize) -> Vec<usize> {

@@ -11,8 +11,8 @@ use super::outputs::Swept;
 use super::quota::Beyond;
 use super::verdicts::{NO_STEP, Verdict, Verdicts};
 use crate::collect::{Part, Row, StreamId};
-use crate::filter::{Chain, Usage};
-use crate::model::{Labels, Tick, Timestamp};
+use crate::filter::{Chain, Timing, Usage};
+use crate::model::{Labels, Tick};
 
 /// The lane's first filters, and what became of the series they were shown.
 pub(super) struct Front {
@@ -41,9 +41,9 @@ impl Front {
         Front { link: Link::new(chain, 0), verdicts: HashMap::new(), beyond: Beyond::default() }
     }
 
-    /// What follows is done at `now`. Series that went past a filter that failed are decided again.
-    pub(super) fn begin(&mut self, now: Timestamp) {
-        if self.link.begin(now) {
+    /// What follows is done then. Series that went past a filter that failed are decided again.
+    pub(super) fn begin(&mut self, timing: Timing) {
+        if self.link.begin(timing) {
             self.verdicts.clear();
         }
     }

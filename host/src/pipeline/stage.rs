@@ -17,7 +17,7 @@ use super::quota::Beyond;
 use super::rows::Rows;
 use super::verdicts::{NO_STEP, Verdict, Verdicts};
 use crate::collect::SeriesRef;
-use crate::filter::{Chain, Emission, Moments, SampleEdits, Stateful, Usage, Window};
+use crate::filter::{Chain, Emission, Moments, SampleEdits, Stateful, Timing, Usage, Window};
 use crate::model::memory::Held;
 use crate::model::{Interval, Labels, STALE_NAN_BITS, Tick, Timestamp};
 
@@ -87,10 +87,10 @@ impl Stage {
         &mut self.table
     }
 
-    /// What follows is done at `now`. Series that went past a filter that failed are decided again.
-    pub(super) fn begin(&mut self, now: Timestamp) {
-        self.filter.begin(now);
-        if self.behind.begin(now) {
+    /// What follows is done then. Series that went past a filter that failed are decided again.
+    pub(super) fn begin(&mut self, timing: Timing) {
+        self.filter.begin(timing);
+        if self.behind.begin(timing) {
             self.verdicts.clear();
             self.emitting.iter_mut().for_each(|emitting| emitting.verdict = None);
         }

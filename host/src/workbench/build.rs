@@ -65,7 +65,7 @@ struct Target {
 /// # Errors
 /// See [`BuildError`].
 pub fn build(folder: &Path) -> Result<Built, BuildError> {
-    component::ensure_target(Command::new("rustc")).map_err(BuildError::Toolchain)?;
+    component::ensure_target(component::TARGET, Command::new("rustc")).map_err(BuildError::Toolchain)?;
     let manifest = folder.join("Cargo.toml");
     let (package, library, target_directory) = library(&manifest)?;
     let built = Command::new("cargo")

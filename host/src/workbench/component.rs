@@ -7,6 +7,9 @@ use std::process::Command;
 
 /// What filters are compiled for: it imports nothing.
 pub(crate) const TARGET: &str = "wasm32-unknown-unknown";
+/// What those are compiled for that cannot do without WASI: the compiler makes components of them itself.
+#[allow(dead_code, reason = "the filters that come with the program do without")]
+pub(crate) const TARGET_WASI: &str = "wasm32-wasip2";
 
 /// Everything a filter may import starts with this.
 const OURS: &str = "sluice:filter/";
@@ -33,15 +36,15 @@ fn imports(component: &[u8]) -> Result<Vec<String>, Box<dyn std::error::Error>> 
     Ok(resolve.worlds[world].imports.keys().map(|key| resolve.name_world_key(key)).collect())
 }
 
-/// Adds the target to the toolchain if it is missing and rustup can. `rustc` is the command that asks the compiler.
-pub(crate) fn ensure_target(mut rustc: Command) -> Result<(), String> {
-    let printed = rustc.args(["--print", "target-libdir", "--target", TARGET]).output();
+/// Adds a target to the toolchain if it is missing and rustup can. `rustc` is the command that asks the compiler.
+pub(crate) fn ensure_target(target: &str, mut rustc: Command) -> Result<(), String> {
+    let printed = rustc.args(["--print", "target-libdir", "--target", target]).output();
     let printed = printed.map_err(|error| format!("rustc cannot be run: {error}"))?;
     if Path::new(String::from_utf8_lossy(&printed.stdout).trim()).is_dir() {
         return Ok(());
     }
-    match Command::new("rustup").args(["target", "add", TARGET]).output() {
+    match Command::new("rustup").args(["target", "add", target]).output() {
         Ok(added) if added.status.success() => Ok(()),
-        _ => Err(format!("this toolchain cannot build filters: run `rustup target add {TARGET}`")),
+        _ => Err(format!("this toolchain cannot build filters: run `rustup target add {target}`")),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Error;
 use crate::filter::{
-    Chain, Module, Moments, ROWS_MAX, Runtime, SampleRows, Stateful, Step, Tenant, Usage, Window,
+    Chain, Module, Moments, ROWS_MAX, Runtime, SampleRows, Stateful, Step, Tenant, Timing, Usage, Window,
 };
 use crate::model::Labels;
 use crate::model::Timestamp;
@@ -94,9 +94,14 @@ impl Trial {
             return Err(Error::Twice { series: twice.labels.to_string() });
         }
         let since = self.last.replace(at).unwrap_or_else(|| at.minus(self.interval));
+        let timing = Timing { now: at, tick: at };
         match &mut self.filter {
-            Filter::Judging(filter) => filter.scrape(samples, &seen),
+            Filter::Judging(filter) => {
+                filter.chain.begin(timing);
+                filter.scrape(samples, &seen)
+            }
             Filter::Kept(filter) => {
+                filter.filter.begin(timing);
                 filter.scrape(Window { since, at, moments: Moments::Any }, samples, &seen)
             }
         }
