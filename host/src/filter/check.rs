@@ -14,8 +14,14 @@ use crate::model::is_label_name;
 pub(super) const LABELS_MAX: usize = 512;
 /// Bytes of one string of a guest's own.
 const STRING_BYTES_MAX: usize = 64 << 10;
-/// Bytes of all strings of a guest's own in one answer.
+/// Bytes of all strings of a guest's own in one answer, and how many there may be: an empty one takes room here, too.
 const STRINGS_BYTES_MAX: usize = 8 << 20;
+const STRINGS_MAX: usize = 1 << 20;
+/// Names of labels among them: they are kept in order, which costs more.
+const NAMES_MAX: usize = 1 << 14;
+/// Labels of all series that one answer changes, in bytes. An answer can name one long string for all of them, and each gets a
+/// copy of its own.
+const EDITED_BYTES_MAX: usize = 32 << 20;
 
 /// Whether verdicts are applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +93,10 @@ impl<'a> Own<'a> {
     ) -> Result<Own<'a>, Nonsense> {
         let OwnSymbols { text, ends } = symbols;
         at_most("bytes of new strings", text.len(), STRINGS_BYTES_MAX)?;
+        at_most("new strings", ends.len(), STRINGS_MAX)?;
+        if what == "name" {
+            at_most("new names", ends.len(), NAMES_MAX)?;
+        }
         let mut start = 0;
         let mut texts = Vec::with_capacity(ends.len());
         for end in ends {
@@ -167,7 +177,7 @@ fn resolve(verdicts: &Verdicts, rows: usize, symbols: &mut Symbols) -> Result<Ve
             value => Some(values.number(value, &mut symbols.values, |_| Ok(()))?),
         };
         if value.is_some_and(|value| symbols.values.get(value).is_empty()) {
-            return Err(Nonsense::EmptyValue(symbols.names.get(name).to_owned()));
+            return Err(Nonsense::EmptyValue(cut(symbols.names.get(name)).to_owned()));
         }
         edits.push(Edit { row, name, value });
     }
@@ -185,7 +195,7 @@ fn rebuild(
 ) -> Result<u64, Nonsense> {
     out.clear();
     let mut edits = edits.chunk_by(|a, b| a.row == b.row).peekable();
-    let mut changed = 0;
+    let (mut changed, mut bytes) = (0, 0);
     for row in (0..rows.len()).filter(|row| is_set(keep, *row)) {
         let before = rows.row(row);
         let start = out.pairs.len();
@@ -196,6 +206,8 @@ fn rebuild(
             let differs = out.pairs[start..] != *before;
             rewritten |= differs;
             changed += u64::from(differs);
+            bytes += symbols.text_bytes(&out.pairs[start..]);
+            at_most("bytes of changed series", bytes, EDITED_BYTES_MAX)?;
         }
         out.end_row(Origin { index, rewritten }, rows.series.get(row).copied());
     }
@@ -207,7 +219,7 @@ fn edit(edits: &[Edit], pairs: &mut Vec<u32>, start: usize, symbols: &Symbols) -
     at_most("edits of one series", edits.len(), LABELS_MAX)?;
     for (i, Edit { name, value, .. }) in edits.iter().enumerate() {
         if edits[..i].iter().any(|earlier| earlier.name == *name) {
-            return Err(Nonsense::Twice(symbols.names.get(*name).to_owned()));
+            return Err(Nonsense::Twice(cut(symbols.names.get(*name)).to_owned()));
         }
         let rank = symbols.rank(*name);
         let place =
@@ -225,6 +237,6 @@ fn edit(edits: &[Edit], pairs: &mut Vec<u32>, start: usize, symbols: &Symbols) -
     at_most("labels of one series", (pairs.len() - start) / 2, LABELS_MAX)
 }
 
-fn cut(text: &str) -> &str {
+pub(super) fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(128)]
 }

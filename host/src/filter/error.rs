@@ -57,7 +57,9 @@ pub enum Error {
         trap: wasmtime::Error,
     },
     /// The filter did not answer in time.
-    #[error("filter {filter} did not answer within {limit:?}: make it faster or raise callMillisMax")]
+    #[error(
+        "filter {filter} did not answer within {limit:?}: make it faster, or raise its limits.timeout, which cannot be more than the operator's filters.timeout"
+    )]
     Deadline {
         /// The step's name.
         filter: String,
@@ -66,7 +68,7 @@ pub enum Error {
     },
     /// The filter wanted more memory than it may have.
     #[error(
-        "filter {filter} needs more than {limit} bytes of memory: make it smaller or raise memoryBytesMax"
+        "filter {filter} needs more than {limit} bytes of memory: make it smaller, or raise its limits.memory, which cannot be more than the operator's filters.memory"
     )]
     Memory {
         /// The step's name.
@@ -103,7 +105,7 @@ pub enum Error {
     },
     /// As many instances as may be kept between calls are.
     #[error(
-        "filter {filter} has to wait: {limit} instances are kept already; use fewer filters that remember or see samples, or raise maxInstances"
+        "filter {filter} has to wait: {limit} instances are kept already; use fewer filters that remember or see samples, or raise filters.maxInstances"
     )]
     Kept {
         /// The step's name.
@@ -112,7 +114,7 @@ pub enum Error {
         limit: u32,
     },
     /// All instances the host may have at once are in use.
-    #[error("filter {filter} has to wait: all {limit} instances are in use (instancesMax)")]
+    #[error("filter {filter} has to wait: all {limit} instances are in use (filters.maxInstances)")]
     Busy {
         /// The step's name.
         filter: String,
@@ -172,6 +174,12 @@ impl Error {
 /// In what way an answer breaks the contract.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Nonsense {
+    /// It has more bytes than an answer may.
+    #[error("it has more than {0} bytes")]
+    TooLong(usize),
+    /// Its strings or lists lie outside of its memory, or are no text.
+    #[error("it cannot be read: {0}")]
+    Unreadable(String),
     /// A list is not as long as it must be.
     #[error("{list} has {actual} entries where {expected} are due")]
     Length {

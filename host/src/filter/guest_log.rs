@@ -71,7 +71,8 @@ pub(super) fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     linker.instance(INTERFACE)?.func_wrap(
         "write",
         |mut store: StoreContextMut<'_, Host>, (level, message): (Level, WasmStr)| {
-            let message = message.to_str(&store)?.into_owned();
+            let message = message.to_str(&store)?;
+            let message = message[..message.floor_char_boundary(MESSAGE_BYTES_MAX)].to_owned();
             store.data_mut().log.write(level, &message);
             Ok(())
         },

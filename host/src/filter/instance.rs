@@ -16,7 +16,7 @@ use super::symbols::Symbols;
 use super::ticker::Ticker;
 use super::usage::Usage;
 use super::wasi::World;
-use super::{Error, wire};
+use super::{Error, Nonsense, wire};
 use crate::model::{FilterLimits, Timestamp};
 
 /// For whom a chain works.
@@ -30,8 +30,10 @@ pub struct Tenant {
     pub source: String,
 }
 
-/// Parts a component may consist of, and memories and tables it may have. One made of Python has 17.
-const PARTS_MAX: usize = 32;
+/// What is left of a longer message of a guest's.
+const MESSAGE_BYTES_MAX: usize = 1_024;
+/// How the engine begins to say that an answer has more bytes than it may; the error's type is its own.
+const TOO_MUCH: &str = "too much data is being copied between the host and the guest";
 
 /// What the host keeps beside a guest.
 #[derive(Debug)]
@@ -56,20 +58,8 @@ impl ResourceLimiter for Host {
     }
 
     fn table_growing(&mut self, _: usize, _: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        // The pool bounds tables; one that has no bound of its own does not grow.
+        // The pool bounds tables, and how many there are; one that has no bound of its own does not grow.
         Ok(maximum.is_some())
-    }
-
-    fn instances(&self) -> usize {
-        PARTS_MAX
-    }
-
-    fn tables(&self) -> usize {
-        PARTS_MAX
-    }
-
-    fn memories(&self) -> usize {
-        PARTS_MAX
     }
 }
 
@@ -108,7 +98,9 @@ pub(super) fn describe(
     let config = &shared.config;
     let limits =
         FilterLimits { memory_bytes_max: config.memory_bytes_max, call_time_max: config.call_time_max() };
-    let mut calls = Calls::new(shared, "".into(), origin.into(), limits);
+    // Errors say "filter" themselves.
+    let name = origin.strip_prefix("filter ").unwrap_or(origin);
+    let mut calls = Calls::new(shared, "".into(), name.into(), limits);
     let (instance, funcs) = calls.instantiate(pre, exports)?;
     let describe = instance.get_func(&mut calls.store, exports.describe).expect("the export was found");
     // The other functions are called later, maybe never; that their types are right is found out now.
@@ -148,8 +140,8 @@ impl Instance {
         let (configured,) = calls.call::<_, (Result<(), wire::ConfigError>,)>(configure, params)?;
         configured.map_err(|wire::ConfigError { path, message }| Error::Config {
             filter: filter.to_string(),
-            path,
-            message,
+            path: said(path),
+            message: said(message),
         })?;
         let scratch = [Vec::new(), Vec::new()];
         Ok(Instance { calls, classify, forget, process, names_known: 0, values_known: 0, scratch })
@@ -203,7 +195,7 @@ impl Instance {
 
     fn refused(&self, message: String, usage: &mut Usage) -> Error {
         usage.refused += 1;
-        Error::Refused { filter: self.calls.filter.to_string(), message }
+        Error::Refused { filter: self.calls.filter.to_string(), message: said(message) }
     }
 }
 
@@ -257,8 +249,10 @@ impl Calls {
         usage.calls += 1;
         usage.memory_bytes_peak = usage.memory_bytes_peak.max(self.store.data().memory_bytes);
         usage.log_lines_left_out += self.store.data_mut().log.left_out();
-        usage.traps += u64::from(answer.is_err());
+        usage.traps +=
+            u64::from(answer.as_ref().is_err_and(|error| !matches!(error, Error::Nonsense { .. })));
         usage.deadlines += u64::from(matches!(answer, Err(Error::Deadline { .. })));
+        usage.nonsense += u64::from(matches!(answer, Err(Error::Nonsense { .. })));
         answer
     }
 
@@ -271,7 +265,21 @@ impl Calls {
         let typed = func.typed::<P, R>(&self.store);
         let answer = typed.and_then(|func| func.call(&mut self.store, params));
         self.store.data_mut().end_lines();
-        answer.map_err(|error| self.fault(error))
+        answer.map_err(|error| self.unreadable(&error).unwrap_or_else(|| self.fault(error)))
+    }
+
+    /// What is wrong with an answer that was given and is none; `None` if there was no answer.
+    fn unreadable(&self, error: &wasmtime::Error) -> Option<Error> {
+        // Where the guest, or what it called, came to grief, the engine says where in it that was.
+        if error.is::<Trap>() || error.is::<wasmtime::WasmBacktrace>() {
+            return None;
+        }
+        let why = error.root_cause().to_string();
+        let cause = match why.starts_with(TOO_MUCH) {
+            true => Nonsense::TooLong(self.shared.config.answer_bytes_max),
+            false => Nonsense::Unreadable(said(why)),
+        };
+        Some(Error::Nonsense { filter: self.filter.to_string(), cause })
     }
 
     fn begin(&mut self) {
@@ -294,8 +302,17 @@ impl Calls {
         if host.memory_exceeded {
             return Error::Memory { filter, limit: self.limits.memory_bytes_max };
         }
-        let said = host.log.last_error().or_else(|| host.world.last_words());
-        let said = said.unwrap_or_else(|| error.root_cause().to_string());
-        Error::Trapped { filter, said, trap: error }
+        let last = host.log.last_error().or_else(|| host.world.last_words());
+        let last = last.unwrap_or_else(|| error.root_cause().to_string());
+        Error::Trapped { filter, said: said(last), trap: error }
     }
+}
+
+/// What a guest says, in one line that ends.
+fn said(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(MESSAGE_BYTES_MAX));
+    if text.contains(char::is_control) {
+        text = text.replace(char::is_control, " ");
+    }
+    text
 }

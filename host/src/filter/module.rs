@@ -13,10 +13,18 @@ use super::{wasi, wire};
 
 const LABELS: &str = "sluice:filter/labels@0.1.0";
 const SAMPLES: &str = "sluice:filter/samples@0.1.0";
+/// The version of the contract that both are of.
+const CONTRACT: &str = "0.1.0";
 /// Everything a filter may import starts with this.
 const OURS: &str = "sluice:filter/";
 const NAME_BYTES_MAX: usize = 64;
 const VERSION_BYTES_MAX: usize = 64;
+/// Reading one takes tens of times its size.
+const SCHEMA_BYTES_MAX: usize = 1 << 20;
+/// How files begin: a core module's first eight bytes, a component's, and compiled code's.
+const CORE_MODULE: &[u8] = b"\0asm\x01\0\0\0";
+const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
+const MACHINE_CODE: &[u8] = b"\x7fELF";
 
 /// A compiled filter. Cheap to clone; instances of all tenants share its code.
 #[derive(Clone)]
@@ -92,8 +100,11 @@ impl Module {
     /// in errors.
     pub(super) fn load(shared: &Arc<Shared>, origin: &str, bytes: &[u8]) -> Result<Module, Error> {
         let refuse = |cause: String| Error::NotAFilter { filter: origin.to_owned(), cause };
+        if let Some(other) = other_than_a_component(bytes) {
+            return Err(refuse(other.to_owned()));
+        }
         let component = Component::new(&shared.engine, bytes)
-            .map_err(|error| refuse(format!("it does not compile as a component: {}", one_line(&error))))?;
+            .map_err(|error| refuse(format!("it does not compile as a component: {}", cause(&error))))?;
         if let Some(cause) = stranger(&component, shared.config.wasi) {
             return Err(refuse(cause));
         }
@@ -131,7 +142,7 @@ impl Module {
 
     /// The version of the contract that it was built for.
     pub fn contract(&self) -> &'static str {
-        LABELS.rsplit('@').next().unwrap_or_default()
+        CONTRACT
     }
 
     /// Whether somebody has it beside the one who asks.
@@ -157,6 +168,40 @@ impl Module {
     }
 }
 
+/// Whether there is less of the last section than it says.
+fn is_cut_off(mut sections: &[u8]) -> bool {
+    while let Some((_, rest)) = sections.split_first() {
+        // Seven bits a byte, the least first; the last byte has no eighth.
+        let Some(last) = rest.iter().position(|byte| byte & 0x80 == 0) else { return true };
+        let length = rest[..=last]
+            .iter()
+            .rev()
+            .fold(0_u64, |length, byte| length.saturating_mul(0x80).saturating_add(u64::from(byte & 0x7f)));
+        let content = &rest[last + 1..];
+        let Some(behind) = usize::try_from(length).ok().and_then(|length| content.get(length..)) else {
+            return true;
+        };
+        sections = behind;
+    }
+    false
+}
+
+/// What bytes are that are no component, or not all of one, and what to do.
+fn other_than_a_component(bytes: &[u8]) -> Option<&'static str> {
+    if let Some(sections) = bytes.strip_prefix(COMPONENT) {
+        return is_cut_off(sections).then_some("it is cut off: its last section is longer than the file");
+    }
+    Some(if bytes.starts_with(CORE_MODULE) {
+        "it is a core module; make a component of it, with `sluice filter build` or `wasm-tools component new`"
+    } else if bytes.starts_with(MACHINE_CODE) {
+        "it is machine code, which is run only if Sluice made it here; use the component that it was made of"
+    } else if bytes.is_empty() {
+        "it is empty"
+    } else {
+        "it does not begin as a WebAssembly component does"
+    })
+}
+
 /// What is wrong with an import that is not the contract's.
 fn stranger(component: &Component, wasi: Wasi) -> Option<String> {
     let ty = component.component_type();
@@ -170,9 +215,21 @@ fn stranger(component: &Component, wasi: Wasi) -> Option<String> {
     })
 }
 
+/// The version of the contract that it was built for, where that is none we know.
+fn other_contract(component: &Component) -> Option<String> {
+    let ty = component.component_type();
+    let mut names = ty.exports(component.engine()).map(|(name, _)| name);
+    names.find_map(|name| Some(name.strip_prefix("sluice:filter/labels@")?.to_owned()))
+}
+
 fn exports(component: &Component) -> Result<Exports, String> {
     let Some(labels) = component.get_export_index(None, LABELS) else {
-        return Err(format!("it does not export {LABELS}: build it with the SDK's export!"));
+        return Err(match other_contract(component) {
+            Some(version) => format!(
+                "it was built for version {version} of the contract, and this Sluice knows {CONTRACT}: build it with this one's SDK"
+            ),
+            None => format!("it does not export {LABELS}: build it with the SDK's export!"),
+        });
     };
     let function = |interface: &ComponentExportIndex, path: &str, name: &str| {
         let index = component.get_export_index(Some(interface), name);
@@ -196,6 +253,9 @@ fn manifest(wire: wire::Manifest, processes: bool) -> Result<Manifest, String> {
     }
     if version.len() > VERSION_BYTES_MAX {
         return Err(format!("its version is longer than {VERSION_BYTES_MAX} bytes: {:?}", cut(&version)));
+    }
+    if config_schema.len() > SCHEMA_BYTES_MAX {
+        return Err(format!("its configuration's schema is longer than {SCHEMA_BYTES_MAX} bytes"));
     }
     if let Err(error) = serde_json::from_str::<serde_json::Value>(&config_schema) {
         return Err(format!("its configuration's schema is not JSON: {error}"));
@@ -221,6 +281,11 @@ fn digest(bytes: &[u8]) -> String {
 
 fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(NAME_BYTES_MAX)]
+}
+
+/// What an engine's error comes from, in one line: what is around it names the engine's parts.
+fn cause(error: &wasmtime::Error) -> String {
+    error.root_cause().to_string().replace('\n', " ")
 }
 
 /// An engine's error and its causes, in one line.

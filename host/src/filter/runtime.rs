@@ -22,8 +22,13 @@ use super::step::Step;
 use super::ticker::Ticker;
 use super::{Config, Error, Wasi, guest_log, wasi};
 
-/// Core instances, and tables, a component made by the usual tools needs: its module, and two small ones around it.
-const PARTS_PER_INSTANCE_MAX: u32 = 4;
+/// Core modules that a component may be made of. The usual tools make three or four: a module, and small ones around it; one
+/// of shared libraries, as Python's is, has a dozen.
+const MODULES_PER_INSTANCE_MAX: u32 = 32;
+/// Tables a component may have. One of the usual tools has two.
+const TABLES_PER_INSTANCE_MAX: u32 = 4;
+/// Entries of a table. A filter written in Rust has a few hundred, an interpreter some thousands.
+const TABLE_ENTRIES_MAX: usize = 20_000;
 /// Stack of a guest, in bytes. The calling thread must have more.
 const STACK_BYTES_MAX: usize = 512 << 10;
 
@@ -128,6 +133,14 @@ impl Runtime {
     }
 }
 
+#[cfg(test)]
+impl Runtime {
+    /// What the engine makes of a component for this machine.
+    pub(super) fn machine_code(&self, component: &[u8]) -> Vec<u8> {
+        self.shared.engine.precompile_component(component).unwrap()
+    }
+}
+
 impl Shared {
     fn new(config: &Config) -> Result<Shared, Error> {
         let engine = Engine::new(&engine_config(config)).map_err(Error::Engine)?;
@@ -143,12 +156,17 @@ impl Shared {
 }
 
 fn engine_config(config: &Config) -> wasmtime::Config {
-    let parts = config.instances_max.saturating_mul(PARTS_PER_INSTANCE_MAX);
+    let most = config.instances_max;
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(config.instances_max)
-        .total_core_instances(parts)
-        .total_tables(parts)
-        .total_memories(config.instances_max)
+    // What one may have, times how many there may be: else a few that take more than they need leave others nothing.
+    pool.total_component_instances(most)
+        .max_core_instances_per_component(MODULES_PER_INSTANCE_MAX)
+        .total_core_instances(most.saturating_mul(MODULES_PER_INSTANCE_MAX))
+        .max_tables_per_component(TABLES_PER_INSTANCE_MAX)
+        .total_tables(most.saturating_mul(TABLES_PER_INSTANCE_MAX))
+        .table_elements(TABLE_ENTRIES_MAX)
+        .max_memories_per_component(1)
+        .total_memories(most)
         .max_memory_size(config.memory_bytes_max);
     let mut engine = wasmtime::Config::new();
     engine
@@ -160,6 +178,7 @@ fn engine_config(config: &Config) -> wasmtime::Config {
         .wasm_relaxed_simd(false)
         // The engine's own default is to allow it. Bounds of a 64-bit memory are checked at every access.
         .wasm_memory64(false)
+        .wasm_multi_memory(false)
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(8));
     engine
 }

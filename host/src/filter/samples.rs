@@ -8,12 +8,14 @@ use super::module::Columns;
 use super::symbols::Symbols;
 use super::usage::Usage;
 use super::{Nonsense, wire};
-use crate::model::{Labels, Timestamp};
+use crate::model::{Labels, LabelsError, Timestamp};
 
 /// Rows of one call, by the contract.
 pub const ROWS_MAX: usize = 8_192;
-/// Series one instance may emit, and samples it may emit in one answer.
+/// Series one instance may emit, and samples it may emit in one tick.
 const EMITTED_MAX: usize = 100_000;
+/// Labels of the series that one instance emits, in bytes.
+const EMITTED_BYTES_MAX: usize = 32 << 20;
 
 /// The tick at work: samples are of the window (`since`, `at`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +72,18 @@ impl SampleEdits {
     }
 }
 
+/// What an instance emits.
+#[derive(Debug, Default)]
+pub(super) struct Emitted {
+    /// The series, since it was made, by their numbers.
+    pub(super) series: Vec<Labels>,
+    /// Their labels, in bytes.
+    pub(super) bytes: usize,
+    /// The tick at work, and the samples of it so far.
+    tick: i64,
+    samples: usize,
+}
+
 /// A sample of a series that a filter emits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Emission {
@@ -100,18 +114,19 @@ pub(super) fn edits(
     rows: SampleRows<'_>,
     window: Window,
     symbols: &mut Symbols,
-    emitted: &mut Vec<Labels>,
+    emitted: &mut Emitted,
     usage: &mut Usage,
 ) -> Result<SampleEdits, Nonsense> {
     let changed = changes(&outcome, rows)?;
     announce(&outcome, symbols, emitted)?;
-    let emitted = emissions(&outcome, window, emitted.len())?;
+    let samples = emissions(&outcome, window, emitted.series.len())?;
+    emitted.count(window, samples.len())?;
     let kept: u64 = outcome.keep.iter().map(|word| u64::from(word.count_ones())).sum();
     usage.samples_in += rows.series.len() as u64;
     usage.samples_dropped += rows.series.len() as u64 - kept;
     usage.samples_changed += changed.len() as u64;
-    usage.samples_emitted += emitted.len() as u64;
-    Ok(SampleEdits { keep: outcome.keep, changed, emitted })
+    usage.samples_emitted += samples.len() as u64;
+    Ok(SampleEdits { keep: outcome.keep, changed, emitted: samples })
 }
 
 fn changes(outcome: &wire::Outcome, rows: SampleRows<'_>) -> Result<Vec<(u32, u64)>, Nonsense> {
@@ -138,13 +153,9 @@ fn changes(outcome: &wire::Outcome, rows: SampleRows<'_>) -> Result<Vec<(u32, u6
 }
 
 /// Learns the labels of series that the filter emits from now on.
-fn announce(
-    outcome: &wire::Outcome,
-    symbols: &mut Symbols,
-    emitted: &mut Vec<Labels>,
-) -> Result<(), Nonsense> {
+fn announce(outcome: &wire::Outcome, symbols: &mut Symbols, emitted: &mut Emitted) -> Result<(), Nonsense> {
     let wire::Outcome { new_names, new_values, new_pairs, new_ends, .. } = outcome;
-    at_most("emitted series", emitted.len() + new_ends.len(), EMITTED_MAX)?;
+    at_most("emitted series", emitted.series.len() + new_ends.len(), EMITTED_MAX)?;
     let (pairs, rest) = new_pairs.as_chunks::<2>();
     length("new-pairs (the last pair)", rest.len(), 0)?;
     let mut names = Own::new("new-names", "name", new_names)?;
@@ -159,14 +170,31 @@ fn announce(
             labels.push((name, values.number(value, &mut symbols.values, |_| Ok(()))?));
         }
         let texts = labels.iter().map(|(name, value)| (symbols.names.get(*name), symbols.values.get(*value)));
-        let labels = Labels::from_pairs(texts).map_err(|error| Nonsense::Twice(error.to_string()))?;
+        // Before they are copied: an answer can name one long string for all of them.
+        emitted.bytes += texts.clone().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+        at_most("bytes of emitted series", emitted.bytes, EMITTED_BYTES_MAX)?;
+        let labels = Labels::from_pairs(texts).map_err(|error| match error {
+            LabelsError::Duplicate(name) => Nonsense::Twice(check::cut(&name).to_owned()),
+            LabelsError::EmptyName => Nonsense::LabelName(String::new()),
+            LabelsError::TooLarge => Nonsense::TooLong(EMITTED_BYTES_MAX),
+        })?;
         if labels.metric_name().is_none() {
             return Err(Nonsense::EmptyValue("__name__".into()));
         }
-        emitted.push(labels);
+        emitted.series.push(labels);
         start = *end as usize;
     }
     if start == pairs.len() { Ok(()) } else { Err(Nonsense::Ends("new-ends")) }
+}
+
+impl Emitted {
+    /// A tick can have many answers.
+    fn count(&mut self, window: Window, samples: usize) -> Result<(), Nonsense> {
+        let at = window.at.as_millis();
+        let before = if self.tick == at { self.samples } else { 0 };
+        (self.tick, self.samples) = (at, before + samples);
+        at_most("emitted samples of one tick", self.samples, EMITTED_MAX)
+    }
 }
 
 fn emissions(outcome: &wire::Outcome, window: Window, known: usize) -> Result<Vec<Emission>, Nonsense> {

@@ -9,7 +9,7 @@ use super::batch::{Batch, batch_rows};
 use super::instance::{Instance, Tenant};
 use super::module::Columns;
 use super::runtime::Shared;
-use super::samples::{self, ROWS_MAX, SampleEdits, SampleRows, Window};
+use super::samples::{self, Emitted, ROWS_MAX, SampleEdits, SampleRows, Window};
 use super::slots::Slot;
 use super::step::{Running, Step, Timing};
 use super::symbols::Symbols;
@@ -30,7 +30,7 @@ pub struct Stateful {
     rows: Batch,
     spare: Batch,
     generation: u64,
-    emitted: Vec<Labels>,
+    emitted: Emitted,
     /// The numbers of the series that the filter kept.
     kept: Vec<bool>,
     /// The right to keep the instance.
@@ -52,7 +52,7 @@ impl Stateful {
             rows: Batch::default(),
             spare: Batch::default(),
             generation: 0,
-            emitted: Vec::new(),
+            emitted: Emitted::default(),
             kept: Vec::new(),
             _slot: slot,
         })
@@ -69,7 +69,14 @@ impl Stateful {
         let mut start = 0;
         while start < series.len() {
             let end = start + batch_rows(&labels[start..], self.shared.config.batch_rows_max);
-            self.judge(&series[start..end], &labels[start..end])?;
+            if let Err(error) = self.judge(&series[start..end], &labels[start..end]) {
+                // Of those before it the caller learns nothing, so their numbers may be given to others.
+                let judged: Vec<u32> = series[..start].iter().map(|(number, _)| *number).collect();
+                if !judged.is_empty() {
+                    self.forget(&judged);
+                }
+                return Err(error);
+            }
             self.rows.unload(&labels[start..end], &self.symbols, &mut out);
             start = end;
         }
@@ -135,9 +142,9 @@ impl Stateful {
         self.columns.is_some()
     }
 
-    /// The memory of its instance, in bytes.
+    /// The memory of its instance, in bytes, and of the labels it had us keep.
     pub fn memory_bytes(&self) -> usize {
-        self.step.instance.as_ref().map_or(0, Instance::memory_bytes)
+        self.step.instance.as_ref().map_or(0, Instance::memory_bytes) + self.emitted.bytes
     }
 
     /// What the filter has done so far.
@@ -147,7 +154,7 @@ impl Stateful {
 
     /// The series that the filter emits, since its instance was made.
     pub fn emitted(&self) -> &[Labels] {
-        &self.emitted
+        &self.emitted.series
     }
 
     /// Shows the filter samples, at most 8,192 at a time. Every tick ends with one call that has `last`, if need be without rows.
@@ -210,7 +217,7 @@ impl Stateful {
                 }
             }
         }
-        let emitted = self.emitted.iter().map(|labels| (labels.clone(), 0.0));
+        let emitted = self.emitted.series.iter().map(|labels| (labels.clone(), 0.0));
         Ok(kept.into_iter().map(|(_, labels, value)| (labels, value)).chain(emitted).collect())
     }
 
@@ -225,7 +232,7 @@ impl Stateful {
     fn lose(&mut self) {
         self.step.rest();
         self.symbols = Symbols::default();
-        self.emitted.clear();
+        self.emitted = Emitted::default();
         self.kept.clear();
         self.generation += 1;
     }

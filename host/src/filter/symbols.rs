@@ -40,6 +40,12 @@ impl Symbols {
         }
     }
 
+    /// Bytes of the names and values of (name, value) pairs, flattened.
+    pub(super) fn text_bytes(&self, pairs: &[u32]) -> usize {
+        let (pairs, _) = pairs.as_chunks::<2>();
+        pairs.iter().map(|&[name, value]| self.names.get(name).len() + self.values.get(value).len()).sum()
+    }
+
     /// The name's place in the order of bytes, as of the last [`Symbols::rank_names`].
     pub(super) fn rank(&self, name: u32) -> u32 {
         self.ranks[name as usize]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::builtin::{ENRICH, PATTERNS};
-use super::fixtures::guests;
+use super::fixtures::{craft, guests};
 use super::*;
 use crate::model::{FilterMode, Labels, OnFailure, Timestamp};
 
@@ -184,7 +184,145 @@ fn a_guest_does_not_grow_past_its_memory() {
 
 #[test]
 fn a_guest_cannot_make_the_host_take_memory_for_an_answer() {
-    assert!(punished("answer a lot").to_string().contains("fuel"), "{}", punished("answer a lot"));
+    let error = punished("answer a lot");
+    assert!(matches!(error, Error::Nonsense { cause: Nonsense::TooLong(33_554_432), .. }), "{error}");
+    // One long string for a thousand labels would be sixty megabytes of ours.
+    let error = punished("swell");
+    let told = "bytes of changed series are more than 33554432";
+    assert!(error.to_string().ends_with(told), "{error}");
+    let error = punished("name a lot").to_string();
+    assert!(error.ends_with("20000 new names are more than 16384"), "{error}");
+}
+
+#[test]
+fn what_a_guest_says_is_one_line_that_ends() {
+    let Error::Refused { message, .. } = punished("refuse at length") else { panic!("it refuses") };
+    assert!(message.starts_with("not today today ") && message.len() == 1_024, "{message}");
+}
+
+#[test]
+fn an_answer_that_cannot_be_read_is_none() {
+    for (deed, why) in [
+        ("refuse in no words", "it cannot be read: invalid utf-8 sequence of 1 bytes from index 0"),
+        ("answer in no words", "it cannot be read: invalid utf-8 sequence of 1 bytes from index 0"),
+        ("answer with what is not there", "it cannot be read: list pointer/length out of bounds of memory"),
+    ] {
+        let error = punished(deed).to_string();
+        assert_eq!(error, format!("filter evil gave an answer that breaks the contract: {why}"), "{deed}");
+    }
+}
+
+/// What a filter that sees samples gets for a deed, at the first call that fails of so many.
+fn punished_with_samples(deed: &str, calls: i64) -> Result<(), Error> {
+    let runtime = runtime_of(&config(), &guests().hostile_samples);
+    let step = step("evil", runtime.builtin(PATTERNS).unwrap(), json!(deed));
+    let mut filter = runtime.stateful(tenant(), step).unwrap();
+    filter.classify(&[(0, &two_series()[0])]).unwrap();
+    let rows = SampleRows { series: &[0], timestamps: &[2_000], values: &[0], opaque: &[] };
+    (0..calls).try_for_each(|call| {
+        let window = Window {
+            since: Timestamp(call * 1_000),
+            at: Timestamp(call * 1_000 + 1_000),
+            moments: Moments::Tick,
+        };
+        filter.process(window, true, rows).map(drop)
+    })
+}
+
+#[test]
+fn nonsense_about_samples_is_refused_with_its_cause() {
+    for (deed, cause) in [
+        ("keep too few", "keep has 0 entries where 1 are due"),
+        ("change without a value", "changed-values has 0 entries where 1 are due"),
+        ("change no row", "changed names row 1048576, which does not exist"),
+        ("emit what was not announced", "emitted-series names series 0, which does not exist"),
+        ("emit a label twice", "label \"l\" is set twice in one series"),
+        ("emit an illegal name", "\"a-b\" is no label name: use [a-zA-Z_][a-zA-Z0-9_]*"),
+        ("emit yesterday", "row 0 of emitted-series: its timestamp is outside the tick's window"),
+        ("emit a million", "1000000 emitted series are more than 100000"),
+        ("emit more and more", "120000 emitted series are more than 100000"),
+        ("emit at length", "33566712 bytes of emitted series are more than 33554432"),
+        ("answer a lot", "it has more than 33554432 bytes"),
+        ("answer in no words", "it cannot be read: invalid utf-8 sequence of 1 bytes from index 0"),
+        ("answer with what is not there", "it cannot be read: list pointer/length out of bounds of memory"),
+    ] {
+        match punished_with_samples(deed, 10).unwrap_err() {
+            Error::Nonsense { cause: actual, .. } => assert_eq!(actual.to_string(), cause, "{deed}"),
+            other => panic!("{deed}: {other}"),
+        }
+    }
+    let error = punished_with_samples("take memory", 1).unwrap_err();
+    assert!(matches!(error, Error::Memory { .. }), "{error}");
+    assert!(matches!(punished_with_samples("hoard", 100).unwrap_err(), Error::Memory { .. }));
+    punished_with_samples("loop on 666", 3).unwrap();
+}
+
+#[test]
+fn of_a_call_that_fails_a_filter_forgets_what_it_was_asked_before() {
+    let config = Config { batch_rows_max: 1, ..config() };
+    let runtime = runtime_of(&config, &guests().hostile_samples);
+    let step = step("evil", runtime.builtin(PATTERNS).unwrap(), json!("refuse the second batch"));
+    let mut filter = runtime.stateful(tenant(), step).unwrap();
+    let [a, b] = two_series();
+    let error = filter.classify(&[(0, &a), (1, &b)]).unwrap_err().to_string();
+    assert_eq!(error, "filter evil refuses the batch: not the second");
+    // It breaks where a number is given to another series before it was told that the first one ended.
+    assert_eq!(filter.classify(&[(0, &b), (1, &a)]).unwrap(), [Some(b), Some(a)]);
+    assert_eq!(filter.generation(), 0);
+}
+
+#[test]
+fn what_a_guest_has_us_keep_is_its_memory_too() {
+    let runtime = runtime_of(&config(), &guests().hostile_samples);
+    let evil = step("evil", runtime.builtin(PATTERNS).unwrap(), json!("emit more and more"));
+    let mut filter = runtime.stateful(tenant(), evil).unwrap();
+    filter.classify(&[]).unwrap();
+    let before = filter.memory_bytes();
+    let window = Window { since: Timestamp(0), at: Timestamp(1_000), moments: Moments::Tick };
+    filter.process(window, true, SampleRows::default()).unwrap();
+    let labels: usize = filter.emitted().iter().map(Labels::text_bytes).sum();
+    assert_eq!((filter.emitted().len(), labels), (20_000, 20_000 * 21));
+    assert!(filter.memory_bytes() >= before + labels);
+}
+
+#[test]
+fn modules_that_ask_for_too_much_are_refused_before_they_run() {
+    let runtime = runtime_of(&Config { call_millis_max: 300, ..config() }, &guests().hostile);
+    let good = &guests().hostile;
+    for (module, why) in [
+        (
+            craft::with_a_table_bomb(good),
+            "it does not compile as a component: table index 0 has a minimum element size of 100000000 which exceeds the limit of 20000",
+        ),
+        (
+            craft::with_a_memory_bomb(good),
+            "memory has a minimum byte size of 4294967296 which exceeds the limit of 0x4000000 bytes",
+        ),
+        (craft::with_two_memories(good), "multiple memories"),
+        (craft::with_threads(good), "threads must be enabled for shared memories"),
+        (craft::with_memory64(good), "memory64 must be enabled for 64-bit memories"),
+        (craft::with_async(good), "requires the component model async feature"),
+        (
+            craft::of_another_contract(good),
+            "it was built for version 0.9.0 of the contract, and this Sluice knows 0.1.0",
+        ),
+        (craft::core_module(good), "it is a core module; make a component of it"),
+        (good[..good.len() / 2].to_vec(), "it is cut off"),
+        (runtime.machine_code(good), "it is machine code, which is run only if Sluice made it here"),
+        (b"PK\x03\x04".to_vec(), "it does not begin as a WebAssembly component does"),
+        (Vec::new(), "it is empty"),
+    ] {
+        let error = runtime.load("filter evil", &module).unwrap_err();
+        assert!(
+            matches!(error, Error::NotAFilter { .. }) && error.to_string().contains(why),
+            "{why}: {error}"
+        );
+    }
+    let padding = vec![0; 1 << 20];
+    let padded = [good.as_slice(), &craft::custom_section_head(1 << 20), &padding].concat();
+    runtime.load("filter evil", &padded).expect("what is beside the code is passed over");
+    let error = runtime.load("filter evil", &craft::looping_at_the_start(good)).unwrap_err();
+    assert_eq!(error.to_string().split(':').next().unwrap(), "filter evil did not answer within 300ms");
 }
 
 #[test]
@@ -248,10 +386,8 @@ fn removing_is_allowed_even_of_what_is_not_there() {
 fn what_is_no_filter_is_refused_with_a_reason() {
     let runtime = runtime_of(&config(), &guests().hostile);
     let refusal = |bytes: &[u8]| runtime.load("the module", bytes).unwrap_err().to_string();
-    assert!(
-        refusal(b"\0asm").starts_with("the module is not a filter: it does not compile as a component: ")
-    );
-    assert!(refusal(b"").starts_with("the module is not a filter: it does not compile as a component: "));
+    let broken = [guests().hostile[..8].to_vec(), vec![0xff, 0]].concat();
+    assert!(refusal(&broken).starts_with("the module is not a filter: it does not compile as a component: "));
     let module = runtime.load("the module", &guests().totals).unwrap();
     assert_eq!(module.manifest().name, "test-filter-totals");
     assert_eq!(module.manifest().state, State::Sample);
@@ -424,7 +560,7 @@ fn a_built_in_filter_is_compiled_once_whoever_asks_and_others_are_not() {
     let [Error::Builtin(first), Error::Builtin(again)] = &refusals[..] else { panic!("{refusals:?}") };
     assert!(Arc::ptr_eq(first, again), "what is no filter is not compiled again");
     let text = refusals[0].to_string();
-    assert!(text.starts_with("the built-in filter relabel is not a filter: it does not compile"), "{text}");
+    assert!(text.starts_with("the built-in filter relabel is not a filter: it does not begin"), "{text}");
     let warm = runtime.warm(&[ENRICH, builtin::RELABEL]).unwrap_err();
     assert_eq!(warm.to_string(), text);
     runtime.warm(&[ENRICH]).unwrap();

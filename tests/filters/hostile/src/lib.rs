@@ -47,6 +47,8 @@ impl Guest for Hostile {
         Ok(match deed.as_str() {
             "nothing" => honest,
             "refuse" => return Err("not today".into()),
+            "refuse at length" => return Err(format!("not\n{}", "today ".repeat(1 << 20))),
+            "refuse in no words" => return Err(no_text()),
             "trap" => core::arch::wasm32::unreachable(),
             "say and trap" => {
                 log::error("the reason");
@@ -60,6 +62,10 @@ impl Guest for Hostile {
                 honest
             }
             "answer a lot" => Verdicts { edits: vec![0; 12 << 20], ..honest },
+            "answer with what is not there" => Verdicts { edits: beyond(), ..honest },
+            "answer in no words" => {
+                Verdicts { new_values: Symbols { text: no_text(), ends: vec![1] }, ..honest }
+            }
             "keep too few" => Verdicts { keep: Vec::new(), ..honest },
             "keep too many" => Verdicts { keep: vec![0; 1 << 10], ..honest },
             "keep spare rows" => Verdicts { keep: vec![u64::MAX], ..honest },
@@ -80,6 +86,10 @@ impl Guest for Hostile {
             "end late" => Verdicts { new_values: symbols("ab", &[3]), ..honest },
             "leave text" => Verdicts { new_values: symbols("ab", &[1]), ..honest },
             "grow" => grow(honest),
+            "swell" => swell(batch.ends.len(), honest),
+            "name a lot" => Verdicts { new_names: symbols("", &[0; 20_000]), ..honest },
+            "make all equal" => equal(&batch, honest),
+            "forge a stamp" => forge(batch.ends.len(), honest),
             "remove what is not there" => {
                 Verdicts { new_names: symbols("zz", &[2]), edits: vec![0, OWN, REMOVE], ..honest }
             }
@@ -121,6 +131,54 @@ fn grow(honest: Verdicts) -> Verdicts {
     let ends: Vec<u32> = (1..=1_000).map(|i| i * 4).collect();
     let edits = (0..1_000).flat_map(|i| [0, OWN + i, 0]).collect();
     Verdicts { new_names: symbols(&names.concat(), &ends), edits, ..honest }
+}
+
+/// Five hundred labels on every series, and one long string as the value of each.
+fn swell(rows: usize, honest: Verdicts) -> Verdicts {
+    let names: Vec<String> = (0..500).map(|i| format!("l{i:03}")).collect();
+    let ends: Vec<u32> = (1..=500).map(|i| i * 4).collect();
+    let edits = (0..rows as u32).flat_map(|row| (0..500).flat_map(move |i| [row, OWN + i, OWN])).collect();
+    let value = "x".repeat(60_000);
+    let new_values = symbols(&value, &[60_000]);
+    Verdicts { new_names: symbols(&names.concat(), &ends), new_values, edits, ..honest }
+}
+
+/// Series lose everything but their names.
+fn equal(batch: &LabelSets, honest: Verdicts) -> Verdicts {
+    let mut edits = Vec::new();
+    let mut start = 0;
+    for (row, &end) in batch.ends.iter().enumerate() {
+        // The metric's name sorts first: the labels of these tests are in lower case.
+        let rest = &batch.pairs[start as usize * 2 + 2..end as usize * 2];
+        edits.extend(rest.chunks(2).flat_map(|pair| [row as u32, pair[0], REMOVE]));
+        start = end;
+    }
+    Verdicts { edits, ..honest }
+}
+
+/// Every series says that it is another team's.
+fn forge(rows: usize, honest: Verdicts) -> Verdicts {
+    let (names, values) = (symbols("tenantmanaged_by", &[6, 16]), symbols("good-0somebody", &[6, 14]));
+    let edits = (0..rows as u32).flat_map(|row| [row, OWN, OWN, row, OWN + 1, OWN + 1]).collect();
+    Verdicts { new_names: names, new_values: values, edits, ..honest }
+}
+
+/// A string that is none.
+fn no_text() -> String {
+    // SAFETY: nobody here looks into it; what the other side makes of it is the question.
+    unsafe { String::from_utf8_unchecked(vec![0xff]) }
+}
+
+/// A list of which most is beyond this memory.
+fn beyond() -> Vec<u32> {
+    // SAFETY: it is not looked into and not freed here: its place and length go to the other side, which refuses them.
+    unsafe { Vec::from_raw_parts(8 as *mut u32, 1 << 29, 1 << 29) }
+}
+
+/// For who makes this module call it at its start.
+#[unsafe(no_mangle)]
+pub extern "C" fn loop_at_the_start() {
+    endless()
 }
 
 fn endless() -> ! {
