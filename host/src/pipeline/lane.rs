@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::Config;
-use super::assemble::{self, Counts};
+use super::assemble::Counts;
 use super::counted::Counted;
+use super::failure::Failure;
 use super::intake::Gathered;
 use super::news::{Fault, Missed};
 use super::outputs::Emitted;
@@ -20,7 +21,7 @@ use super::quota::{Beyond, Breach, Quota};
 use super::schedule::{Due, Schedule};
 use crate::collect::{self, Collected};
 use crate::deliver::cursor::{self, Cursor};
-use crate::deliver::{self, retry};
+use crate::deliver::retry;
 use crate::filter::Usage;
 use crate::model::memory::Full;
 use crate::model::outage::Outages;
@@ -46,46 +47,6 @@ pub(crate) struct Sent {
     pub(crate) samples: usize,
     /// On the wire.
     pub(crate) bytes: usize,
-}
-
-/// Why a tick could not be sent. It is tried again.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
-    #[error(transparent)]
-    Collect(#[from] collect::Error),
-    #[error(transparent)]
-    Assemble(#[from] assemble::Error),
-    #[error(transparent)]
-    Deliver(deliver::Error),
-    /// The process has no room. Unlike what is beyond a limit of the tenant's own, the tick waits.
-    #[error(transparent)]
-    Memory(Full),
-}
-
-impl Failure {
-    fn fault(&self) -> Fault {
-        match self {
-            Failure::Collect(_) => Fault::Collect,
-            Failure::Assemble(_) => Fault::Filter,
-            Failure::Deliver(error) => Fault::of(error),
-            Failure::Memory(_) => Fault::Limit,
-        }
-    }
-
-    fn stage(&self) -> Stage {
-        match self {
-            Failure::Collect(_) | Failure::Memory(_) => Stage::Collect,
-            Failure::Assemble(_) => Stage::Filter,
-            Failure::Deliver(_) => Stage::Deliver,
-        }
-    }
-
-    fn is_transient(&self) -> bool {
-        match self {
-            Failure::Collect(error) => error.is_transient(),
-            Failure::Assemble(_) | Failure::Deliver(_) | Failure::Memory(_) => false,
-        }
-    }
 }
 
 /// One lane's place in time, and its reports.
@@ -369,6 +330,9 @@ impl Context {
     pub(crate) fn failed(&mut self, tick: Tick, failure: &Failure) -> Duration {
         self.fails(failure.fault(), tick, failure);
         self.status.failed(failure.stage(), failure, self.now());
+        if let Some(filter) = failure.filter() {
+            self.status.filter_failed(filter, failure, self.now());
+        }
         self.metrics.tick(Outcome::Failed);
         let interval = self.schedule.interval.duration();
         let wait = if failure.is_transient() { backoff(self.failures).min(interval) } else { interval };

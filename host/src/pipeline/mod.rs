@@ -12,6 +12,7 @@ mod counted;
 mod decide;
 mod encoding;
 mod exit;
+mod failure;
 mod front;
 mod gateway;
 mod intake;
@@ -99,9 +100,13 @@ impl Deps {
     }
 
     /// Shows that a tenant cannot run as it is.
-    pub fn refused(&self, id: &TenantId, error: &dyn std::error::Error) {
+    pub fn refused(&self, tenant: &Arc<Tenant>, error: &dyn std::error::Error) {
+        let id = &tenant.id;
         warn!(namespace = %id.namespace, name = %id.name, %error, "Remote write job refused");
-        self.board.tenant(id).refused(vec![error.to_string()]);
+        let entry = self.board.tenant(id);
+        // What is said is said of this specification, even if nothing of it was ever begun.
+        entry.starting(tenant);
+        entry.refused(vec![error.to_string()]);
     }
 }
 

@@ -334,6 +334,15 @@ impl LaneEntry {
         });
     }
 
+    /// One of the resource's own filters failed at a tick. Even if the next attempt goes well, it is what went wrong last.
+    pub fn filter_failed(&self, name: &str, error: &(dyn Error + 'static), now: Timestamp) {
+        let failure = Failure { stage: Stage::Filter, message: told(error), at: now };
+        let mut status = lock(&self.tenant.0.status);
+        if let Some(report) = status.filters.iter_mut().find(|report| report.name == name) {
+            report.failed_at_work(failure);
+        }
+    }
+
     /// Which series an older resource writes that this one would write too; `None` if there is none any more.
     pub fn conflict(&self, said: Option<&str>) {
         self.update(|lane| lane.conflict = said.map(str::to_owned));

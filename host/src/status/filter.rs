@@ -69,6 +69,13 @@ impl FilterReport {
         self.last_failure = Some((stage, failure));
     }
 
+    /// It failed although it is ready. One that is not ready has a failure of its own, and what runs is the one before.
+    pub(super) fn failed_at_work(&mut self, failure: Failure) {
+        if self.passed == Some(FilterStage::Configured) {
+            self.last_failure = Some((FilterStage::Configured, failure));
+        }
+    }
+
     /// It runs.
     pub fn is_ready(&mut self) {
         self.comes_to(FilterStage::Configured);

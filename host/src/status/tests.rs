@@ -256,3 +256,23 @@ fn a_resource_without_a_source_and_a_cluster_that_cannot_be_watched_degrade() {
     board.discovery(Default::default());
     assert_eq!(board.snapshot(NOW).health(), Health::Ok);
 }
+
+#[test]
+fn a_filter_that_fails_at_work_says_so_although_it_is_ready_and_one_that_is_not_ready_says_why() {
+    let board = Board::new();
+    let entry = board.tenant(&id());
+    let tenant = Arc::new(tenant());
+    entry.starting(&tenant);
+    let lane = entry.lane(&group(), &endpoint(), NOW);
+    let (mut ready, mut stuck) = (FilterReport::new("ready"), FilterReport::new("stuck"));
+    ready.is_ready();
+    stuck.fails(FilterStage::Compiled, &std::io::Error::other("no component"), NOW);
+    entry.filters(vec![ready, stuck]);
+    for name in ["ready", "stuck", "unknown"] {
+        lane.filter_failed(name, &std::io::Error::other("it trapped"), NOW);
+    }
+    let filters = board.snapshot(NOW).tenants[0].filters.clone();
+    let said = |report: &FilterReport| report.last_failure.as_ref().unwrap().1.message.clone();
+    assert_eq!(filters.iter().map(said).collect::<Vec<_>>(), ["it trapped", "no component"]);
+    assert!(filters[0].failing().is_none() && filters[1].failing().is_some());
+}

@@ -141,7 +141,9 @@ impl Equipment {
                     outfit.resolved.push(resolved);
                 }
                 Err(error) => {
-                    report.fails(error.stage(), &error, (deps.now)());
+                    // Even to be asked what it is may be too much for it.
+                    let stage = error.stage().min(FilterStage::Compiled);
+                    report.fails(stage, &error, (deps.now)());
                     trouble.get_or_insert(error);
                 }
             }

@@ -152,7 +152,7 @@ impl Keeper {
             }
             None => {
                 self.halt().await;
-                self.site.deps.refused(&self.id, &trouble.error);
+                self.site.deps.refused(&wanted.tenant, &trouble.error);
             }
         }
         self.failures = self.failures.saturating_add(1);
@@ -179,7 +179,7 @@ impl Keeper {
                 let task = tokio::spawn(pipeline.run(halt.clone()));
                 self.running = Some(Running { wanted, halt, cut, task });
             }
-            Err(error) => deps.refused(&self.id, &error),
+            Err(error) => deps.refused(&wanted.tenant, &error),
         }
         Next::Wait(None)
     }

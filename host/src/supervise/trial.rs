@@ -6,14 +6,16 @@
 use std::sync::Arc;
 
 use crate::filter::{self, Moments, Sequence, Window};
-use crate::model::{Labels, SourceGroup, Tenant, Tick};
+use crate::model::{Labels, SourceGroup, Standing, Tenant, Tick};
 use crate::pipeline::Deps;
 
 /// Series that filters are tried on, of each source group.
 const SERIES_MAX: usize = 10_000;
+/// Their labels, those that are stamped on them included, in bytes: nobody's account pays for a trial.
+const BYTES_MAX: usize = 8 << 20;
 
-/// Tries `filters` on the newest tick that can be asked for. One source of each group is asked once more than the pipeline
-/// asks; where none answers there is nothing to try.
+/// Tries `filters` on the newest tick that can be asked for. The sources of each group, which are replicas, are asked one after
+/// the other until one answers, those in good health first; where none does there is nothing to try.
 pub(super) async fn run(
     deps: &Arc<Deps>,
     tenant: &Arc<Tenant>,
@@ -46,13 +48,27 @@ async fn sample(
     tick: Tick,
 ) -> Option<Vec<(Labels, f64)>> {
     let payer = deps.memory.payer(&tenant.id.namespace, tenant.limits.memory_max);
-    let source = group.sources.first()?;
-    let subscription = deps.collector.subscribe(&payer, source, &tenant.selectors, tenant.interval);
-    let collected = subscription.at(tick).await.ok()?;
+    let subscribe = |source| deps.collector.subscribe(&payer, source, &tenant.selectors, tenant.interval);
+    let mut subscriptions: Vec<_> = group.sources.iter().map(subscribe).collect();
+    subscriptions.sort_by_key(|subscription| subscription.standing() != Standing::Preferred);
+    let mut newest = None;
+    for subscription in subscriptions {
+        newest = subscription.at(tick).await.ok();
+        if newest.is_some() {
+            break;
+        }
+    }
+    let collected = newest?;
+    let stamps: usize = tenant.stamps.labels.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let mut bytes = 0;
+    let fits = |(labels, _): &(Labels, f64)| {
+        bytes += labels.text_bytes() + stamps;
+        bytes <= BYTES_MAX
+    };
     let step = collected.series.div_ceil(SERIES_MAX).max(1);
     let rows = collected
         .parts
         .iter()
         .flat_map(|part| part.rows().map(|row| (part.catalog().labels(row.series.slot).clone(), row.value)));
-    Some(rows.step_by(step).collect())
+    Some(rows.step_by(step).take_while(fits).collect())
 }

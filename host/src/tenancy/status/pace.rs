@@ -4,7 +4,7 @@
 //! again. Never: IO, a clock, or two writes of one resource at a time.
 //!
 //! Two kinds of change share the API server's patience. A **transition** (another status or reason of a condition,
-//! another generation, finding or owner) is written at once, after a pause in which several become one. **Counts** change at every
+//! another generation, finding or owner; a filter that failed for the first time) is written at once, after a pause in which several become one. **Counts** change at every
 //! tick; they are written a minute after the last write at the earliest, and all resources together not more often than
 //! [`COUNTS_PER_SECOND`], the one that waited longest first. A thousand resources are then refreshed every 34 minutes, ten
 //! every minute. A resource whose conditions flip all the time uses up an allowance of its own.
@@ -314,8 +314,12 @@ fn change(written: Option<&MetricAccessStatus>, wanted: &MetricAccessStatus) -> 
         return None;
     }
     let gist = |status: &MetricAccessStatus| {
-        let conditions = status.conditions.iter();
-        conditions.map(|c| (c.type_.clone(), c.status.clone(), c.reason.clone())).collect::<Vec<_>>()
+        let of_filters = status.filters.iter().flat_map(|filter| &filter.conditions);
+        let conditions = status.conditions.iter().chain(of_filters);
+        let conditions: Vec<_> =
+            conditions.map(|c| (c.type_.clone(), c.status.clone(), c.reason.clone())).collect();
+        let failed: Vec<bool> = status.filters.iter().map(|filter| filter.last_failure.is_some()).collect();
+        (conditions, failed)
     };
     // The review's words change only with what was reviewed; other messages repeat what servers say.
     let verdict =

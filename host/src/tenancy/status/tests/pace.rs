@@ -3,10 +3,14 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use tokio::time::Instant;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
 use super::*;
 use crate::model::TenantId;
 use crate::tenancy::status::SeriesStatus;
 use crate::tenancy::status::pace::{COUNTS_EVERY, COUNTS_PER_SECOND, DEBOUNCE, Outcome, Pace, Write};
+use crate::tenancy::status::render::time;
+use crate::tenancy::status::types::{ErrorStatus, ModuleStatus};
 
 const SECOND: Duration = Duration::from_secs(1);
 const REFUSED: Outcome = Outcome::Refused { retry_after: None };
@@ -102,6 +106,36 @@ fn a_transition_is_written_at_once_and_counts_a_minute_later() {
     assert_eq!(world.times().len(), 3);
     world.pass(3600 * SECOND);
     assert_eq!(world.times().len(), 3, "nothing changed");
+}
+
+#[test]
+fn what_becomes_of_a_filter_is_written_at_once() {
+    let with = |compiled: &str, failed: Option<&str>| {
+        let condition = Condition {
+            type_: "Compiled".into(),
+            status: compiled.into(),
+            reason: "Done".into(),
+            message: String::new(),
+            last_transition_time: time(Timestamp(0)),
+            observed_generation: None,
+        };
+        let failed = failed.map(|message| ErrorStatus { message: message.into(), time: time(Timestamp(0)) });
+        let filter =
+            ModuleStatus { conditions: vec![condition], last_failure: failed, ..ModuleStatus::default() };
+        MetricAccessStatus { filters: vec![filter], ..status(true, 1) }
+    };
+    let mut world = World::new();
+    for (wanted, writes) in [
+        (with("Unknown", None), 1),
+        (with("True", None), 2),
+        (with("True", Some("it trapped")), 3),
+        // It traps again and again: these are words, and they can wait.
+        (with("True", Some("it trapped once more")), 3),
+    ] {
+        world.want(1, wanted);
+        world.pass(SECOND);
+        assert_eq!(world.times().len(), writes);
+    }
 }
 
 #[test]
