@@ -21,7 +21,7 @@ pub(crate) const OURS: &str = "sluice";
 /// The namespace of the tenants.
 pub(crate) const TEAM: &str = "team";
 /// What [`World::spec`] selects, as a query.
-const SELECTED: &str = r#"{__name__=~"http_requests_total|queue_depth"}"#;
+pub(crate) const SELECTED: &str = r#"{__name__=~"http_requests_total|queue_depth"}"#;
 /// Long enough for a lease to expire and for what was missed to be delivered.
 pub(crate) const TAKEOVER_MAX: Duration = Duration::from_secs(90);
 
