@@ -1,24 +1,23 @@
-//! Counted: what of the filters' work is counted already.
-
-use std::time::Duration;
+//! Counted: what filters have done, in the metrics' words.
 
 use crate::filter::Usage;
+use crate::telemetry::FilterWork;
 
-/// One filter's work as far as it is counted.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Counted {
-    /// Series it was asked about, and the time it took.
-    pub(crate) classified: (u64, Duration),
-    /// Samples it was shown, and the time it took.
-    pub(crate) processed: (u64, Duration),
-    /// Calls that ended badly.
-    pub(crate) traps: u64,
-}
-
-impl From<&Usage> for Counted {
-    fn from(usage: &Usage) -> Counted {
-        let Usage { rows_in, samples_in, guest_time, process_time, traps, nonsense, .. } = *usage;
-        let classified = (rows_in, guest_time.saturating_sub(process_time));
-        Counted { classified, processed: (samples_in, process_time), traps: traps + nonsense }
+impl From<&Usage> for FilterWork {
+    fn from(usage: &Usage) -> FilterWork {
+        let Usage { rows_in, kept, rewritten, dropped, samples_in, samples_changed, samples_dropped, .. } =
+            *usage;
+        let Usage { guest_time, process_time, traps, deadlines, refused, nonsense, .. } = *usage;
+        let shown_and_kept = samples_in.saturating_sub(samples_changed).saturating_sub(samples_dropped);
+        FilterWork {
+            classified: (rows_in, guest_time.saturating_sub(process_time)),
+            processed: (samples_in, process_time),
+            series: [kept.saturating_sub(rewritten), rewritten, dropped],
+            samples: [shown_and_kept, samples_changed, samples_dropped, usage.samples_emitted],
+            failed: [traps.saturating_sub(deadlines), deadlines, refused, nonsense],
+            bypassed: usage.bypassed,
+            instances: usage.instances,
+            memory_bytes_peak: usage.memory_bytes_peak,
+        }
     }
 }

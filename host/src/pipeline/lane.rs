@@ -12,7 +12,6 @@ use tracing::{debug, info, warn};
 
 use super::Config;
 use super::assemble::Counts;
-use super::counted::Counted;
 use super::failure::Failure;
 use super::intake::Gathered;
 use super::news::{Fault, Missed};
@@ -27,7 +26,7 @@ use crate::model::memory::Full;
 use crate::model::outage::Outages;
 use crate::model::{Tenant, Tick, Timestamp};
 use crate::status::{self, Board, LaneEntry, Stage, TickReport};
-use crate::telemetry::{FilterCall, Metrics, Outcome, Refusal, TenantMetrics};
+use crate::telemetry::{FilterMetrics, FilterOwner, Metrics, Outcome, Refusal, TenantMetrics};
 
 /// An identity not seen for this many intervals is forgotten; it may come back before that at no cost.
 const IDLE_INTERVALS_MAX: u32 = 10;
@@ -65,8 +64,8 @@ pub(crate) struct Context {
     pub(crate) cut: CancellationToken,
     /// The newest tick of which anything was sent.
     pub(crate) attempted_tick: Option<Tick>,
-    /// What of the filters' work is counted already, step by step.
-    pub(crate) counted: Vec<Counted>,
+    /// Where the filters' work is counted, step by step.
+    pub(crate) counted: Vec<FilterMetrics>,
     /// Which identity an older resource has, as far as it was told.
     pub(crate) conflict: Option<Arc<str>>,
     /// What is wrong, as far as it was told.
@@ -243,24 +242,15 @@ impl Context {
     pub(crate) fn filtered<'a>(&mut self, steps: impl Iterator<Item = &'a Usage>) {
         let mut bypassed = None;
         for (at, usage) in steps.enumerate() {
-            if at == self.counted.len() {
-                self.counted.push(Counted::default());
-            }
             bypassed = bypassed.or(usage.failing.as_ref().filter(|_| usage.bypassed > 0));
-            let now = Counted::from(usage);
-            let before = std::mem::replace(&mut self.counted[at], now);
-            for (call, before, now) in [
-                (FilterCall::Classify, before.classified, now.classified),
-                (FilterCall::Process, before.processed, now.processed),
-            ] {
-                if now.0 > before.0 {
-                    let (rows, took) = (now.0 - before.0, now.1.saturating_sub(before.1));
-                    self.registry.filter_called(&usage.name, call, rows, took);
-                }
+            if at == self.counted.len() {
+                let owner = match self.tenant.filters.iter().any(|own| *own.name == *usage.name) {
+                    true => FilterOwner::Resource(&self.tenant.id),
+                    false => FilterOwner::Everyone(&self.tenant.id),
+                };
+                self.counted.push(self.registry.for_filter(owner, &usage.name));
             }
-            for _ in before.traps..now.traps {
-                self.registry.filter_trapped(&self.tenant.id, &usage.name);
-            }
+            self.counted[at].count(usage.into());
         }
         self.status.bypassed(bypassed.map(|failing| failing.message.as_str()));
     }

@@ -36,7 +36,7 @@ use tracing::{error, warn};
 
 use crate::collect::Collector;
 use crate::deliver::{self, cursor, retry};
-use crate::filter::{self, Module, Runtime};
+use crate::filter::{self, Module, Runtime, builtin};
 use crate::http;
 use crate::model::memory::Memory;
 use crate::model::{SourceGroup, Tenant, TenantId, Timestamp};
@@ -202,6 +202,8 @@ impl Pipeline {
     ) -> Result<Pipeline, Error> {
         let entry = deps.board.tenant(&tenant.id);
         entry.starting(tenant);
+        let own = tenant.filters.iter().map(|filter| &*filter.name);
+        deps.metrics.keep_filters(&tenant.id, builtin::IN_EVERY_CHAIN.into_iter().chain(own));
         let cut = CancellationToken::new();
         let mut builder = Builder { deps, tenant, modules, groups, former, cut: cut.clone() };
         let mut lanes = Vec::new();

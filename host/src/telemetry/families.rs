@@ -74,18 +74,6 @@ pub(super) mod labels {
     }
 
     #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-    pub(in crate::telemetry) struct Filter {
-        pub(in crate::telemetry) filter: Arc<str>,
-        pub(in crate::telemetry) call: &'static str,
-    }
-
-    #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-    pub(in crate::telemetry) struct Trap {
-        pub(in crate::telemetry) tenant: Arc<str>,
-        pub(in crate::telemetry) filter: Arc<str>,
-    }
-
-    #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
     pub(in crate::telemetry) struct Limit {
         pub(in crate::telemetry) tenant: Arc<str>,
         pub(in crate::telemetry) resource: Arc<str>,
@@ -140,11 +128,8 @@ pub(super) struct Sources {
     pub(super) skew: Family<labels::Source, Seconds>,
 }
 
-/// What is counted per filter, and for the whole.
+/// What is counted for the whole.
 pub(super) struct Parts {
-    pub(super) filter_rows: Family<labels::Filter, Counter>,
-    pub(super) filter_busy: Family<labels::Filter, SecondsSpent>,
-    pub(super) filter_traps: Family<labels::Trap, Counter>,
     pub(super) tenants: Family<labels::State, Gauge>,
     pub(super) cursors_left_out: Gauge,
     pub(super) groups_left: Gauge,
@@ -156,16 +141,16 @@ fn durations<L: Clone + std::hash::Hash + Eq>() -> Durations<L> {
 }
 
 /// Registers families; the registry ends each help text with a full stop.
-struct Registrar<'a>(&'a mut Registry);
+pub(super) struct Registrar<'a>(pub(super) &'a mut Registry);
 
 impl Registrar<'_> {
-    fn add<M: Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
+    pub(super) fn add<M: Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
         let metric = M::default();
         self.0.register(name, help, metric.clone());
         metric
     }
 
-    fn add_in<M: Metric + Clone>(&mut self, unit: Unit, name: &str, help: &str, metric: M) -> M {
+    pub(super) fn add_in<M: Metric + Clone>(&mut self, unit: Unit, name: &str, help: &str, metric: M) -> M {
         self.0.register_with_unit(name, help, unit, metric.clone());
         metric
     }
@@ -261,9 +246,6 @@ impl Parts {
     pub(super) fn register(registry: &mut Registry) -> Parts {
         let mut r = Registrar(registry);
         Parts {
-            filter_rows: r.add("sluice_filter_rows", "Series (classify) or samples (process) that went into a filter"),
-            filter_busy: r.add_in(Unit::Seconds, "sluice_filter_busy", "Time spent inside a filter", Family::default()),
-            filter_traps: r.add("sluice_filter_traps", "Calls of a filter that trapped, ran out of a budget or answered nonsense"),
             tenants: r.add("sluice_tenants", "Resources, by state"),
             not_running: r.add("sluice_resources_not_running", "Resources that no replica has run for longer than a takeover takes, as this one sees it"),
             groups_left: r.add("sluice_pushgateway_groups_left", "Pushgateway groups that no resource pushes to any more and that are still to be removed"),

@@ -3,7 +3,7 @@
 //! In: handles count, one per tenant, source and limit. Out: an exposition.
 //! Never: label sets of a tenant or source that is gone, or a name outside this file.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -12,19 +12,11 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use super::families::{Parts, Sources, Targets, labels};
+use super::filters::{FilterMetrics, FilterOwner, Filters};
 use super::handles::{Limit, SourceMetrics, TenantMetrics, Usage};
 use super::process::Process;
 use super::text::{Exposition, classic};
 use crate::model::{SourceName, TargetType, TenantId};
-
-/// Which of a filter's two levels was called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FilterCall {
-    /// Labels of new series.
-    Classify,
-    /// Samples of a tick.
-    Process,
-}
 
 /// All metrics; a clone is the same metrics.
 #[derive(Clone)]
@@ -34,11 +26,10 @@ struct Inner {
     registry: Registry,
     targets: Targets,
     sources: Sources,
+    filters: Filters,
     parts: Parts,
     /// Who counts where: label sets go when the last resource with the same namespace and kind of target goes.
     tenants: Mutex<HashMap<TenantId, TargetType>>,
-    /// Which filters trapped for which namespace, so that those label sets can go with it.
-    trapped: Mutex<HashSet<labels::Trap>>,
 }
 
 impl fmt::Debug for Metrics {
@@ -59,12 +50,13 @@ impl Metrics {
         let mut registry = Registry::default();
         let targets = Targets::register(&mut registry);
         let sources = Sources::register(&mut registry);
+        let filters = Filters::register(&mut registry);
         let parts = Parts::register(&mut registry);
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         registry.register("sluice_build", "The running version", Info::new(version));
         registry.register_collector(Box::new(Process::new(SystemTime::now())));
-        let (tenants, trapped) = (Mutex::default(), Mutex::default());
-        Metrics(Arc::new(Inner { registry, targets, sources, parts, tenants, trapped }))
+        let tenants = Mutex::default();
+        Metrics(Arc::new(Inner { registry, targets, sources, filters, parts, tenants }))
     }
 
     /// The handle one resource counts with. The `tenant` label is its namespace. Asking again, after a restart or
@@ -81,6 +73,7 @@ impl Metrics {
     pub fn forget(&self, id: &TenantId) {
         let Some(target_type) = lock(&self.0.tenants).remove(id) else { return };
         self.0.targets.remove_resource(id);
+        self.0.filters.keep(id, []);
         self.remove_if_unused(&id.namespace, target_type);
     }
 
@@ -94,23 +87,14 @@ impl Metrics {
         self.0.sources.remove(name.as_str().into());
     }
 
-    /// Counts one call of a filter: how many rows it saw and how long it took. `filter` is a module's name, of
-    /// which the operator's configuration bounds the number.
-    pub fn filter_called(&self, filter: &str, call: FilterCall, rows: u64, took: Duration) {
-        let call = match call {
-            FilterCall::Classify => "classify",
-            FilterCall::Process => "process",
-        };
-        let labels = labels::Filter { filter: filter.into(), call };
-        self.0.parts.filter_rows.get_or_create(&labels).inc_by(rows);
-        self.0.parts.filter_busy.get_or_create(&labels).inc_by(took.as_secs_f64());
+    /// The handle that one lane counts a filter with.
+    pub fn for_filter(&self, owner: FilterOwner<'_>, filter: &str) -> FilterMetrics {
+        self.0.filters.of(owner, filter)
     }
 
-    /// Counts a filter that trapped, ran out of a budget, or answered nonsense.
-    pub fn filter_trapped(&self, id: &TenantId, filter: &str) {
-        let labels = labels::Trap { tenant: id.namespace.as_str().into(), filter: filter.into() };
-        self.0.parts.filter_traps.get_or_create(&labels).inc();
-        lock(&self.0.trapped).insert(labels);
+    /// Removes the label sets of filters that a resource has no more: all but those named.
+    pub fn keep_filters<'a>(&self, id: &TenantId, filters: impl IntoIterator<Item = &'a str>) {
+        self.0.filters.keep(id, filters);
     }
 
     /// Shows what the operator allows a resource; the handle tells how near it comes to that.
@@ -166,16 +150,9 @@ impl Metrics {
 
     fn remove_if_unused(&self, namespace: &str, target_type: TargetType) {
         let tenants = lock(&self.0.tenants);
-        let others = || tenants.iter().filter(|(id, _)| id.namespace == namespace);
-        if !others().any(|(_, kind)| *kind == target_type) {
+        let mut others = tenants.iter().filter(|(id, _)| id.namespace == namespace);
+        if !others.any(|(_, kind)| *kind == target_type) {
             self.0.targets.remove_target(namespace, target_type.as_str());
-        }
-        if others().next().is_none() {
-            lock(&self.0.trapped).retain(|labels| {
-                let gone = &*labels.tenant == namespace;
-                gone.then(|| self.0.parts.filter_traps.remove(labels));
-                !gone
-            });
         }
     }
 }

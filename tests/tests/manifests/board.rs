@@ -9,7 +9,7 @@ use promql_parser::parser::{Expr, VectorSelector};
 use promql_parser::util::{ExprVisitor, walk_expr};
 use serde_json::Value;
 use sluice::model::{SourceName, TargetType, TenantId};
-use sluice::telemetry::{Exposition, FilterCall, Limit, Metrics};
+use sluice::telemetry::{Exposition, FilterOwner, FilterWork, Limit, Metrics};
 use sluice_tests::servers::{Prometheus, find};
 
 use crate::bundle::{deploy, document, text};
@@ -20,8 +20,7 @@ fn exported() -> BTreeSet<String> {
     let tenant = TenantId { namespace: "team".into(), name: "metrics".into() };
     let _counters = metrics.for_tenant(&tenant, TargetType::Prometheus);
     let _counters = metrics.for_source(&SourceName::new("infra"));
-    metrics.filter_called("patterns", FilterCall::Classify, 1, Duration::from_millis(1));
-    metrics.filter_trapped(&tenant, "patterns");
+    metrics.for_filter(FilterOwner::Resource(&tenant), "own").count(FilterWork::default());
     metrics.limit(&tenant, Limit::TickBytes, 1).set(1);
     metrics.tenants_by_state([("running", 1)]);
     metrics.cursor_lags([(&tenant, Duration::from_secs(1))]);

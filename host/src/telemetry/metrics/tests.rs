@@ -2,7 +2,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use super::*;
-use crate::telemetry::{Limit, Outcome, QueryResult, Refusal};
+use crate::telemetry::{FilterOwner, FilterWork, Limit, Outcome, QueryResult, Refusal};
 
 fn id(namespace: &str, name: &str) -> TenantId {
     TenantId { namespace: namespace.into(), name: name.into() }
@@ -27,8 +27,13 @@ fn busy() -> Metrics {
     source.scanned(1250, 500_000);
     source.histograms_skipped(1);
     source.clock_skew(-0.25);
-    metrics.filter_called("patterns", FilterCall::Classify, 1250, Duration::from_millis(4));
-    metrics.filter_trapped(&id("web", "a"), "mine");
+    let (web, classified) = (id("web", "a"), (1250, Duration::from_millis(4)));
+    let work = FilterWork { classified, failed: [0, 1, 0, 0], ..FilterWork::default() };
+    metrics.for_filter(FilterOwner::Everyone(&web), "patterns").count(work);
+    let more = FilterWork { classified: (10, Duration::ZERO), series: [7, 1, 2], instances: 1, ..work };
+    let mut own = metrics.for_filter(FilterOwner::Resource(&web), "mine");
+    own.count(more);
+    own.count(FilterWork { series: [9, 1, 2], memory_bytes_peak: 1_000, ..more });
     metrics.limit(&id("web", "a"), Limit::TickBytes, 1_000_000).set(300);
     metrics.tenants_by_state([("running", 1)]);
     metrics
@@ -47,6 +52,11 @@ fn the_seeds_metrics_have_their_documented_names_and_labels() {
         r#"sluice_cursor_lag_seconds{tenant="web",resource="a"} 1.5"#,
         r#"sluice_source_clock_skew_seconds{source="a \"quoted\" one"} -0.25"#,
         r#"sluice_filter_busy_seconds_total{filter="patterns",call="classify"} 0.004"#,
+        r#"sluice_filter_traps_total{tenant="web",resource="a",filter="patterns",reason="deadline"} 1"#,
+        r#"sluice_filter_rows_total{tenant="web",resource="a",filter="mine",call="classify"} 10"#,
+        r#"sluice_filter_series_total{tenant="web",resource="a",filter="mine",result="kept"} 9"#,
+        r#"sluice_filter_series_total{tenant="web",resource="a",filter="mine",result="dropped"} 2"#,
+        r#"sluice_filter_memory_peak_bytes{tenant="web",resource="a",filter="mine"} 1000"#,
         r#"sluice_limit_used{tenant="web",resource="a",limit="tick_bytes"} 300"#,
         r#"sluice_limit_max{tenant="web",resource="a",limit="tick_bytes"} 1000000"#,
         concat!(r#"sluice_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#),
@@ -64,7 +74,18 @@ fn a_tenant_that_goes_takes_its_label_sets_with_it() {
     let text = metrics.encode(Exposition::OpenMetrics);
     assert!(!text.contains("tenant=\"web\""), "{text}");
     metrics.forget_source(&SourceName::new("a \"quoted\" one"));
-    assert!(!metrics.encode(Exposition::OpenMetrics).contains("source="));
+    assert!(!metrics.encode(Exposition::OpenMetrics).contains("{source="));
+}
+
+#[test]
+fn a_filter_that_a_resource_has_no_more_takes_its_label_sets_with_it() {
+    let metrics = busy();
+    let web = id("web", "a");
+    metrics.for_filter(FilterOwner::Resource(&web), "new").count(FilterWork::default());
+    metrics.keep_filters(&web, ["new"]);
+    let text = metrics.encode(Exposition::OpenMetrics);
+    assert!(!text.contains(r#"filter="mine""#) && text.contains(r#"filter="new""#), "{text}");
+    assert!(text.contains(r#"filter="patterns""#), "what is counted for all stays: {text}");
 }
 
 #[test]
