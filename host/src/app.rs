@@ -12,6 +12,7 @@ pub mod status;
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -21,6 +22,7 @@ use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::cache::Cache;
 use crate::collect::{self, Cause, Collector, Observer};
 use crate::config::{self, Config, Delivery};
 use crate::deliver::cursor;
@@ -28,7 +30,7 @@ use crate::deliver::encode::Limits;
 use crate::deliver::retry::Policy;
 use crate::discover::Discovery;
 use crate::document::Problem;
-use crate::filter::{self, Runtime, builtin};
+use crate::filter::{self, Builtins, Compiler, Program, Runtime, builtin};
 use crate::http;
 use crate::model::{Guard, Memory, Timestamp};
 use crate::modules;
@@ -104,17 +106,27 @@ impl App {
     /// seconds; whoever asks for our health is answered meanwhile.
     pub async fn build(config: Config, board: Board) -> anyhow::Result<App> {
         let limits = limits_of(&config.filters);
-        App::build_with(config, board, move || Runtime::new(&limits)).await
+        let memory_bytes_max = container::compiling().memory_bytes_max;
+        let runtime = move |compiler: Compiler| {
+            // It stays the same program while it runs, whatever becomes of its file.
+            let program = Program { path: PathBuf::from("/proc/self/exe"), memory_bytes_max };
+            let compiler = compiler.with_program(program);
+            Runtime::with(&limits, Builtins::embedded(), compiler)
+        };
+        App::build_with(config, board, runtime).await
     }
 
     /// As [`App::build`], with another engine: the tests' way to put other filters in the built-in ones' places.
     pub async fn build_with(
         config: Config,
         board: Board,
-        runtime: impl FnOnce() -> Result<Runtime, filter::Error> + Send + 'static,
+        runtime: impl FnOnce(Compiler) -> Result<Runtime, filter::Error> + Send + 'static,
     ) -> anyhow::Result<App> {
+        let files = config.cache.as_ref().map(Cache::open);
+        let compiler =
+            files.iter().cloned().fold(Compiler::here(), |compiler, files| compiler.with_cache(files));
         let runtime = tokio::task::spawn_blocking(move || {
-            let runtime = runtime()?;
+            let runtime = runtime(compiler)?;
             runtime.warm(&builtin::IN_EVERY_CHAIN)?;
             Ok::<_, filter::Error>(runtime)
         });
@@ -161,7 +173,10 @@ impl App {
             config: pipeline_config(&config.delivery),
             now,
         };
-        let equipment = Arc::new(Equipment::new(modules::Store::new(config.modules)?));
+        let equipment = Arc::new(Equipment::new(
+            modules::Store::new(config.modules, files)?,
+            container::compiling().at_once_max,
+        ));
         Ok(App {
             deps: Arc::new(deps),
             equipment,

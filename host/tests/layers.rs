@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 /// What each room of `host/src` may name as `crate::…`. `*` is everything.
 const ROOMS: &[(&str, &[&str])] = &[
     ("model", &[]),
+    ("cache", &[]),
     ("document", &["model"]),
     ("http", &["model"]),
     ("telemetry", &["model"]),
@@ -16,8 +17,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("discover", &["model", "http"]),
     ("tenancy", &["model", "document"]),
     ("collect", &["model", "http"]),
-    ("filter", &["model"]),
-    ("modules", &["model", "http"]),
+    ("filter", &["cache", "model"]),
+    ("modules", &["cache", "model", "http"]),
     ("deliver", &["model", "http"]),
     ("pipeline", &["model", "http", "collect", "filter", "deliver", "status", "telemetry"]),
     ("supervise", &["model", "modules", "filter", "status", "pipeline"]),

@@ -9,7 +9,7 @@ use sluice_tests::series::{LabelSet, Sample, Value, series};
 use sluice_tests::servers::{Setup, Sluice};
 use sluice_tests::stage::Stage;
 use sluice_tests::strict_receiver::StrictReceiver;
-use sluice_tests::wait::eventually;
+use sluice_tests::wait::{eventually, within};
 use tempfile::TempDir;
 
 #[path = "../../host/build/guests.rs"]
@@ -226,4 +226,59 @@ async fn a_filter_that_is_replaced_again_and_again_costs_no_tick() {
     assert_every_tick(&ticks(&receiver.samples()), INTERVAL_MS, swaps / 10);
     assert_eq!(receiver.violations(), []);
     assert!(after < before + (64 << 20), "{before} bytes became {after}");
+}
+
+/// What a start takes: until all resources run, and of the processor until then.
+async fn started(sluice: &Sluice, resources: usize) -> String {
+    let start = std::time::Instant::now();
+    let running = format!("sluice_tenants{{state=\"running\"}} {resources}");
+    within(std::time::Duration::from_secs(600), "all resources run", async || {
+        let metrics = sluice.get("/metrics").await.text().to_owned();
+        metrics.lines().any(|line| line == running).then_some(())
+    })
+    .await;
+    let took = start.elapsed();
+    let metrics = sluice.get("/metrics").await.text().to_owned();
+    let cpu = metrics.lines().find(|line| line.starts_with("process_cpu_seconds_total")).unwrap_or_default();
+    format!("{took:.2?} after it answered, {cpu}, {} MiB", resident_bytes(sluice.pid()) >> 20)
+}
+
+/// The component, with an end of its own: other bytes, other digest.
+fn marked(component: &[u8], mark: usize) -> Vec<u8> {
+    let mark = format!("\x04mark{mark:08}");
+    [component, &[0, mark.len() as u8], mark.as_bytes()].concat()
+}
+
+#[tokio::test]
+#[ignore = "takes minutes; prints what a start of many filters takes, with and without what was compiled before"]
+async fn a_thousand_resources_with_three_filters_each_are_ready_at_once() {
+    const RESOURCES: usize = 1_000;
+    let (stage, receiver, modules) = tokio::join!(Stage::set(), StrictReceiver::start(), async { modules() });
+    let cache = TempDir::new().unwrap();
+    let totals = std::fs::read(modules.path().join("totals.wasm")).unwrap();
+    // Of the same three modules; and of as many modules as there are resources.
+    for distinct in [3, RESOURCES] {
+        for n in 0..distinct {
+            std::fs::write(modules.path().join(format!("{n}.wasm")), marked(&totals, n)).unwrap();
+        }
+        let filter = |n: usize| {
+            json!({ "name": format!("f{n}"), "config": { "by": "job" },
+                    "module": { "file": { "path": format!("{}.wasm", n % distinct) } } })
+        };
+        let resources = |setup: Setup, n: usize| {
+            let filters = Json::Array((3 * n..3 * n + 3).map(filter).collect());
+            let text = resource(&format!("r{n}"), &receiver, "queue_depth", &filters);
+            let text = text.replace("\"team\"", &format!("\"team-{n}\"")).replace("\"1s\"", "\"60s\"");
+            setup.resource(&format!("r{n}.yaml"), &text)
+        };
+        let kept =
+            json!({ "modulesFolder": modules.path(), "cacheFolder": cache.path(), "maxInstances": 5_000 });
+        let setup = Setup::new().source("main", &stage.source.url()).setting("filters", kept);
+        let mut sluice = (0..RESOURCES).fold(setup, resources).start().await;
+        eprintln!("{distinct} modules, nothing kept: {}", started(&sluice, RESOURCES).await);
+        assert!(sluice.stop().await.success());
+        sluice.restart().await;
+        eprintln!("{distinct} modules, compiled before: {}", started(&sluice, RESOURCES).await);
+        assert!(sluice.stop().await.success());
+    }
 }

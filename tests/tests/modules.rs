@@ -12,9 +12,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
 use serde_json::{Value, json};
+use sluice::cache::{self, Cache};
 use sluice::model::guard::{Place, Receivers};
 use sluice::model::{Digest, Origin, Secret, Tls};
-use sluice::modules::{Allowed, CacheConfig, Config, Credentials, Fetched, Key, Reach, Store, Transport};
+use sluice::modules::{Allowed, Config, Credentials, Fetched, Key, Reach, Store, Transport};
 use sluice_tests::registry::{IDENTITY_TOKEN, Lock, Registry, USER, digest, image};
 use sluice_tests::servers::Local;
 use sluice_tests::tls::{Authority, Front};
@@ -32,9 +33,10 @@ fn open(host: &str) -> Allowed {
 
 fn store_of(allow: Vec<Allowed>, cache: Option<&TempDir>) -> Store {
     let receivers = Receivers { place: Place::Machine, ..Receivers::default() };
-    let cache = cache.map(|folder| CacheConfig { folder: folder.path().to_owned(), bytes_max: 1 << 20 });
+    let cache = cache
+        .map(|folder| Cache::open(&cache::Config { folder: folder.path().to_owned(), bytes_max: 1 << 20 }));
     let reach = Reach::Listed { allow, receivers };
-    Store::new(Config { folder: None, cache, reach, module_bytes_max: BYTES_MAX }).unwrap()
+    Store::new(Config { folder: None, reach, module_bytes_max: BYTES_MAX }, cache).unwrap()
 }
 
 fn oci(reference: &str) -> Origin {

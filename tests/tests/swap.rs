@@ -37,11 +37,11 @@ async fn run(patterns: Option<Vec<u8>>) -> (StrictReceiver, Snapshot) {
     let config = configuration(folder.path(), &source.url(), &receiver.url());
     let board = Board::new();
     let mut reports = board.reports();
-    let runtime = move || match &patterns {
-        None => Runtime::new(&filter::Config::default()),
+    let runtime = move |compiler| match &patterns {
+        None => Runtime::with(&filter::Config::default(), Builtins::embedded(), compiler),
         Some(bytes) => {
             let builtins = Builtins::embedded().with(builtin::PATTERNS, bytes.clone());
-            Runtime::with_builtins(&filter::Config::default(), builtins)
+            Runtime::with(&filter::Config::default(), builtins, compiler)
         }
     };
     let app = App::build_with(config, board.clone(), runtime).await.unwrap();
@@ -104,7 +104,7 @@ async fn while_the_filters_are_compiled_probes_are_answered() {
     let config = Config { listen: sluice::config::Listen { address, debug: address }, ..config };
     // Compiling takes until we say so.
     let (done, compiled) = std::sync::mpsc::channel();
-    let runtime = move || {
+    let runtime = move |_| {
         compiled.recv().unwrap();
         Runtime::new(&filter::Config::default())
     };

@@ -4,6 +4,7 @@
 //! arguments. Never: work of its own; it reads, calls and prints.
 
 mod check;
+mod compile;
 mod crd;
 pub mod demo;
 mod filter;
@@ -38,6 +39,9 @@ enum Command {
     /// Build, look at, run and test filters
     #[command(subcommand)]
     Filter(filter::Command),
+    /// Compile one filter for the program that calls this one.
+    #[command(name = "compile-filter", hide = true)]
+    Compile(compile::Args),
     /// Show the main job on this machine: a source, two teams, a line per tick.
     Demo(demo::Args),
 }
@@ -62,6 +66,7 @@ where
         Command::Check(args) => check::run(&args),
         Command::Crd => crd::run(),
         Command::Filter(command) => filter::run(&command),
+        Command::Compile(args) => compile::run(&args),
         Command::Demo(args) => demo(args, app),
     }
 }

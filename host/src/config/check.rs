@@ -95,7 +95,7 @@ pub(super) fn config(
     let delivery = delivery(&file.delivery, found);
     let state = state(file.state, place, folder, found);
     let listen = listen(&file.listen, found);
-    let modules = super::modules::modules(file.filters, &receivers, folder, purpose, found);
+    let (modules, cache) = super::modules::modules(file.filters, &receivers, folder, purpose, found);
     let log = log(file.log, found);
     if let Some(Tenants::Cluster(cluster)) = &tenants {
         kubeconfig = kubeconfig.or_else(|| cluster.kubeconfig.clone());
@@ -111,6 +111,7 @@ pub(super) fn config(
         listen: listen?,
         filters,
         modules,
+        cache,
         log,
     })
 }

@@ -50,6 +50,8 @@ pub struct Config {
     pub filters: Filters,
     /// Where filters' modules come from.
     pub modules: crate::modules::Config,
+    /// Where modules are kept, as they were fetched and as they were compiled.
+    pub cache: Option<crate::cache::Config>,
     /// How we log.
     pub log: Log,
 }

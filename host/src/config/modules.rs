@@ -4,11 +4,10 @@ use std::path::Path as FilePath;
 
 use super::access::{Written, access};
 use super::{Purpose, file};
+use crate::cache;
 use crate::document::{ByteSize, Path, Problem};
 use crate::model::guard::Receivers;
-use crate::modules::{
-    Allowed, CACHE_BYTES_MAX, CacheConfig, Config, Key, MODULE_BYTES_MAX, Prefix, Reach, Transport,
-};
+use crate::modules::{Allowed, CACHE_BYTES_MAX, Config, Key, MODULE_BYTES_MAX, Prefix, Reach, Transport};
 
 /// The smallest filter that does anything has a third of this.
 const MODULE_BYTES_MIN: usize = 64 << 10;
@@ -21,7 +20,7 @@ pub(super) fn modules(
     folder: &FilePath,
     purpose: Purpose,
     found: &mut Vec<Problem>,
-) -> Config {
+) -> (Config, Option<cache::Config>) {
     let place = Path::root().key("filters");
     let file::Filters { modules_folder, max_module, cache_folder, max_cache, allow, .. } = given;
     let module_bytes_max = max_module.map_or(MODULE_BYTES_MAX, |size| size.0);
@@ -46,10 +45,10 @@ pub(super) fn modules(
         let message = format!("there is no folder {}", path.display());
         found.push(Problem::warning(place.key("modulesFolder"), message, cure));
     }
-    let cache = cache_folder.map(|path| CacheConfig { folder: folder.join(path), bytes_max });
+    let cache = cache_folder.map(|path| cache::Config { folder: folder.join(path), bytes_max });
     let allow = entries(allow, folder, &place.key("allow"), found);
     let reach = Reach::Listed { allow, receivers: receivers.clone() };
-    Config { folder: modules_folder, cache, reach, module_bytes_max }
+    (Config { folder: modules_folder, reach, module_bytes_max }, cache)
 }
 
 fn entries(

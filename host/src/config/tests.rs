@@ -122,9 +122,9 @@ fn where_modules_come_from_is_read() {
     );
     let (config, warnings) = read(&text.replace(", verify: {keys: [\"PEM\"]}", "")).unwrap();
     assert_eq!(warnings, []);
-    let crate::modules::Config { folder, cache, reach, module_bytes_max } = config.modules;
+    let crate::modules::Config { folder, reach, module_bytes_max } = config.modules;
     assert_eq!(folder.as_deref(), Some(FilePath::new("/etc/sluice/m")));
-    let cache = cache.unwrap();
+    let cache = config.cache.unwrap();
     assert_eq!((cache.folder.as_path(), cache.bytes_max), (FilePath::new("/c"), 2 << 30));
     assert_eq!(module_bytes_max, 8 << 20);
     let crate::modules::Reach::Listed { allow, receivers } = reach else { panic!() };

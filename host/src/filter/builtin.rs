@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::Error;
+use super::compile::Whose;
 use super::module::Module;
 use super::runtime::Shared;
 
@@ -69,7 +70,8 @@ impl Builtins {
 
     pub(super) fn module(&self, shared: &Arc<Shared>, name: &str) -> Result<&Module, Error> {
         let builtin = self.get(name)?;
-        builtin.module(|| Module::load(shared, &format!("the built-in filter {name}"), &builtin.bytes))
+        let whose = Whose::Ours;
+        builtin.module(|| Module::load(shared, whose, &format!("the built-in filter {name}"), &builtin.bytes))
     }
 
     fn get(&self, name: &str) -> Result<&Builtin, Error> {

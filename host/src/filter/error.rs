@@ -17,6 +17,14 @@ pub enum Error {
         /// What is missing or too much, in one line.
         cause: String,
     },
+    /// Nobody could find out whether it is a filter.
+    #[error("{filter} could not be compiled: {source}")]
+    Compiler {
+        /// The module, as far as it could be named.
+        filter: String,
+        /// What happened to the compiler.
+        source: std::io::Error,
+    },
     /// There is no built-in filter of that name.
     #[error("there is no built-in filter {name:?}: use one of {known}")]
     NoBuiltin {
@@ -133,6 +141,7 @@ impl Error {
         matches!(
             self,
             Error::Busy { .. }
+                | Error::Compiler { .. }
                 | Error::Kept { .. }
                 | Error::Deadline { .. }
                 | Error::Refused { .. }
@@ -157,6 +166,7 @@ impl Error {
             Error::Engine(_) | Error::NoBuiltin { .. } => None,
             Error::Builtin(cause) => cause.filter(),
             Error::NotAFilter { filter, .. }
+            | Error::Compiler { filter, .. }
             | Error::Config { filter, .. }
             | Error::Refused { filter, .. }
             | Error::Trapped { filter, .. }

@@ -11,6 +11,7 @@ mod batch;
 pub mod builtin;
 mod chain;
 mod check;
+mod compile;
 mod config;
 mod error;
 #[cfg(test)]
@@ -35,6 +36,7 @@ mod wire;
 
 pub use builtin::Builtins;
 pub use chain::Chain;
+pub use compile::{Bounds, Compiler, Program, bounded, machine_code};
 pub use config::Config;
 pub use error::{Error, Nonsense};
 pub use health::Failing;

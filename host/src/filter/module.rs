@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sha2::Digest;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 
+use super::compile::Whose;
 use super::instance::{self, Host};
 use super::runtime::Shared;
 use super::{Error, Wasi};
@@ -98,13 +99,17 @@ impl std::fmt::Debug for Module {
 impl Module {
     /// Compiles `bytes`, checks imports and exports, and asks the filter to describe itself. `origin` names the module
     /// in errors.
-    pub(super) fn load(shared: &Arc<Shared>, origin: &str, bytes: &[u8]) -> Result<Module, Error> {
+    pub(super) fn load(
+        shared: &Arc<Shared>,
+        whose: Whose,
+        origin: &str,
+        bytes: &[u8],
+    ) -> Result<Module, Error> {
         let refuse = |cause: String| Error::NotAFilter { filter: origin.to_owned(), cause };
         if let Some(other) = other_than_a_component(bytes) {
             return Err(refuse(other.to_owned()));
         }
-        let component = Component::new(&shared.engine, bytes)
-            .map_err(|error| refuse(format!("it does not compile as a component: {}", cause(&error))))?;
+        let component = shared.compiler.component(&shared.engine, whose, origin, bytes)?;
         if let Some(cause) = stranger(&component, shared.config.wasi) {
             return Err(refuse(cause));
         }
@@ -281,11 +286,6 @@ fn digest(bytes: &[u8]) -> String {
 
 fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(NAME_BYTES_MAX)]
-}
-
-/// What an engine's error comes from, in one line: what is around it names the engine's parts.
-fn cause(error: &wasmtime::Error) -> String {
-    error.root_cause().to_string().replace('\n', " ")
 }
 
 /// An engine's error and its causes, in one line.

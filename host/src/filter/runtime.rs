@@ -13,6 +13,7 @@ use wasmtime::{Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::builtin::Builtins;
 use super::chain::Chain;
+use super::compile::{Compiler, Whose};
 use super::instance::{Host, Tenant};
 use super::module::Module;
 use super::sequence::Sequence;
@@ -44,6 +45,7 @@ pub(super) struct Shared {
     pub(super) engine: Engine,
     pub(super) linker: Linker<Host>,
     pub(super) config: Config,
+    pub(super) compiler: Compiler,
     pub(super) slots: Arc<Slots>,
     _ticker: Ticker,
 }
@@ -60,15 +62,15 @@ impl Runtime {
     /// # Errors
     /// The engine cannot reserve what the limits ask for.
     pub fn new(config: &Config) -> Result<Runtime, Error> {
-        Runtime::with_builtins(config, Builtins::embedded())
+        Runtime::with(config, Builtins::embedded(), Compiler::here())
     }
 
-    /// As [`Runtime::new`], with other components in the built-in filters' places.
+    /// As [`Runtime::new`], with other components in the built-in filters' places, or another way to compile.
     ///
     /// # Errors
     /// As [`Runtime::new`].
-    pub fn with_builtins(config: &Config, builtins: Builtins) -> Result<Runtime, Error> {
-        Ok(Runtime { shared: Arc::new(Shared::new(config)?), builtins: Arc::new(builtins) })
+    pub fn with(config: &Config, builtins: Builtins, compiler: Compiler) -> Result<Runtime, Error> {
+        Ok(Runtime { shared: Arc::new(Shared::new(config, compiler)?), builtins: Arc::new(builtins) })
     }
 
     /// A built-in filter. It is compiled when it is first asked for, which takes up to a second of CPU; who asks for it
@@ -104,7 +106,7 @@ impl Runtime {
     /// # Errors
     /// [`Error::NotAFilter`] with the reason; or what went wrong when it was asked to describe itself.
     pub fn load(&self, origin: &str, bytes: &[u8]) -> Result<Module, Error> {
-        Module::load(&self.shared, origin, bytes)
+        Module::load(&self.shared, Whose::Theirs, origin, bytes)
     }
 
     /// Makes one tenant's filters, those that remember among them. Every step is configured at once, so that errors in
@@ -142,7 +144,7 @@ impl Runtime {
 }
 
 impl Shared {
-    fn new(config: &Config) -> Result<Shared, Error> {
+    fn new(config: &Config, compiler: Compiler) -> Result<Shared, Error> {
         let engine = Engine::new(&engine_config(config)).map_err(Error::Engine)?;
         let mut linker = Linker::new(&engine);
         guest_log::link(&mut linker).map_err(Error::Engine)?;
@@ -151,11 +153,11 @@ impl Shared {
         }
         let ticker = Ticker::start(engine.clone()).map_err(|error| Error::Engine(error.into()))?;
         let slots = Arc::new(Slots::of(config.instances_max));
-        Ok(Shared { engine, linker, config: config.clone(), slots, _ticker: ticker })
+        Ok(Shared { engine, linker, config: config.clone(), compiler, slots, _ticker: ticker })
     }
 }
 
-fn engine_config(config: &Config) -> wasmtime::Config {
+pub(super) fn engine_config(config: &Config) -> wasmtime::Config {
     let most = config.instances_max;
     let mut pool = PoolingAllocationConfig::new();
     // What one may have, times how many there may be: else a few that take more than they need leave others nothing.
@@ -168,9 +170,15 @@ fn engine_config(config: &Config) -> wasmtime::Config {
         .max_memories_per_component(1)
         .total_memories(most)
         .max_memory_size(config.memory_bytes_max);
+    let mut engine = code_config();
+    engine.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    engine
+}
+
+/// What machine code depends on. It is the same for whoever makes it and whoever runs it.
+pub(super) fn code_config() -> wasmtime::Config {
     let mut engine = wasmtime::Config::new();
     engine
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
         .epoch_interruption(true)
         .max_wasm_stack(STACK_BYTES_MAX)
         // The same input gives the same answer on every replica, down to the bits of a NaN.

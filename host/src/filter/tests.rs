@@ -18,7 +18,7 @@ fn config() -> Config {
 
 /// A runtime whose built-in filters are all `component`, so that tests do not depend on what the real ones do.
 fn runtime_of(config: &Config, component: &[u8]) -> Runtime {
-    Runtime::with_builtins(config, all(component)).unwrap()
+    Runtime::with(config, all(component), Compiler::here()).unwrap()
 }
 
 fn all(component: &[u8]) -> Builtins {
@@ -64,7 +64,7 @@ fn hostile(runtime: &Runtime, deed: &str) -> Chain {
 #[test]
 fn a_filter_that_drops_everything_in_place_of_patterns_leaves_nothing() {
     let builtins = Builtins::embedded().with(PATTERNS, guests().drop_everything.clone());
-    let runtime = Runtime::with_builtins(&config(), builtins).unwrap();
+    let runtime = Runtime::with(&config(), builtins, Compiler::here()).unwrap();
     let stamp = json!({"stamps": [["tenant", "shop"]]});
     let steps = vec![
         step("patterns", runtime.builtin(PATTERNS).unwrap(), json!({"selectors": ["up"]})),
@@ -549,7 +549,7 @@ fn the_clock_stops_with_its_runtime() {
 #[test]
 fn a_built_in_filter_is_compiled_once_whoever_asks_and_others_are_not() {
     let broken = Builtins::embedded().with(builtin::RELABEL, b"no component".as_slice());
-    let runtime = Runtime::with_builtins(&config(), broken).unwrap();
+    let runtime = Runtime::with(&config(), broken, Compiler::here()).unwrap();
     let [one, other]: [&Module; 2] = std::thread::scope(|scope| {
         let ask = || runtime.builtin(ENRICH).unwrap();
         [scope.spawn(ask), scope.spawn(ask)].map(|thread| thread.join().unwrap())

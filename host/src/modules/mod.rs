@@ -25,7 +25,6 @@ use http::StatusCode;
 use url::Url;
 
 pub use allow::{Allowed, Prefix, PrefixError, Transport};
-pub use cache::CacheConfig;
 pub use credentials::Credentials;
 pub use error::Error;
 pub use net::Reach;
@@ -51,8 +50,6 @@ pub const CACHE_BYTES_MAX: u64 = 1 << 30;
 pub struct Config {
     /// The operator's folder of modules.
     pub folder: Option<PathBuf>,
-    /// Where content is kept.
-    pub cache: Option<CacheConfig>,
     /// Who may be asked.
     pub reach: Reach,
     /// Bytes of one module, packed and unpacked.
@@ -95,13 +92,13 @@ struct Inner {
 }
 
 impl Store {
-    /// Opens the cache and prepares connections. Blocks on the disk; must be called inside a Tokio runtime.
+    /// Prepares connections; content is kept in `files`. Must be called inside a Tokio runtime.
     ///
     /// # Errors
-    /// TLS cannot be set up. A cache that cannot be used is none, and is logged.
-    pub fn new(config: Config) -> Result<Store, Error> {
-        let Config { folder, cache, reach, module_bytes_max } = config;
-        let cache = cache.as_ref().map(Cache::open);
+    /// TLS cannot be set up.
+    pub fn new(config: Config, files: Option<crate::cache::Cache>) -> Result<Store, Error> {
+        let Config { folder, reach, module_bytes_max } = config;
+        let cache = files.map(Cache::new);
         Ok(Store { inner: Arc::new(Inner { folder, cache, net: Net::new(reach)?, module_bytes_max }) })
     }
 

@@ -3,28 +3,20 @@
 //! In: a tenant. Out: for each of its filters a compiled module that took its configuration, and on the board how far each came.
 //! Never: work on the data path; a module compiled twice; a tag looked up again for a filter that did not change.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-
-use tokio::sync::Semaphore;
+use std::sync::Arc;
 
 use super::trial;
+use super::workshop::Workshop;
 use crate::filter::{self, Module};
-use crate::model::{Digest, Filter, Origin, SourceGroup, Tenant};
+use crate::model::{Filter, Origin, SourceGroup, Tenant};
 use crate::modules::{self, Credentials, Fetched, Store};
 use crate::pipeline::{self, Deps};
 use crate::status::{FilterReport, FilterStage};
 
-/// Modules that are compiled at once: it takes a core each, and pipelines need theirs.
-const COMPILED_AT_ONCE_MAX: usize = 2;
-/// Compiled modules that are kept although nobody uses them.
-const UNUSED_MAX: usize = 64;
-
 /// What filters are made ready with. All tenants share it.
 pub struct Equipment {
     store: Store,
-    compiled: Mutex<HashMap<Digest, Module>>,
-    compiling: Semaphore,
+    workshop: Workshop,
 }
 
 /// A tenant's filters, ready to run.
@@ -116,8 +108,8 @@ impl From<Error> for Trouble {
 
 impl Equipment {
     /// Modules come from `store`.
-    pub fn new(store: Store) -> Equipment {
-        Equipment { store, compiled: Mutex::default(), compiling: Semaphore::new(COMPILED_AT_ONCE_MAX) }
+    pub fn new(store: Store, compiled_at_once_max: usize) -> Equipment {
+        Equipment { store, workshop: Workshop::new(compiled_at_once_max) }
     }
 
     /// Gets the tenant's filters ready: each is fetched, verified and compiled, then all are configured and tried on what the
@@ -135,7 +127,7 @@ impl Equipment {
         let mut outfit = Outfit { filters: tenant.filters.clone(), ..Outfit::default() };
         let mut trouble = None;
         for (filter, report) in tenant.filters.iter().zip(&mut reports) {
-            match self.module(deps, filter, known, report).await {
+            match self.module(deps, &tenant.id.namespace, filter, known, report).await {
                 Ok((module, resolved)) => {
                     outfit.modules.push(module);
                     outfit.resolved.push(resolved);
@@ -167,6 +159,7 @@ impl Equipment {
     async fn module(
         &self,
         deps: &Arc<Deps>,
+        namespace: &str,
         filter: &Filter,
         known: &Outfit,
         report: &mut FilterReport,
@@ -181,7 +174,10 @@ impl Equipment {
                 report.comes_to(FilterStage::Verified);
                 (report.resolved, report.digest) =
                     (Some(fetched.resolved.clone()), Some(fetched.digest.to_string()));
-                (self.compiled(deps, filter, &fetched).await?, fetched.resolved)
+                let content = (fetched.digest, fetched.bytes);
+                let module = self.workshop.module(&deps.runtime, namespace, &filter.name, content).await;
+                let broken = || Error::Broken { filter: filter.name.clone() };
+                (module.ok_or_else(broken)??, fetched.resolved)
             }
         };
         report.comes_to(FilterStage::Compiled);
@@ -203,29 +199,6 @@ impl Equipment {
             _ => None,
         };
         self.store.fetch(&filter.origin, credentials.as_ref()).await.map_err(failed)
-    }
-
-    /// Compiles a component that nobody has compiled yet. It goes on if nobody waits for it any more.
-    async fn compiled(&self, deps: &Arc<Deps>, filter: &Filter, fetched: &Fetched) -> Result<Module, Error> {
-        let digest = fetched.digest;
-        let known = || self.compiled.lock().unwrap_or_else(PoisonError::into_inner).get(&digest).cloned();
-        if let Some(module) = known() {
-            return Ok(module);
-        }
-        let _turn = self.compiling.acquire().await;
-        // Whoever had the turn before may have compiled the same.
-        if let Some(module) = known() {
-            return Ok(module);
-        }
-        let (runtime, bytes, name) = (deps.runtime.clone(), fetched.bytes.clone(), filter.name.clone());
-        let loading = tokio::task::spawn_blocking(move || runtime.load(&format!("filter {name}"), &bytes));
-        let module = loading.await.map_err(|_| Error::Broken { filter: filter.name.clone() })??;
-        let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
-        if compiled.len() >= UNUSED_MAX {
-            compiled.retain(|_, module| module.is_in_use());
-        }
-        compiled.insert(digest, module.clone());
-        Ok(module)
     }
 }
 

@@ -8,6 +8,7 @@
 mod equip;
 mod keep;
 mod trial;
+mod workshop;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

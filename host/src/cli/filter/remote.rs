@@ -50,7 +50,7 @@ impl Remote {
         let (reach, module_bytes_max) = (Reach::Anything(transport), COMPONENT_BYTES_MAX);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         runtime.block_on(async {
-            let store = Store::new(Config { folder: None, cache: None, reach, module_bytes_max })?;
+            let store = Store::new(Config { folder: None, reach, module_bytes_max }, None)?;
             work(&store, credentials.as_ref()).await
         })
     }

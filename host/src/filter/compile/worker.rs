@@ -1,0 +1,143 @@
+//! Worker: a process that compiles one component, and the call to it.
+//!
+//! In: a component on standard input. Out: machine code on standard output, or why not, in a line on standard error. Never: more
+//! than its time and memory, of which the kernel sees to both; a core that pipelines need, if they need it; anything that the
+//! process that called it could lose.
+
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, Signal, nice, set_parent_process_death_signal, setrlimit};
+use wasmtime::Engine;
+
+use super::super::{Error, runtime};
+use super::Program;
+
+/// The argument that makes the program a worker.
+const COMMAND: &str = "compile-filter";
+/// And how much memory it may take.
+const MEMORY: &str = "--memory-bytes-max";
+/// Processor time of one compilation. The largest modules, interpreters, take a third of it.
+const CPU_SECONDS_MAX: u64 = 120;
+/// Time of one compilation on a machine that has other things to do.
+const TIME_MAX: Duration = Duration::from_secs(5 * CPU_SECONDS_MAX);
+/// Below whatever has to be on time.
+const NICENESS: i32 = 10;
+/// The exit status of a worker whose [`TIME_MAX`] is over.
+const LATE: i32 = 3;
+/// Of what it says, in bytes.
+const SAID_BYTES_MAX: u64 = 4 << 10;
+
+/// The bounds of this process, which is a worker.
+#[derive(Debug)]
+pub struct Bounds(());
+
+/// Sets this process's bounds, for good.
+///
+/// # Errors
+/// The kernel refuses them.
+pub fn bounded(memory_bytes_max: usize) -> io::Result<Bounds> {
+    let limit = |max| Rlimit { current: Some(max), maximum: Some(max) };
+    setrlimit(Resource::Cpu, limit(CPU_SECONDS_MAX))?;
+    setrlimit(Resource::Data, limit(memory_bytes_max as u64))?;
+    setrlimit(Resource::Core, limit(0))?;
+    nice(NICENESS)?;
+    // The thread that called waits for the end; gone, nobody does.
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    std::thread::Builder::new().spawn(|| {
+        std::thread::sleep(TIME_MAX);
+        std::process::exit(LATE);
+    })?;
+    Ok(Bounds(()))
+}
+
+/// The machine code of a component.
+///
+/// # Errors
+/// Why the bytes are no component, in one line.
+pub fn machine_code(_: &Bounds, component: &[u8]) -> Result<Vec<u8>, String> {
+    unbounded(component)
+}
+
+pub(super) fn unbounded(component: &[u8]) -> Result<Vec<u8>, String> {
+    let mut config = runtime::code_config();
+    config.parallel_compilation(false);
+    let engine = Engine::new(&config).map_err(|error| format!("{error:#}"))?;
+    engine.precompile_component(component).map_err(|error| no_component(&error))
+}
+
+pub(super) fn no_component(error: &wasmtime::Error) -> String {
+    format!("it does not compile as a component: {}", error.root_cause()).replace('\n', " ")
+}
+
+/// Why there is no machine code.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// Whose fault it is: the component's.
+    Refused(String),
+    /// Or the machine's.
+    Broken(io::Error),
+}
+
+impl Failed {
+    pub(super) fn of(self, origin: &str) -> Error {
+        let filter = origin.to_owned();
+        match self {
+            Failed::Refused(cause) => Error::NotAFilter { filter, cause },
+            Failed::Broken(source) => Error::Compiler { filter, source },
+        }
+    }
+}
+
+/// Has `program` compile a component.
+pub(super) fn call(program: &Program, component: &[u8]) -> Result<Vec<u8>, Failed> {
+    let worker = Command::new(&program.path)
+        .args([COMMAND, MEMORY, &program.memory_bytes_max.to_string()])
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let Output { status, stdout, stderr } =
+        worker.and_then(|worker| attend(worker, component)).map_err(Failed::Broken)?;
+    if status.success() {
+        return Ok(stdout);
+    }
+    Err(cause_of(program, status, String::from_utf8_lossy(&stderr).trim()))
+}
+
+/// Gives the worker its input and takes its output. It reads all before it writes anything, and ends by itself.
+fn attend(mut worker: Child, component: &[u8]) -> io::Result<Output> {
+    let (stdin, stdout, stderr) = (worker.stdin.take(), worker.stdout.take(), worker.stderr.take());
+    // One that ended before it had read everything says why.
+    let _ = stdin.map(|mut stdin| stdin.write_all(component));
+    let (mut code, mut said) = (Vec::new(), Vec::new());
+    let read = stdout.map_or(Ok(0), |mut stdout| stdout.read_to_end(&mut code));
+    let heard = stderr.map_or(Ok(0), |stderr| stderr.take(SAID_BYTES_MAX).read_to_end(&mut said));
+    let status = worker.wait()?;
+    read.and(heard)?;
+    Ok(Output { status, stdout: code, stderr: said })
+}
+
+fn cause_of(program: &Program, status: ExitStatus, said: &str) -> Failed {
+    let is = |signal: Signal| status.signal() == Some(signal.as_raw());
+    if status.code() == Some(1) {
+        return Failed::Refused(said.to_owned());
+    }
+    if is(Signal::XCPU) || status.code() == Some(LATE) {
+        return Failed::Refused(format!(
+            "it takes more than {CPU_SECONDS_MAX} s of processor time to compile: make it smaller"
+        ));
+    }
+    // How Rust's allocator ends a process that gets no more.
+    if is(Signal::ABORT) && said.contains("memory allocation") {
+        let mib = program.memory_bytes_max >> 20;
+        return Failed::Refused(format!(
+            "it takes more than {mib} MiB of memory to compile: make it smaller, or have Sluice's memory raised, of which \
+             one compilation may take a quarter"
+        ));
+    }
+    Failed::Broken(io::Error::other(format!("the compiler's process ended with {status}: {said}")))
+}

@@ -1,0 +1,176 @@
+//! Workshop: modules that were compiled, and whose turn it is to have one compiled.
+//!
+//! In: a component's bytes and the namespace that wants it. Out: the module. Never: the same bytes compiled twice at a time; two
+//! compilations for one namespace at once, so that no namespace waits for another's whole list; a compilation lost because who
+//! asked for it does not wait any more.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use bytes::Bytes;
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
+
+use crate::filter::{Error, Module, Runtime};
+use crate::model::Digest;
+
+/// Compiled modules that are kept although nobody uses them.
+const UNUSED_MAX: usize = 64;
+
+/// What all tenants' modules come from.
+#[derive(Debug)]
+pub(super) struct Workshop {
+    modules: Arc<Modules>,
+    namespaces: Lanes<String>,
+    digests: Lanes<Digest>,
+    machines: Arc<Semaphore>,
+}
+
+/// What stops a second compilation: dropped, the next one starts.
+struct Turn {
+    _namespace: OwnedMutexGuard<()>,
+    _digest: OwnedMutexGuard<()>,
+    _machine: OwnedSemaphorePermit,
+}
+
+impl Workshop {
+    /// One that compiles so many at a time.
+    pub(super) fn new(at_once_max: usize) -> Workshop {
+        Workshop {
+            modules: Arc::default(),
+            namespaces: Lanes::default(),
+            digests: Lanes::default(),
+            machines: Arc::new(Semaphore::new(at_once_max)),
+        }
+    }
+
+    /// The module of `bytes`, which `filter` names in errors; compiled if nobody has compiled it yet. `None` if what compiles
+    /// broke down.
+    pub(super) async fn module(
+        &self,
+        runtime: &Runtime,
+        namespace: &str,
+        filter: &str,
+        (digest, bytes): (Digest, Bytes),
+    ) -> Option<Result<Module, Error>> {
+        if let Some(module) = self.modules.get(digest) {
+            return Some(Ok(module));
+        }
+        let turn = self.turn(namespace, digest).await;
+        // Whoever had the turn before may have compiled the same.
+        if let Some(module) = self.modules.get(digest) {
+            return Some(Ok(module));
+        }
+        let (runtime, modules) = (runtime.clone(), self.modules.clone());
+        let origin = format!("filter {filter}");
+        let compiling = move || {
+            let _turn = turn;
+            let module = runtime.load(&origin, &bytes)?;
+            modules.put(digest, module.clone());
+            Ok(module)
+        };
+        tokio::task::spawn_blocking(compiling).await.ok()
+    }
+
+    /// Waits for the turn: the namespace's own first, so that its others wait in no queue but its own.
+    async fn turn(&self, namespace: &str, digest: Digest) -> Turn {
+        let _namespace = self.namespaces.enter(namespace.to_owned()).await;
+        let _digest = self.digests.enter(digest).await;
+        let machine = self.machines.clone().acquire_owned().await;
+        Turn { _namespace, _digest, _machine: machine.expect("the semaphore is never closed") }
+    }
+}
+
+/// The compiled ones.
+#[derive(Debug, Default)]
+struct Modules(Mutex<HashMap<Digest, Module>>);
+
+impl Modules {
+    fn get(&self, digest: Digest) -> Option<Module> {
+        self.lock().get(&digest).cloned()
+    }
+
+    fn put(&self, digest: Digest, module: Module) {
+        let mut modules = self.lock();
+        if modules.len() >= UNUSED_MAX {
+            modules.retain(|_, module| module.is_in_use());
+        }
+        modules.insert(digest, module);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Module>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One at a time for each key, in the order they came.
+#[derive(Debug)]
+struct Lanes<K>(Mutex<HashMap<K, Weak<tokio::sync::Mutex<()>>>>);
+
+impl<K> Default for Lanes<K> {
+    fn default() -> Self {
+        Lanes(Mutex::default())
+    }
+}
+
+impl<K: Hash + Eq> Lanes<K> {
+    async fn enter(&self, key: K) -> OwnedMutexGuard<()> {
+        let lane = self.lane(key);
+        lane.lock_owned().await
+    }
+
+    fn lane(&self, key: K) -> Arc<tokio::sync::Mutex<()>> {
+        let mut lanes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lane) = lanes.get(&key).and_then(Weak::upgrade) {
+            return lane;
+        }
+        lanes.retain(|_, lane| lane.strong_count() > 0);
+        let lane = Arc::default();
+        lanes.insert(key, Arc::downgrade(&lane));
+        lane
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn digest(n: u8) -> Digest {
+        Digest::of(&[n])
+    }
+
+    async fn waits(turn: &mut (impl Future<Output = Turn> + Unpin)) -> bool {
+        tokio::time::timeout(Duration::from_millis(1), turn).await.is_err()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_namespace_with_a_long_list_makes_others_wait_for_one_of_it_only() {
+        let workshop = Workshop::new(2);
+        let first = workshop.turn("greedy", digest(0)).await;
+        let mut more: Vec<_> = (1..50).map(|n| Box::pin(workshop.turn("greedy", digest(n)))).collect();
+        for turn in &mut more {
+            assert!(waits(turn).await);
+        }
+        let other = workshop.turn("other", digest(100)).await;
+        let mut third = Box::pin(workshop.turn("third", digest(101)));
+        assert!(waits(&mut third).await, "two at once");
+        drop(first);
+        assert!(!waits(&mut third).await, "the greedy one's next came later");
+        drop(other);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_same_bytes_are_compiled_by_one_at_a_time() {
+        let workshop = Workshop::new(2);
+        let first = workshop.turn("a", digest(0)).await;
+        let mut second = Box::pin(workshop.turn("b", digest(0)));
+        assert!(waits(&mut second).await);
+        drop(first);
+        assert!(!waits(&mut second).await);
+        drop(second);
+        let _again = workshop.turn("c", digest(1)).await;
+        assert_eq!(workshop.namespaces.0.lock().unwrap().len(), 1, "lanes that nobody is in are gone");
+    }
+}
