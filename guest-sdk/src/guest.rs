@@ -6,6 +6,7 @@
 use crate::bindings::samples::{Outcome, Rows as WireRows, Tick as WireTick};
 use crate::bindings::types::{self, ConfigError, LabelSets, Manifest, Verdicts};
 use crate::dictionary::{Dictionary, Own};
+use crate::rows::Announced;
 use crate::{Columns, LabelFilter, Rows, SampleFilter, Series, SeriesId, State, Tenant, Tick, Verdict};
 
 /// One instance of a filter: the filter itself once it is configured, and the strings the host has sent.
@@ -14,12 +15,17 @@ pub struct Guest<F> {
     filter: Option<F>,
     dictionary: Dictionary,
     own: Own,
-    emitted: u32,
+    announced: Announced,
 }
 
 impl<F> Default for Guest<F> {
     fn default() -> Self {
-        Guest { filter: None, dictionary: Dictionary::default(), own: Own::default(), emitted: 0 }
+        Guest {
+            filter: None,
+            dictionary: Dictionary::default(),
+            own: Own::default(),
+            announced: Announced::default(),
+        }
     }
 }
 
@@ -51,6 +57,7 @@ impl<F: LabelFilter> Guest<F> {
         let mut keep = vec![0; batch.ends.len().div_ceil(64)];
         let mut script = Vec::new();
         let mut edits = Vec::new();
+        let mut refusal = None;
         let mut start = 0;
         for (row, end) in batch.ends.iter().enumerate() {
             let end = *end as usize * 2;
@@ -58,14 +65,34 @@ impl<F: LabelFilter> Guest<F> {
             start = end;
             let id = SeriesId(batch.series.get(row).copied().unwrap_or_default());
             edits.clear();
-            let mut series = Series { host: dictionary, own: &mut *own, pairs, edits: &mut edits, id };
-            if filter.classify(&mut series) == Verdict::Keep {
+            let mut series = Series {
+                host: dictionary,
+                own: &mut *own,
+                pairs,
+                edits: &mut edits,
+                id,
+                refusal: &mut refusal,
+            };
+            let verdict = filter.classify(&mut series);
+            if let Some(reason) = refusal {
+                own.take();
+                // The host gives the numbers of a refused batch to whom it likes, without `forget`.
+                let judged = batch.series.iter().take(row + 1).copied().map(SeriesId);
+                filter.forget(&judged.collect::<Vec<_>>());
+                return Err(reason);
+            }
+            if verdict == Verdict::Keep {
                 keep[row / 64] |= 1 << (row % 64);
                 script.extend(edits.iter().flat_map(|(name, value)| [row as u32, *name, *value]));
             }
         }
         let (new_names, new_values) = own.take();
         Ok(Verdicts { keep, new_names, new_values, edits: script })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn filter(&self) -> &F {
+        self.filter.as_ref().expect("it is configured")
     }
 
     /// Tells the filter which series have ended.
@@ -82,14 +109,15 @@ impl<F: SampleFilter> Guest<F> {
     pub fn process(&mut self, tick: WireTick, rows: WireRows) -> Result<Outcome, String> {
         let filter = self.filter.as_mut().ok_or(NOT_CONFIGURED)?;
         let WireTick { since, at, last } = tick;
-        let mut rows = Rows::new(rows, &self.dictionary, &mut self.own, &mut self.emitted);
+        let mut rows = Rows::new(rows, &self.dictionary, &mut self.announced);
         filter.process(Tick { since, at, last }, &mut rows);
-        Ok(rows.into_outcome())
+        rows.into_outcome()
     }
 }
 
 /// What a filter says about itself; name and version are those of the author's crate.
 pub fn describe<F: LabelFilter>(name: &str, version: &str, columns: Option<Columns>) -> Manifest {
+    report_panics();
     let Columns { timestamps, values } = columns.unwrap_or(Columns { timestamps: false, values: false });
     let mut wanted = types::Columns::empty();
     for (column, asked) in [(types::Columns::TIMESTAMPS, timestamps), (types::Columns::VALUES, values)] {

@@ -43,6 +43,8 @@
 //! Built for `wasm32-unknown-unknown` as a `cdylib`, this is a filter. It has no files, network, environment or clock; what it
 //! may call is [`log`]. A filter that needs values or timestamps implements [`SampleFilter`] as well and is exported
 //! with `export!(Example, sample)`.
+//!
+//! `README.md`, beside the sources, is a tutorial: from an empty folder to a filter that remembers and makes series of its own.
 
 // The bindings name this crate by its path, wherever their macros are used.
 extern crate self as sluice_filter;
@@ -63,8 +65,13 @@ pub mod testing;
 
 pub use dictionary::Symbol;
 pub use filter::{Columns, LabelFilter, SampleFilter, SeriesId, State, Tenant, Verdict};
-pub use rows::{Emitted, Row, Rows, Tick};
+pub use rows::{EMITTED_MAX, Emitted, Row, Rows, STALE_BITS, Tick, TooManySeries};
 pub use series::Series;
 
 #[doc(hidden)]
 pub use wit_bindgen;
+
+// The tutorial's code is compiled and run as documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Tutorial;

@@ -4,8 +4,8 @@
 
 use std::cmp::Ordering;
 
-use crate::SeriesId;
 use crate::dictionary::{Dictionary, Own, REMOVE, Symbol, name_text, value_text};
+use crate::{SeriesId, Verdict};
 
 /// One series: its labels, sorted by name, and the edits that a filter makes. The metric's name is the label
 /// `__name__`. A label that is absent and one that is empty are the same.
@@ -18,6 +18,7 @@ pub struct Series<'a> {
     /// (name, value) of edits, sorted by the name's text.
     pub(crate) edits: &'a mut Vec<(u32, u32)>,
     pub(crate) id: SeriesId,
+    pub(crate) refusal: &'a mut Option<String>,
 }
 
 impl Series<'_> {
@@ -94,6 +95,42 @@ impl Series<'_> {
         self.id
     }
 
+    /// Refuses the whole batch that the series came in, with a reason for people: the filter cannot judge it, and neither a drop
+    /// nor a keep would be right. None of its series is delivered, the host asks about all of them again later, and
+    /// the filter is told to [forget](crate::LabelFilter::forget) those that it has judged. The answer is for `return`.
+    ///
+    /// ```
+    /// # use sluice_filter::{LabelFilter, Series, Tenant, Verdict};
+    /// # struct Example;
+    /// # impl LabelFilter for Example {
+    /// # type Config = serde_json::Value;
+    /// # fn new(_: serde_json::Value, _: &Tenant) -> Result<Self, String> { Ok(Example) }
+    /// fn classify(&mut self, series: &mut Series<'_>) -> Verdict {
+    ///     if series.get("zone").is_none() {
+    ///         return series.refuse(format!("{} has no zone", series.metric()));
+    ///     }
+    ///     Verdict::Keep
+    /// }
+    /// # }
+    /// # let refused = sluice_filter::testing::filter::<Example>("{}", "up 1\n").unwrap_err();
+    /// # assert_eq!(refused.to_string(), "classify: up has no zone");
+    /// ```
+    pub fn refuse(&mut self, reason: impl Into<String>) -> Verdict {
+        self.refusal.get_or_insert(reason.into());
+        Verdict::Drop
+    }
+
+    /// Moves a label's value to another name, which loses the value it may have had. Nothing happens if there is no such label.
+    pub fn rename(&mut self, from: &str, to: &str) {
+        if from == to {
+            return;
+        }
+        if let Some(value) = self.get(from).map(str::to_owned) {
+            self.remove(from);
+            self.set(to, &value);
+        }
+    }
+
     fn name(&self, number: u32) -> &str {
         name_text(self.host, self.own, number)
     }
@@ -144,7 +181,14 @@ mod tests {
         host.extend(&LabelSets { new_names, new_values, pairs: vec![], ends: vec![], series: vec![] });
         let (mut own, mut edits) = (Own::default(), Vec::new());
         let pairs = &[0, 0, 1, 1, 2, 2];
-        let mut series = Series { host: &host, own: &mut own, pairs, edits: &mut edits, id: SeriesId(0) };
+        let mut series = Series {
+            host: &host,
+            own: &mut own,
+            pairs,
+            edits: &mut edits,
+            id: SeriesId(0),
+            refusal: &mut None,
+        };
         edit(&mut series);
         assert_eq!(series.iter().collect::<Vec<_>>(), expected);
         for (name, value) in expected {
@@ -161,6 +205,8 @@ mod tests {
         check(|s| s.set("aa", "x"), &[("__name__", "up"), ("a", "1"), ("aa", "x"), ("b", "2")], 1);
         check(|s| s.set("c", "x"), &[("__name__", "up"), ("a", "1"), ("b", "2"), ("c", "x")], 1);
         check(|s| s.remove("a"), &[("__name__", "up"), ("b", "2")], 1);
+        check(|s| s.rename("a", "c"), &[("__name__", "up"), ("b", "2"), ("c", "1")], 2);
+        check(|s| s.rename("a", "b"), &[("__name__", "up"), ("b", "1")], 2);
         check(|s| s.set("a", ""), &[("__name__", "up"), ("b", "2")], 1);
     }
 
@@ -168,6 +214,8 @@ mod tests {
     fn what_changes_nothing_is_no_edit() {
         check(|s| s.set("a", "1"), &[("__name__", "up"), ("a", "1"), ("b", "2")], 0);
         check(|s| s.remove("c"), &[("__name__", "up"), ("a", "1"), ("b", "2")], 0);
+        check(|s| s.rename("a", "a"), &[("__name__", "up"), ("a", "1"), ("b", "2")], 0);
+        check(|s| s.rename("c", "a"), &[("__name__", "up"), ("a", "1"), ("b", "2")], 0);
         check(|s| s.remove("unknown"), &[("__name__", "up"), ("a", "1"), ("b", "2")], 0);
     }
 

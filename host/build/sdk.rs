@@ -19,6 +19,9 @@ pub(crate) fn pack(workspace: &Path) -> Result<String, String> {
     for part in ["src", "wit"] {
         collect(&folder, &folder.join(part), &mut files)?;
     }
+    let tutorial = folder.join("README.md");
+    let text = fs::read_to_string(&tutorial).map_err(|error| format!("{}: {error}", tutorial.display()))?;
+    files.push(("README.md".to_owned(), text));
     files.sort();
     let mut out = String::from("pub(super) const FILES: &[(&str, &str)] = &[\n");
     for (path, text) in files {

@@ -3,7 +3,10 @@
 //! In: a configuration as JSON and series in the text exposition format. Out: what the filter makes of them, in the
 //! same format. Never: labels the host would refuse; they are an error here too.
 
+mod bench;
 mod exposition;
+
+pub use bench::Bench;
 
 use crate::bindings::types::{self, LabelSets, Symbols, Verdicts};
 use crate::dictionary::{OWN, REMOVE};
@@ -42,22 +45,27 @@ pub fn filter_for<F: LabelFilter>(
     exposition: &str,
 ) -> Result<String, Error> {
     let Tenant { namespace, name, source } = tenant.clone();
-    let mut guest = Guest::<F>::default();
-    guest.configure(types::Tenant { namespace, name, source }, config_json).map_err(|error| {
-        let place = if error.path.is_empty() { String::new() } else { format!("{}: ", error.path) };
-        Error(format!("config: {place}{}", error.message))
-    })?;
+    let mut guest: Guest<F> = configured(types::Tenant { namespace, name, source }, config_json)?;
     let samples = exposition::parse(exposition).map_err(Error)?;
     let (batch, names, values) = batch(&samples);
-    let verdicts = guest.classify(&batch).map_err(Error)?;
+    let verdicts = guest.classify(&batch).map_err(|cause| Error(format!("classify: {cause}")))?;
     let mut out = String::new();
     for (row, sample) in samples.iter().enumerate() {
         if verdicts.keep[row / 64] >> (row % 64) & 1 == 1 {
-            let labels = edited(row, sample, &verdicts, &names, &values)?;
+            let labels = edited(row, &sample.labels, &verdicts, &names, &values)?;
             exposition::print(&mut out, &labels, &sample.rest);
         }
     }
     Ok(out)
+}
+
+fn configured<F: LabelFilter>(tenant: types::Tenant, config_json: &str) -> Result<Guest<F>, Error> {
+    let mut guest = Guest::default();
+    guest.configure(tenant, config_json).map_err(|error| {
+        let place = if error.path.is_empty() { String::new() } else { format!("{}: ", error.path) };
+        Error(format!("config: {place}{}", error.message))
+    })?;
+    Ok(guest)
 }
 
 /// The batch the host would send, and its strings by number.
@@ -82,23 +90,23 @@ fn number<'a>(known: &mut Vec<&'a str>, text: &'a str) -> u32 {
     }) as u32
 }
 
-fn symbols(strings: &[&str]) -> Symbols {
-    let mut end = 0;
-    let ends = strings.iter().map(|text| {
-        end += text.len() as u32;
-        end
-    });
-    Symbols { ends: ends.collect(), text: strings.concat() }
+fn symbols<T: AsRef<str>>(strings: &[T]) -> Symbols {
+    let (mut text, mut ends) = (String::new(), Vec::new());
+    for string in strings {
+        text.push_str(string.as_ref());
+        ends.push(text.len() as u32);
+    }
+    Symbols { text, ends }
 }
 
-fn edited(
+fn edited<T: AsRef<str>>(
     row: usize,
-    sample: &exposition::Sample,
+    labels: &[(String, String)],
     verdicts: &Verdicts,
-    names: &[&str],
-    values: &[&str],
+    names: &[T],
+    values: &[T],
 ) -> Result<Vec<(String, String)>, Error> {
-    let mut labels = sample.labels.clone();
+    let mut labels = labels.to_vec();
     let edits = verdicts.edits.as_chunks::<3>().0.iter().filter(|edit| edit[0] as usize == row);
     for &[_, name, value] in edits {
         let name = text_of(name, names, &verdicts.new_names);
@@ -116,8 +124,8 @@ fn edited(
     Ok(labels)
 }
 
-fn text_of(number: u32, host: &[&str], own: &Symbols) -> String {
-    let Some(number) = number.checked_sub(OWN) else { return host[number as usize].to_owned() };
+fn text_of<T: AsRef<str>>(number: u32, host: &[T], own: &Symbols) -> String {
+    let Some(number) = number.checked_sub(OWN) else { return host[number as usize].as_ref().to_owned() };
     let start = if number == 0 { 0 } else { own.ends[number as usize - 1] as usize };
     own.text[start..own.ends[number as usize] as usize].to_owned()
 }

@@ -439,6 +439,44 @@ fn samples_are_dropped_changed_and_emitted() {
 }
 
 #[test]
+fn a_filter_refuses_in_its_own_words_and_goes_on_with_what_it_announced() {
+    let runtime = runtime_of(&config(), &guests().hostile);
+    let totals = runtime.load("the module", &guests().totals).unwrap();
+    let mut filter = runtime.stateful(tenant(), step("totals", &totals, json!({"by": "job"}))).unwrap();
+    let [a, b] = two_series();
+    let refused = labels(&[("__name__", "up"), ("job", "refused")]);
+    let error = filter.classify(&[(0, &a), (1, &refused)]).unwrap_err();
+    assert_eq!(error.to_string(), "filter totals refuses the batch: not this group");
+    assert_eq!(filter.classify(&[(0, &a)]).unwrap(), [Some(a)]);
+
+    let at = |since, value: f64| {
+        let window = Window { since: Timestamp(since), at: Timestamp(since + 1_000), moments: Moments::Tick };
+        (window, [since + 1_000], [value.to_bits()])
+    };
+    let (window, timestamps, values) = at(1_000, 667.0);
+    let rows = SampleRows { series: &[0], timestamps: &timestamps, values: &values, opaque: &[] };
+    let error = filter.process(window, true, rows).unwrap_err();
+    assert_eq!(error.to_string(), "filter totals refuses the batch: the neighbour of the beast");
+    assert_eq!(filter.emitted(), []);
+
+    // The answer to this comes between, with strings of its own.
+    filter.classify(&[(1, &b)]).unwrap();
+    let (window, timestamps, values) = at(2_000, 1.0);
+    let rows = SampleRows { series: &[0], timestamps: &timestamps, values: &values, opaque: &[] };
+    assert_eq!(filter.process(window, true, rows).unwrap().emitted.len(), 1);
+    assert_eq!(filter.emitted(), [labels(&[("__name__", "total"), ("job", "a")])]);
+    assert_eq!((filter.generation(), filter.usage().refused), (0, 2));
+}
+
+#[test]
+fn a_panic_is_told_in_its_own_words_wherever_it_is() {
+    let runtime = runtime_of(&config(), &guests().hostile);
+    let totals = runtime.load("the module", &guests().totals).unwrap();
+    let error = runtime.stateful(tenant(), step("totals", &totals, json!({"by": "panic"}))).unwrap_err();
+    assert!(error.to_string().ends_with("do not"), "{error}");
+}
+
+#[test]
 fn where_there_is_one_sample_a_tick_nothing_is_emitted_between_ticks() {
     let runtime = runtime_of(&config(), &guests().hostile);
     let totals = runtime.load("the module", &guests().totals).unwrap();

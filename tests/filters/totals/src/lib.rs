@@ -1,5 +1,5 @@
 //! Totals: a filter of samples. It drops negative samples, doubles some series, and emits the sums by one label, each as long as there
-//! is something to sum. It breaks on the value 666.
+//! is something to sum. It breaks on the value 666, and when it is to sum by `panic`; it refuses the value 667, and the group `refused`.
 
 use std::collections::BTreeMap;
 
@@ -37,20 +37,21 @@ struct Total {
     sum: f64,
 }
 
-/// A stale marker.
-const ENDED: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
-
 impl LabelFilter for Totals {
     type Config = Config;
 
     const STATE: State = State::Sample;
 
     fn new(config: Config, _tenant: &Tenant) -> Result<Self, String> {
+        assert!(config.by != "panic", "do not");
         Ok(Totals { by: config.by, plans: BTreeMap::new(), totals: BTreeMap::new() })
     }
 
     fn classify(&mut self, series: &mut Series<'_>) -> Verdict {
         let Some(group) = series.get(&self.by).map(str::to_owned) else { return Verdict::Drop };
+        if group == "refused" {
+            return series.refuse("not this group");
+        }
         let factor = if series.get("twice").is_some() { 2.0 } else { 1.0 };
         series.remove("twice");
         self.plans.insert(series.id(), Plan { group, factor });
@@ -84,6 +85,10 @@ impl SampleFilter for Totals {
         if tick.last {
             self.emit(tick, rows);
         }
+        // Last, so that the batch has announced something.
+        if rows.iter().any(|row| row.value == Some(667.0)) {
+            rows.refuse("the neighbour of the beast");
+        }
     }
 }
 
@@ -94,7 +99,11 @@ impl Totals {
             let series = *total.series.get_or_insert_with(|| rows.announce(labels));
             let sum = std::mem::take(&mut total.sum);
             let samples = std::mem::take(&mut total.samples);
-            rows.emit(series, tick.at, if samples == 0 { ENDED } else { sum });
+            if samples == 0 {
+                rows.emit_stale(series, tick.at);
+            } else {
+                rows.emit(series, tick.at, sum);
+            }
         }
     }
 }
