@@ -164,6 +164,7 @@ fn module(
         }
         ModuleSpec { oci: None, config_map: None, http: Some(http), file: None, builtin: None } => {
             let url = parsed::<Url>(&http.url, &at.keys("http.url"), findings);
+            let url = url.filter(|url| may_be_asked(url, &at.keys("http.url"), findings));
             let digits = http.sha256.strip_prefix("sha256:").unwrap_or(&http.sha256);
             let sha256 = Digest::from_hex(digits);
             if let Err(error) = &sha256 {
@@ -185,6 +186,20 @@ fn module(
             None
         }
     }
+}
+
+/// Whether a download can be asked for there.
+fn may_be_asked(url: &Url, at: &Path, findings: &mut Findings) -> bool {
+    let (message, cure) = if !matches!(url.scheme(), "http" | "https") {
+        (format!("{:?} is no scheme to fetch with", url.scheme()), "write an https address")
+    } else if !url.username().is_empty() || url.password().is_some() {
+        let message = "holds credentials, which everyone who reads the resource would see".to_owned();
+        (message, "push the component to a registry, and write oci with a pullSecretRef")
+    } else {
+        return true;
+    };
+    findings.refuse(at.clone(), message, cure);
+    false
 }
 
 /// What a text says; its errors are the end of a sentence that begins with it, and say what to write.

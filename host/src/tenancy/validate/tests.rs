@@ -788,6 +788,14 @@ fn what_is_wrong_with_a_filter_is_told_with_its_place() {
             r#"[0].module.http.sha256: "ab" has no 64 hexadecimal digits in lower case; write what sha256sum prints for the file"#,
         ),
         (
+            "[{name: a, module: {http: {url: 'https://u:p@x/', sha256: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa}}}]",
+            "[0].module.http.url: holds credentials, which everyone who reads the resource would see; push the component to a registry, and write oci with a pullSecretRef",
+        ),
+        (
+            "[{name: a, module: {http: {url: 'ftp://x/', sha256: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa}}}]",
+            r#"[0].module.http.url: "ftp" is no scheme to fetch with; write an https address"#,
+        ),
+        (
             "[{name: a, module: {configMap: {name: m, key: k}}}]",
             "[0].module.configMap: the ConfigMap m cannot be read: only a cluster has ConfigMaps; put the component into the operator's folder of modules, and write file: {path: …}",
         ),
