@@ -21,16 +21,27 @@ pub struct DockerRegistry {
 impl DockerRegistry {
     /// Starts one that asks for a password; `None` where there is no `docker-registry`.
     pub async fn start() -> Option<DockerRegistry> {
+        DockerRegistry::for_whom(Some(USERS)).await
+    }
+
+    /// As [`DockerRegistry::start`]; it asks nobody for anything.
+    pub async fn open() -> Option<DockerRegistry> {
+        DockerRegistry::for_whom(None).await
+    }
+
+    async fn for_whom(users: Option<&str>) -> Option<DockerRegistry> {
         let binary = look_for("docker-registry")?;
         let folder = TempDir::new().expect("a temporary folder can be made");
         let at = |name: &str| folder.path().join(name).display().to_string();
-        std::fs::write(at("users"), USERS).expect("the temporary folder is writable");
+        let auth = users.map_or_else(String::new, |users| {
+            std::fs::write(at("users"), users).expect("the temporary folder is writable");
+            format!("auth: {{htpasswd: {{realm: test, path: {}}}}}\n", at("users"))
+        });
         for _ in 0..PORT_TRIES_MAX {
             let port = free_port();
             let config = format!(
-                "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nauth: {{htpasswd: {{realm: test, path: {}}}}}\nhttp: {{addr: '127.0.0.1:{port}'}}\n",
-                at("content"),
-                at("users")
+                "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\n{auth}http: {{addr: '127.0.0.1:{port}'}}\n",
+                at("content")
             );
             std::fs::write(at("config.yml"), config).expect("the temporary folder is writable");
             let mut command = Command::new(&binary);
@@ -67,7 +78,8 @@ async fn is_up(process: &mut Process, port: u16) -> bool {
             return Some(false);
         }
         let answer = crate::http::get(&url).await;
-        answer.is_ok_and(|answer| answer.status == StatusCode::UNAUTHORIZED).then_some(true)
+        let here = [StatusCode::UNAUTHORIZED, StatusCode::OK];
+        answer.is_ok_and(|answer| here.contains(&answer.status)).then_some(true)
     })
     .await
 }

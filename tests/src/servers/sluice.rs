@@ -276,7 +276,8 @@ pub fn command_told(
 }
 
 /// The binary beside this test: `target/<profile>/sluice` for a test in `target/<profile>/deps`.
-fn binary() -> PathBuf {
+/// The program under test.
+pub fn binary() -> PathBuf {
     let test = std::env::current_exe().expect("a test knows its own path");
     let profile = test.parent().and_then(Path::parent).expect("tests are built below target");
     let binary = profile.join("sluice");
