@@ -7,7 +7,7 @@ GET_SERVERS := tests/get-servers.sh $(CURDIR)/.test/servers
 WASM := wasm32-unknown-unknown wasm32-wasip2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-cluster servers target fmt lint bench release image image-check
+.PHONY: help demo test examples test-cluster servers target fmt lint bench release image image-check
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1 \2/p' $(MAKEFILE_LIST) | \
@@ -23,6 +23,19 @@ test: target servers ## All tests: unit, property, end to end on real servers
 	$(CARGO) test --workspace --no-run
 	@echo '== test'
 	$(CARGO) test --workspace
+
+# A language whose tools are not here, or can fetch nothing, is left out, and named.
+examples: target ## Build and run filters in JavaScript, Python and C, as far as their tools are here
+	@languages=; \
+	have() { echo "examples: $$1"; languages="$$languages $$1"; }; lack() { echo "examples: no $$1: $$2"; }; \
+	if npm view --silent @bytecodealliance/componentize-js name >/dev/null 2>&1; then have javascript; \
+		else lack javascript 'npm is missing or reaches no registry'; fi; \
+	if python3 -m pip download --quiet --no-deps --dest target/pip $$(cat examples/filters/python/requirements.txt) \
+		>/dev/null 2>&1; then have python; else lack python 'pip is missing or reaches no registry'; fi; \
+	if echo '#include <stdlib.h>' | $${CC_wasm32_wasi:-clang} --target=wasm32-wasi -E - >/dev/null 2>&1; then have c; \
+		else lack c 'clang or wasi-libc is missing'; fi; \
+	[ -z "$$languages" ] || { $(CARGO) build -p sluice && \
+		$(CARGO) test -p sluice-tests --test languages -- --include-ignored --exact $$languages; }
 
 test-cluster: target servers ## End to end in a real Kubernetes: KUBEBUILDER_ASSETS or SLUICE_TEST_KUBECONFIG says where
 	$(CARGO) build -p sluice

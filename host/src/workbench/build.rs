@@ -1,6 +1,6 @@
-//! Build: a filter crate to a component, with cargo alone.
+//! Build: a filter's folder to a component; a crate with cargo alone.
 //!
-//! In: the crate's folder. Out: the component, as a file beside what Cargo builds. Never: a component that production would not load.
+//! In: the folder. Out: the component, as a file beside what Cargo builds. Never: a component that production would not load.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,6 +8,7 @@ use std::process::Command;
 use serde::Deserialize;
 
 use super::component;
+use super::language::{self, Language};
 
 /// A filter that was built.
 #[derive(Debug)]
@@ -21,7 +22,7 @@ pub struct Built {
 /// Why a crate could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// Cargo or the compiler is missing, or cannot build for Wasm.
+    /// A tool is missing, or cannot build for Wasm.
     #[error("{0}")]
     Toolchain(String),
     /// The crate's manifest.
@@ -32,7 +33,7 @@ pub enum BuildError {
         /// What is wrong and what to write instead.
         cause: String,
     },
-    /// Cargo has said why.
+    /// The tools have said why.
     #[error("the filter does not compile")]
     Compile,
     /// What came out is no filter.
@@ -60,11 +61,18 @@ struct Target {
     crate_types: Vec<String>,
 }
 
-/// Builds the crate in `folder`. Cargo's own messages go to standard error.
+/// Builds the filter in `folder`. Its tools' own messages go to standard error.
 ///
 /// # Errors
 /// See [`BuildError`].
 pub fn build(folder: &Path) -> Result<Built, BuildError> {
+    match Language::of(folder) {
+        Language::Rust => build_crate(folder),
+        other => language::build(folder, other),
+    }
+}
+
+fn build_crate(folder: &Path) -> Result<Built, BuildError> {
     component::ensure_target(component::TARGET, Command::new("rustc")).map_err(BuildError::Toolchain)?;
     let manifest = folder.join("Cargo.toml");
     let (package, library, target_directory) = library(&manifest)?;

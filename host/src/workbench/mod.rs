@@ -7,12 +7,15 @@ mod build;
 mod cases;
 mod component;
 mod diff;
+mod language;
 mod scaffold;
+mod starter;
 mod trial;
 
 pub use build::{BuildError, Built, build};
 pub use cases::{Case, Cases, Verdict};
 pub use diff::{Line, Side, diff};
+pub use language::Language;
 pub use scaffold::{ScaffoldError, scaffold};
 pub use trial::{Fate, Trial, Tried};
 

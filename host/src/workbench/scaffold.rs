@@ -1,29 +1,12 @@
-//! Scaffold: a new filter's crate, that builds, tests and runs as it is.
+//! Scaffold: a new filter's folder, that builds, tests and runs as it is.
 //!
-//! In: a name. Out: a folder with the template and the SDK. Never: a file that was there before.
+//! In: a name. Out: a folder with all that it needs. Never: a file that was there before.
 
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// The SDK's files, by their paths.
-mod sdk {
-    include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
-}
-
-/// The template's files; `{name}` and `{version}` are filled in.
-const TEMPLATE: &[(&str, &str)] = &[
-    ("Cargo.toml", include_str!("template/Cargo.toml.txt")),
-    ("README.md", include_str!("template/README.md.txt")),
-    ("src/lib.rs", include_str!("template/lib.rs.txt")),
-    (".gitignore", "/target\n"),
-    ("tests/drops/config.yaml", "prefixes: [go_]\n"),
-    ("tests/drops/metrics.prom", "go_goroutines 7\nhttp_requests_total{code=\"200\"} 12\nup 1\n"),
-    (
-        "tests/drops/expected.prom",
-        "http_requests_total{code=\"200\",filtered_by=\"{name}\"} 12\nup{filtered_by=\"{name}\"} 1\n",
-    ),
-];
+use super::{Language, starter};
 
 /// Why no crate was written.
 #[derive(Debug, thiserror::Error)]
@@ -44,11 +27,11 @@ pub enum ScaffoldError {
     },
 }
 
-/// Writes the crate `name` into a new folder of that name below `parent`, and says which.
+/// Writes the filter `name` into a new folder of that name below `parent`, and says which.
 ///
 /// # Errors
 /// See [`ScaffoldError`].
-pub fn scaffold(parent: &Path, name: &str) -> Result<PathBuf, ScaffoldError> {
+pub fn scaffold(parent: &Path, name: &str, language: Language) -> Result<PathBuf, ScaffoldError> {
     let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if !name.starts_with(|c: char| c.is_ascii_lowercase()) || name.len() > 64 || !name.chars().all(legal) {
         return Err(ScaffoldError::Name(name.to_owned()));
@@ -58,18 +41,14 @@ pub fn scaffold(parent: &Path, name: &str) -> Result<PathBuf, ScaffoldError> {
         ErrorKind::AlreadyExists => ScaffoldError::Exists(folder.clone()),
         _ => ScaffoldError::Write { path: folder.clone(), cause },
     })?;
-    for (path, text) in TEMPLATE {
-        let text = text.replace("{name}", name).replace("{version}", env!("CARGO_PKG_VERSION"));
-        write(&folder.join(path), &text)?;
-    }
-    for (path, text) in sdk::FILES {
-        write(&folder.join(".sluice/sdk").join(path), text)?;
+    for (path, bytes) in starter::files(name, language) {
+        write(&folder.join(path), &bytes)?;
     }
     Ok(folder)
 }
 
-fn write(path: &Path, text: &str) -> Result<(), ScaffoldError> {
+fn write(path: &Path, bytes: &[u8]) -> Result<(), ScaffoldError> {
     let written = fs::create_dir_all(path.parent().expect("a file lies in a folder"));
-    let written = written.and_then(|()| fs::write(path, text));
+    let written = written.and_then(|()| fs::write(path, bytes));
     written.map_err(|cause| ScaffoldError::Write { path: path.to_owned(), cause })
 }

@@ -1,4 +1,4 @@
-//! `sluice filter build`: cargo, and what makes its module a component.
+//! `sluice filter build`: cargo, or another language's tools, and what makes a component of their module.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use crate::workbench;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The crate's folder
+    /// The filter's folder
     #[arg(value_name = "DIR", default_value = ".")]
     folder: PathBuf,
 }

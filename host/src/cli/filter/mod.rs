@@ -27,9 +27,9 @@ const COMPONENT_BYTES_MAX: usize = 64 << 20;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Begin a filter: a crate that builds, tests and runs as it is
+    /// Begin a filter: a folder that builds, tests and runs as it is
     New(new::Args),
-    /// Build a filter's crate to a component
+    /// Build a filter to a component
     Build(build::Args),
     /// Say what a component is: contract, state, imports, configuration
     Inspect(inspect::Args),

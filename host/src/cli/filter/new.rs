@@ -1,23 +1,46 @@
-//! `sluice filter new`: a crate that builds, tests and runs as it is.
+//! `sluice filter new`: a folder that builds, tests and runs as it is.
 
 use std::io::Write as _;
 use std::path::Path;
 
-use crate::workbench;
+use clap::ValueEnum;
+
+use crate::workbench::{self, Language};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The filter's name, and the new folder's
     #[arg(value_name = "NAME")]
     name: String,
+    /// What to write it in
+    #[arg(long, value_enum, default_value_t = Lang::Rust)]
+    lang: Lang,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Lang {
+    /// With cargo alone
+    Rust,
+    /// With Node.js and npm
+    Js,
+    /// With Python
+    Python,
+    /// With clang and wasi-libc
+    C,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
-    workbench::scaffold(Path::new("."), &args.name)?;
+    let (language, file) = match args.lang {
+        Lang::Rust => (Language::Rust, "src/lib.rs"),
+        Lang::Js => (Language::Js, "filter.js"),
+        Lang::Python => (Language::Python, "filter.py"),
+        Lang::C => (Language::C, "filter.c"),
+    };
+    workbench::scaffold(Path::new("."), &args.name, language)?;
     let name = &args.name;
     writeln!(
         std::io::stdout(),
-        "{name}/ is a filter: edit {name}/src/lib.rs, then\n  cd {name} && sluice filter test"
+        "{name}/ is a filter: edit {name}/{file}, then\n  cd {name} && sluice filter test"
     )?;
     Ok(())
 }
