@@ -19,7 +19,7 @@ use super::Program;
 const COMMAND: &str = "compile-filter";
 /// And how much memory it may take.
 const MEMORY: &str = "--memory-bytes-max";
-/// Processor time of one compilation. The largest modules, interpreters, take a third of it.
+/// Processor time of one compilation. The largest modules, interpreters, take a quarter of it.
 const CPU_SECONDS_MAX: u64 = 120;
 /// Time of one compilation on a machine that has other things to do.
 const TIME_MAX: Duration = Duration::from_secs(5 * CPU_SECONDS_MAX);
