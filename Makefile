@@ -34,8 +34,8 @@ examples: target ## Build and run filters in JavaScript, Python and C, as far as
 		>/dev/null 2>&1; then have python; else lack python 'pip is missing or reaches no registry'; fi; \
 	if echo '#include <stdlib.h>' | $${CC_wasm32_wasi:-clang} --target=wasm32-wasi -E - >/dev/null 2>&1; then have c; \
 		else lack c 'clang or wasi-libc is missing'; fi; \
-	[ -z "$$languages" ] || { $(CARGO) build -p sluice && \
-		$(CARGO) test -p sluice-tests --test languages -- --include-ignored --exact $$languages; }
+	[ -z "$$languages" ] || { $(CARGO) build --workspace --bins && \
+		$(CARGO) test --workspace --test languages -- --include-ignored --exact $$languages; }
 
 test-cluster: target servers ## End to end in a real Kubernetes: KUBEBUILDER_ASSETS or SLUICE_TEST_KUBECONFIG says where
 	$(CARGO) build -p sluice
