@@ -57,10 +57,10 @@ fmt: ## Format
 lint: target ## Clippy, warnings are errors
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
-bench: target servers ## Benchmarks, each with its floor; a thousand resources at an API server
+bench: target servers ## Benchmarks, each with its floor; a thousand resources at an API server, and with filters
 	$(CARGO) bench -p sluice
 	$(CARGO) build -p sluice
-	$(CARGO) test -p sluice-tests --test controller -- --ignored --nocapture
+	$(CARGO) test -p sluice-tests --test controller --test filters -- --ignored --nocapture
 
 release: target ## The binary to ship: target/release/sluice
 	$(CARGO) build -p sluice --release

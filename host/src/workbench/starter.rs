@@ -61,10 +61,7 @@ pub(super) fn files(name: &str, language: Language) -> Vec<(String, Vec<u8>)> {
 
 fn rust(name: &str) -> Vec<(String, Vec<u8>)> {
     let named = |text: &str| {
-        text.replace("{name}", name)
-            .replace(EXAMPLE, name)
-            .replace(EXAMPLE, name)
-            .replace("{version}", env!("CARGO_PKG_VERSION"))
+        text.replace("{name}", name).replace(EXAMPLE, name).replace("{version}", env!("CARGO_PKG_VERSION"))
     };
     let template = RUST.iter().map(|(path, text)| ((*path).to_owned(), named(text).into_bytes()));
     let sdk =
