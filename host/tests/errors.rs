@@ -107,9 +107,10 @@ fn errors_of_every_room_say_what_the_system_said_once() {
 fn errors_that_hold_another_of_ours_say_it_once() {
     let cause = filter::Nonsense::EmptyValue("zone".into());
     let text = cause.to_string();
-    let nonsense = || filter::Error::Nonsense { filter: "f".into(), cause: cause.clone() };
-    let assembled = sluice::pipeline::Error::Filter(nonsense());
-    check([Box::new(nonsense()) as Box<dyn Error>, Box::new(assembled)], &text);
+    let nonsense = filter::Error::Nonsense { filter: "f".into(), cause };
+    check([Box::new(nonsense) as Box<dyn Error>], &text);
+    let header = deliver::Error::Header { name: "x".into(), cause: "this is no header name" };
+    check([Box::new(sluice::pipeline::Error::Deliver(header)) as Box<dyn Error>], "this is no header name");
 }
 
 /// The chain of a real client, with all of its layers.

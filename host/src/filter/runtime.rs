@@ -17,7 +17,7 @@ use super::compile::{Compiler, Whose};
 use super::instance::{Host, Tenant};
 use super::module::Module;
 use super::sequence::Sequence;
-use super::slots::Slots;
+use super::slots::{Keep, Slots};
 use super::stateful::Stateful;
 use super::step::Step;
 use super::ticker::Ticker;
@@ -115,7 +115,16 @@ impl Runtime {
     /// # Errors
     /// [`Error::Config`] from the first step that refuses its configuration; or what went wrong in asking.
     pub fn sequence(&self, tenant: &Tenant, steps: Vec<Step>) -> Result<Sequence, Error> {
-        Sequence::new(&self.shared, tenant, steps)
+        Sequence::new(&self.shared, tenant, steps, Keep::ForTicks)
+    }
+
+    /// As [`Runtime::sequence`], for one [trial](Sequence::try_out): what it keeps meanwhile is not counted. At most sixteen
+    /// filters of a few tenants at once, so that those without state find instances for their calls.
+    ///
+    /// # Errors
+    /// As [`Runtime::sequence`].
+    pub fn trial(&self, tenant: &Tenant, steps: Vec<Step>) -> Result<Sequence, Error> {
+        Sequence::new(&self.shared, tenant, steps, Keep::ForTrial)
     }
 
     /// Makes a chain of filters without state, configured as in [`Runtime::sequence`].
@@ -131,7 +140,7 @@ impl Runtime {
     /// # Errors
     /// As [`Runtime::sequence`].
     pub fn stateful(&self, tenant: Tenant, step: Step) -> Result<Stateful, Error> {
-        Stateful::new(&self.shared, tenant, step)
+        Stateful::new(&self.shared, tenant, step, Keep::ForTicks)
     }
 }
 

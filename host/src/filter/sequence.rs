@@ -11,6 +11,7 @@ use super::chain::Chain;
 use super::instance::Tenant;
 use super::runtime::Shared;
 use super::samples::Window;
+use super::slots::Keep;
 use super::stateful::Stateful;
 use super::step::{Step, Timing};
 use crate::model::Labels;
@@ -25,7 +26,12 @@ pub struct Sequence {
 }
 
 impl Sequence {
-    pub(super) fn new(shared: &Arc<Shared>, tenant: &Tenant, steps: Vec<Step>) -> Result<Sequence, Error> {
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        tenant: &Tenant,
+        steps: Vec<Step>,
+        keep: Keep,
+    ) -> Result<Sequence, Error> {
         let mut steps = steps.into_iter().peekable();
         let mut chain = || {
             let stateless = std::iter::from_fn(|| steps.next_if(|step| !step.module.is_stateful()));
@@ -35,7 +41,7 @@ impl Sequence {
         let (first, mut next) = chain()?;
         let mut then = Vec::new();
         while let Some(step) = next {
-            let kept = Stateful::new(shared, tenant.clone(), step)?;
+            let kept = Stateful::new(shared, tenant.clone(), step, keep)?;
             let behind;
             (behind, next) = chain()?;
             then.push((kept, behind));

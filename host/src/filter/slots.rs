@@ -11,6 +11,16 @@ const UNKEPT_PART: u32 = 4;
 /// One namespace may keep this part of what may be kept.
 const NAMESPACE_PART: u32 = 4;
 
+/// How long instances are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// As long as their pipeline runs: each takes a slot.
+    ForTicks,
+    /// For one trial. They come out of what is left for filters without state, so that there is room for a trial where all
+    /// slots are taken; the caller bounds how many trials there are at once.
+    ForTrial,
+}
+
 /// Who keeps how many.
 #[derive(Debug)]
 pub(super) struct Slots {

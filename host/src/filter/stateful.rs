@@ -10,7 +10,7 @@ use super::instance::{Instance, Tenant};
 use super::module::Columns;
 use super::runtime::Shared;
 use super::samples::{self, Emitted, ROWS_MAX, SampleEdits, SampleRows, Window};
-use super::slots::Slot;
+use super::slots::{Keep, Slot};
 use super::step::{Running, Step, Timing};
 use super::symbols::Symbols;
 use super::usage::Usage;
@@ -34,13 +34,18 @@ pub struct Stateful {
     /// The numbers of the series that the filter kept.
     kept: Vec<bool>,
     /// The right to keep the instance.
-    _slot: Slot,
+    _slot: Option<Slot>,
 }
 
 impl Stateful {
-    pub(super) fn new(shared: &Arc<Shared>, tenant: Tenant, step: Step) -> Result<Stateful, Error> {
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        tenant: Tenant,
+        step: Step,
+        keep: Keep,
+    ) -> Result<Stateful, Error> {
         let columns = step.module.manifest().samples;
-        let slot = shared.slots.take(&tenant.namespace);
+        let slot = (keep == Keep::ForTicks).then(|| shared.slots.take(&tenant.namespace)).transpose();
         let slot = slot.map_err(|limit| Error::Kept { filter: step.name.clone(), limit })?;
         let step = Running::new(step, &tenant)?;
         Ok(Stateful {

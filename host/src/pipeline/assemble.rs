@@ -172,6 +172,11 @@ impl Assembler {
         &self.outputs
     }
 
+    /// There will be no further tick: filters that are kept go.
+    pub(crate) fn lay_down(&mut self) {
+        self.stages.clear();
+    }
+
     /// What the lane that replaces this one goes on with.
     pub(crate) fn into_heritage(self) -> (Arc<Mutex<Outputs>>, Option<Seat>) {
         (self.outputs, self.exit.into_seat())

@@ -1,7 +1,7 @@
 //! Builder: one tenant's lanes, from its specification.
 //!
-//! In: a tenant, the source groups, and the lanes of its former specification. Out: new lanes, which have taken over what their
-//! receivers hold. Never: a request; what is wrong with a filter's configuration or an endpoint shows here.
+//! In: a tenant, the source groups, filters that are configured, and the lanes of its former specification. Out: new lanes, which
+//! have taken over what their receivers hold. Never: a request, or a guest that is called.
 
 use std::sync::{Arc, Mutex};
 
@@ -32,8 +32,8 @@ use crate::model::{Endpoint, Filter, HonorLabels, SourceGroup, Tenant, TenantId}
 pub(super) struct Builder<'a> {
     pub(super) deps: &'a Deps,
     pub(super) tenant: &'a Arc<Tenant>,
-    /// One for each of the tenant's own filters.
-    pub(super) modules: &'a [Module],
+    /// One for each lane.
+    pub(super) filters: std::vec::IntoIter<Sequence>,
     pub(super) groups: &'a [SourceGroup],
     pub(super) former: Vec<Lane>,
     pub(super) cut: CancellationToken,
@@ -49,7 +49,7 @@ impl Builder<'_> {
                 };
                 let context = self.context(&all, endpoint);
                 // Another resource with this group was refused, so nobody else writes to it.
-                let (assembler, intakes) = (self.assembler(&context, endpoint, None)?, self.intakes());
+                let (assembler, intakes) = (self.assembler(&context, endpoint, None), self.intakes());
                 let quota = Quota::shared(self.tenant.limits, 1, &self.used()).remove(0);
                 let sink = Pushgateway::new(
                     self.deps.http.clone(),
@@ -67,7 +67,7 @@ impl Builder<'_> {
                 let mut lanes = Vec::new();
                 for ((index, group), quota) in (0..).zip(self.groups).zip(quotas) {
                     let context = self.context(group, endpoint);
-                    let assembler = self.assembler(&context, endpoint, Some(beside))?;
+                    let assembler = self.assembler(&context, endpoint, Some(beside));
                     let intake =
                         Intake::new(&self.deps.collector, &self.payer(), self.tenant, group, index, 0);
                     let sink = RemoteWrite::new(self.deps.http.clone(), remote, self.deps.config.timeouts)?;
@@ -135,13 +135,8 @@ impl Builder<'_> {
 
     /// The lane's tables and filters, and its seat at the receiver if `beside` says so. If there was such a lane before,
     /// its outputs go on, and its seat.
-    fn assembler(
-        &mut self,
-        context: &Context,
-        endpoint: &Endpoint,
-        beside: Option<Beside>,
-    ) -> Result<Assembler, Error> {
-        let filters = filters(&self.deps.runtime, self.tenant, self.modules)?;
+    fn assembler(&mut self, context: &Context, endpoint: &Endpoint, beside: Option<Beside>) -> Assembler {
+        let filters = self.filters.next().expect("filters were made for every lane");
         let former = self.former.iter().position(|lane| *lane.key() == context.key);
         let (outputs, seat) = match former.map(|at| self.former.swap_remove(at).into_heritage()) {
             Some((outputs, seat)) => {
@@ -161,21 +156,51 @@ impl Builder<'_> {
         context.status.latest(Arc::new(Shown::new(encoding, outputs.clone())));
         let Tenant { interval, stamps, .. } = &**self.tenant;
         let held = || self.deps.memory.hold(&self.payer());
-        Ok(Assembler::new(filters, *interval, stamps.clone(), encoding, seat, outputs, held))
+        Assembler::new(filters, *interval, stamps.clone(), encoding, seat, outputs, held)
     }
 }
 
 /// What stands for the group of a lane that has all of them.
 const ALL_GROUPS: &str = "*";
 
-/// All filters of a tenant, each configured: its own ones are `modules`, in their order.
+/// A tenant's filters, configured, once for each of its lanes.
+#[derive(Debug)]
+pub struct Fitted(pub(super) Vec<Sequence>);
+
+/// Configures a tenant's filters for each lane that it has with these groups. Guests are called, so it takes its time.
 ///
 /// # Errors
-/// The first filter that refuses its configuration.
-pub fn filters(runtime: &Runtime, tenant: &Tenant, modules: &[Module]) -> Result<Sequence, filter::Error> {
+/// The first filter that refuses its configuration, or for whose instance there is no room.
+pub fn fit(
+    runtime: &Runtime,
+    tenant: &Tenant,
+    modules: &[Module],
+    groups: &[SourceGroup],
+) -> Result<Fitted, filter::Error> {
+    let lanes = |endpoint: &Endpoint| match endpoint {
+        Endpoint::Pushgateway(_) => 1,
+        Endpoint::RemoteWrite(_) => groups.len(),
+    };
+    let lanes = tenant.endpoints.iter().map(lanes).sum();
+    Ok(Fitted((0..lanes).map(|_| fit_one(runtime, tenant, modules)).collect::<Result<_, _>>()?))
+}
+
+fn fit_one(runtime: &Runtime, tenant: &Tenant, modules: &[Module]) -> Result<Sequence, filter::Error> {
+    runtime.sequence(&owner(tenant), steps(runtime, tenant, modules)?)
+}
+
+/// All filters of a tenant, configured for a [trial](Runtime::trial): its own ones are `modules`, in their order.
+///
+/// # Errors
+/// As [`fit`].
+pub fn for_trial(runtime: &Runtime, tenant: &Tenant, modules: &[Module]) -> Result<Sequence, filter::Error> {
+    runtime.trial(&owner(tenant), steps(runtime, tenant, modules)?)
+}
+
+/// Whose filters they are, as they are told.
+fn owner(tenant: &Tenant) -> filter::Tenant {
     let TenantId { namespace, name } = tenant.id.clone();
-    let of = filter::Tenant { namespace, name, source: tenant.source.clone() };
-    runtime.sequence(&of, steps(runtime, tenant, modules)?)
+    filter::Tenant { namespace, name, source: tenant.source.clone() }
 }
 
 /// The chain: what may be had, what the tenant's own filters make of it, how it is rewritten, what is stamped on it.

@@ -144,6 +144,11 @@ impl GatewayLane {
         }
     }
 
+    /// Lets the filters go.
+    pub(crate) fn lay_down(&mut self) {
+        self.assembler.lay_down();
+    }
+
     /// What the group holds, for the lane that replaces this one.
     pub(crate) fn into_heritage(self) -> (Arc<Mutex<Outputs>>, Option<Seat>) {
         self.assembler.into_heritage()

@@ -36,7 +36,7 @@ use tracing::{error, warn};
 
 use crate::collect::Collector;
 use crate::deliver::{self, cursor, retry};
-use crate::filter::{self, Module, Runtime, builtin};
+use crate::filter::{Runtime, builtin};
 use crate::http;
 use crate::model::memory::Memory;
 use crate::model::{SourceGroup, Tenant, TenantId, Timestamp};
@@ -46,7 +46,7 @@ use crate::telemetry::Metrics;
 pub use assemble::{Answer, Assembler, Counts};
 pub use batches::{Batches, Encoded, Requests};
 use builder::Builder;
-pub use builder::filters;
+pub use builder::{Fitted, fit, for_trial};
 pub use claims::{GroupIndex, Registry, Seat};
 pub use encoding::Encoding;
 use gateway::GatewayLane;
@@ -141,6 +141,14 @@ impl Lane {
         }
     }
 
+    /// It will not run again: it lets its filters go, and keeps what it hands on or takes leave with.
+    pub fn lay_down(&mut self) {
+        match &mut self.0 {
+            Kind::Remote(lane) => lane.lay_down(),
+            Kind::Gateway(lane) => lane.lay_down(),
+        }
+    }
+
     /// What its receiver holds, and its seat there.
     fn into_heritage(self) -> (Arc<Mutex<Outputs>>, Option<Seat>) {
         match self.0 {
@@ -171,9 +179,6 @@ pub async fn retire(lanes: Vec<Lane>) {
 /// Why a tenant's lanes cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A filter refuses its configuration.
-    #[error(transparent)]
-    Filter(#[from] filter::Error),
     /// An endpoint cannot be sent to.
     #[error(transparent)]
     Deliver(#[from] deliver::Error),
@@ -192,11 +197,12 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Builds every lane of `tenant`, whose own filters are `modules`, in their order. Lanes of a former specification hand over what their receiver holds.
+    /// Builds every lane of `tenant`, with the filters that were [fitted](fit) for these groups. Lanes of a former specification
+    /// hand over what their receiver holds.
     pub fn build(
         deps: &Deps,
         tenant: &Arc<Tenant>,
-        modules: &[Module],
+        Fitted(filters): Fitted,
         groups: &[SourceGroup],
         former: Vec<Lane>,
     ) -> Result<Pipeline, Error> {
@@ -205,7 +211,8 @@ impl Pipeline {
         let own = tenant.filters.iter().map(|filter| &*filter.name);
         deps.metrics.keep_filters(&tenant.id, builtin::IN_EVERY_CHAIN.into_iter().chain(own));
         let cut = CancellationToken::new();
-        let mut builder = Builder { deps, tenant, modules, groups, former, cut: cut.clone() };
+        let mut builder =
+            Builder { deps, tenant, filters: filters.into_iter(), groups, former, cut: cut.clone() };
         let mut lanes = Vec::new();
         for endpoint in &tenant.endpoints {
             lanes.extend(builder.lanes(endpoint)?);

@@ -222,6 +222,11 @@ impl RemoteLane {
         }
     }
 
+    /// Lets the filters go.
+    pub(crate) fn lay_down(&mut self) {
+        self.assembler.lay_down();
+    }
+
     /// What the receiver holds, and the seat there, for the lane that replaces this one.
     pub(crate) fn into_heritage(self) -> (Arc<Mutex<Outputs>>, Option<Seat>) {
         self.assembler.into_heritage()

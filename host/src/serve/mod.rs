@@ -5,6 +5,7 @@
 //! Never: a change of anything, a secret, a lock held across a write to a client, or an answer of unbounded size
 //! in memory.
 
+mod filters;
 mod health;
 mod latest;
 mod page;

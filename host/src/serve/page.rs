@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display, Write as _};
 use std::time::Duration;
 
+use super::filters;
 use crate::model::Timestamp;
 use crate::status::{Collected, Lane, Phase, Snapshot, SourceStatus, TenantFacts, TenantStatus};
 
@@ -52,7 +53,7 @@ fn header(out: &mut String, snapshot: &Snapshot, started: Timestamp) -> fmt::Res
         out,
         "<header><h1>Sluice</h1><b class=\"badge {health}\">{health}</b><small>{} · up {}</small>\
         <nav><a href=\"/health\">health</a><a href=\"/metrics\">metrics</a>\
-        <a href=\"/collected-metrics\">collected samples</a><a href=\"/debug/targets\">sources</a></nav></header><main>\
+        <a href=\"/collected-metrics\">collected samples</a><a href=\"/debug/targets\">sources</a><a href=\"/debug/filters\">filters</a></nav></header><main>\
         <dl><div><dt>remote writes running</dt><dd>{running} of {}</dd></div><div><dt>series flowing</dt><dd>{}</dd></div>\
         <div><dt>samples per second</dt><dd>{rate:.1}</dd></div><div><dt>samples delivered since start</dt><dd>{}</dd></div></dl>",
         env!("CARGO_PKG_VERSION"),
@@ -113,9 +114,27 @@ fn row(out: &mut String, tenant: &TenantStatus, now: Timestamp) -> fmt::Result {
             lane.delivered.map_or("nothing yet".to_owned(), |d| format!("{} ago", ago(now.since(d.at))));
         write!(out, "<code>{}</code> <small>{when}</small><br>", Esc(&lane.endpoint))?;
     }
+    own_filters(out, tenant)?;
     for (class, said) in [("why", &tenant.health(now).1), ("note", &tenant.warnings)] {
         if !said.is_empty() {
             write!(out, "<tr class={class}><td><td colspan=7>{}", Esc(said.join("; ")))?;
+        }
+    }
+    Ok(())
+}
+
+/// A resource's own filters, in their order: what runs, and what stands against it.
+fn own_filters(out: &mut String, tenant: &TenantStatus) -> fmt::Result {
+    for filter in &tenant.filters {
+        let state = filters::state(filter);
+        let (name, from) = (Esc(&filter.name), Esc(filter.resolved.as_deref().unwrap_or_default()));
+        write!(
+            out,
+            "<tr class=filter><td><td><b class=\"badge {state}\">{state}</b><td colspan=6>filter <b>{name}</b> \
+             <code>{from}</code>"
+        )?;
+        if let Some((_, failure)) = filter.failing() {
+            write!(out, "<br>{}", Esc(&failure.message))?;
         }
     }
     Ok(())

@@ -9,7 +9,7 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::Semaphore;
 
-use super::{health, latest, page, targets};
+use super::{filters, health, latest, page, targets};
 use crate::model::Timestamp;
 use crate::status::{Board, Health, Readiness, Snapshot, TenantStatus};
 use crate::telemetry::{CLASSIC_TYPE, Exposition, Metrics};
@@ -51,7 +51,8 @@ pub fn debug(state: State) -> Router {
     let private = Router::new()
         .route("/", get(page))
         .route("/collected-metrics", get(collected_metrics))
-        .route("/debug/targets", get(debug_targets));
+        .route("/debug/targets", get(debug_targets))
+        .route("/debug/filters", get(debug_filters));
     routes().merge(private).with_state(state)
 }
 
@@ -62,7 +63,7 @@ fn routes() -> Router<State> {
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .fallback(|| async {
-            let paths = "/metrics /health /livez /readyz; on the debug listener also / /collected-metrics /debug/targets";
+            let paths = "/metrics /health /livez /readyz; on the debug listener also / /collected-metrics /debug/targets /debug/filters";
             (StatusCode::NOT_FOUND, format!("nothing here; there is {paths}\n"))
         })
 }
@@ -115,6 +116,10 @@ async fn collected_metrics(Given(state): Given<State>) -> Response {
 
 async fn debug_targets(Given(state): Given<State>) -> Response {
     axum::Json(targets::report(&state.snapshot())).into_response()
+}
+
+async fn debug_filters(Given(state): Given<State>) -> Response {
+    axum::Json(filters::report(&state.snapshot())).into_response()
 }
 
 async fn page(Given(state): Given<State>) -> Response {

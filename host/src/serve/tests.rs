@@ -13,7 +13,7 @@ use crate::model::{
     Author, Endpoint, HonorLabels, Interval, Labels, RemoteWriteEndpoint, Source, SourceGroup, SourceName,
     Stamps, TargetType, Tenant, TenantId, Tick, TickLimits, Timestamp,
 };
-use crate::status::{Board, Collected, LaneEntry, Latest, SourceSeen, Stage};
+use crate::status::{Board, Collected, FilterReport, FilterStage, LaneEntry, Latest, SourceSeen, Stage};
 use crate::telemetry::Metrics;
 
 /// 2015-07-01T20:10:51.781Z
@@ -211,7 +211,7 @@ async fn readiness_waits_for_the_pipelines_and_liveness_does_not() {
 #[tokio::test]
 async fn tenants_data_is_not_on_the_public_listener() {
     let (board, _) = running();
-    for path in ["/", "/collected-metrics", "/debug/targets"] {
+    for path in ["/", "/collected-metrics", "/debug/targets", "/debug/filters"] {
         assert_eq!(get(public(state(&board)), path, "*/*").await.0, StatusCode::NOT_FOUND, "{path}");
     }
     assert_eq!(get(debug(state(&board)), "/metrics", "*/*").await.0, StatusCode::OK);
@@ -264,6 +264,41 @@ async fn targets_are_shown_without_credentials() {
         "clock_skew_seconds": -0.25
     }]});
     assert_eq!(report, expected);
+}
+
+#[tokio::test]
+async fn filters_are_shown_with_what_runs_in_their_place() {
+    let (board, _) = running();
+    let mut ready = FilterReport::new("tag");
+    ready.digest = Some("sha256:aa".into());
+    ready.comes_to(FilterStage::Configured);
+    let entry = board.tenant(&tenant().id);
+    entry.filters(vec![ready.clone()]);
+    entry.running();
+    let filters = async || {
+        let body = get(debug(state(&board)), "/debug/filters", "*/*").await.2;
+        serde_json::from_str::<serde_json::Value>(&body).unwrap()
+    };
+    let mut expected = serde_json::json!([{ "namespace": "web", "name": "a<script>", "filters": [{
+        "name": "tag", "state": "ready", "resolved": null, "digest": "sha256:aa", "contract": null,
+        "last_good_digest": "sha256:aa", "last_failure": null, "last_failure_at": null,
+    }] }]);
+    assert_eq!(filters().await, expected);
+    // One that is ready, and finds no place: what ran before runs.
+    ready.digest = Some("sha256:bb".into());
+    entry.filters(vec![ready]);
+    entry.filter_not_ready("tag", FilterStage::Configured, &io::Error::other("<no room>"), NOW);
+    entry.running();
+    let shown = &mut expected[0]["filters"][0];
+    (shown["state"], shown["digest"]) = ("failed".into(), "sha256:bb".into());
+    shown["last_failure"] = "<no room>".into();
+    shown["last_failure_at"] = "2015-07-01T20:10:51.781Z".into();
+    assert_eq!(filters().await, expected);
+    let page = get(debug(state(&board)), "/", "text/html").await.2;
+    assert!(
+        page.contains("failed</b><td colspan=6>filter <b>tag</b>") && page.contains("&lt;no room&gt;"),
+        "{page}"
+    );
 }
 
 #[tokio::test]

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::broadcast;
 
 use super::{
-    Collected, Delivered, Failure, FilterReport, Lane, Latest, Phase, REPORTS_MAX, Readiness, Snapshot,
-    SourceEntry, Stage, TenantFacts, TenantStatus, TickReport,
+    Collected, Delivered, Failure, FilterReport, FilterStage, Lane, Latest, Phase, REPORTS_MAX, Readiness,
+    Snapshot, SourceEntry, Stage, TenantFacts, TenantStatus, TickReport,
 };
 use crate::model::{Endpoint, Source, SourceGroup, SourceName, Tenant, TenantId, Tick, Timestamp, chain};
 
@@ -243,9 +243,27 @@ impl TenantEntry {
         status.filters = reports;
     }
 
-    /// The pipeline runs.
+    /// Filters that were ready do not replace others, because one of them fails at `stage` now.
+    pub fn filter_not_ready(
+        &self,
+        name: &str,
+        stage: FilterStage,
+        error: &(dyn std::error::Error + 'static),
+        at: Timestamp,
+    ) {
+        for report in &mut lock(&self.0.status).filters {
+            match report.name == name {
+                true => report.fails(stage, error, at),
+                false => report.passed = report.passed.min(Some(FilterStage::Compiled)),
+            }
+        }
+    }
+
+    /// The pipeline runs, with the filters that are ready.
     pub fn running(&self) {
-        lock(&self.0.status).phase = Phase::Running;
+        let mut status = lock(&self.0.status);
+        status.phase = Phase::Running;
+        status.filters.iter_mut().for_each(FilterReport::runs);
     }
 
     /// The resource cannot run as it is written.

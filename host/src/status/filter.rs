@@ -76,10 +76,11 @@ impl FilterReport {
         }
     }
 
-    /// It runs.
-    pub fn is_ready(&mut self) {
-        self.comes_to(FilterStage::Configured);
-        self.last_good.clone_from(&self.digest);
+    /// What was ready runs.
+    pub(super) fn runs(&mut self) {
+        if self.passed == Some(FilterStage::Configured) {
+            self.last_good.clone_from(&self.digest);
+        }
     }
 
     /// The stage it does not pass, and why.

@@ -265,7 +265,7 @@ fn a_filter_that_fails_at_work_says_so_although_it_is_ready_and_one_that_is_not_
     entry.starting(&tenant);
     let lane = entry.lane(&group(), &endpoint(), NOW);
     let (mut ready, mut stuck) = (FilterReport::new("ready"), FilterReport::new("stuck"));
-    ready.is_ready();
+    ready.comes_to(FilterStage::Configured);
     stuck.fails(FilterStage::Compiled, &std::io::Error::other("no component"), NOW);
     entry.filters(vec![ready, stuck]);
     for name in ["ready", "stuck", "unknown"] {

@@ -1,22 +1,23 @@
 //! Equip: from what a tenant's filters are said to be to modules that are ready.
 //!
-//! In: a tenant. Out: for each of its filters a compiled module that took its configuration, and on the board how far each came.
-//! Never: work on the data path; a module compiled twice; a tag looked up again for a filter that did not change.
+//! In: a tenant. Out: for each of its filters a compiled module, for each of its lanes filters that took their configurations, and on
+//! the board how far each came. Never: work on the data path; a module compiled twice; a tag looked up again for a filter that did not change.
 
 use std::sync::Arc;
 
-use super::trial;
+use super::trial::Trials;
 use super::workshop::Workshop;
 use crate::filter::{self, Module};
 use crate::model::{Filter, Origin, SourceGroup, Tenant};
 use crate::modules::{self, Credentials, Fetched, Store};
-use crate::pipeline::{self, Deps};
+use crate::pipeline::{self, Deps, Fitted};
 use crate::status::{FilterReport, FilterStage};
 
 /// What filters are made ready with. All tenants share it.
 pub struct Equipment {
     store: Store,
     workshop: Workshop,
+    trials: Trials,
 }
 
 /// A tenant's filters, ready to run.
@@ -27,12 +28,15 @@ pub(super) struct Outfit {
     resolved: Vec<String>,
 }
 
-impl Outfit {
-    /// One for each filter, in their order.
-    pub(super) fn modules(&self) -> &[Module] {
-        &self.modules
-    }
+/// What a pipeline can be built with.
+#[derive(Debug)]
+pub(super) struct Equipped {
+    pub(super) outfit: Outfit,
+    /// Configured for each lane; `None` if as many instances are kept as may be, those of the pipeline that runs among them.
+    pub(super) fitted: Option<Fitted>,
+}
 
+impl Outfit {
     /// What is known of a filter whose component comes from the same place.
     fn known(&self, filter: &Filter) -> Option<(Module, String)> {
         let same = |known: &Filter| {
@@ -67,8 +71,8 @@ pub(super) enum Error {
     /// Its component is none, or refuses its configuration or what it was tried on.
     #[error(transparent)]
     Filter(#[from] filter::Error),
-    /// What compiled it is gone, which is a mistake of Sluice.
-    #[error("filter {filter} was not compiled: the compiler broke down")]
+    /// What compiled or configured it is gone, which is a mistake of Sluice.
+    #[error("filter {filter} was not made ready: what compiles and configures it broke down")]
     Broken {
         /// The filter's name.
         filter: String,
@@ -77,12 +81,18 @@ pub(super) enum Error {
 
 impl Error {
     /// Whether it can pass by itself.
-    fn may_pass(&self) -> bool {
+    pub(super) fn may_pass(&self) -> bool {
         match self {
             Error::Fetch { source, .. } => source.is_transient(),
             Error::Filter(error) => error.is_transient(),
             Error::Broken { .. } => true,
         }
+    }
+
+    /// Writes on the board that filters which were ready found no place after all.
+    pub(super) fn show(&self, deps: &Deps, tenant: &Tenant) {
+        let entry = deps.board.tenant(&tenant.id);
+        entry.filter_not_ready(fault(self).unwrap_or_default(), self.stage(), self, (deps.now)());
     }
 
     fn stage(&self) -> FilterStage {
@@ -109,18 +119,18 @@ impl From<Error> for Trouble {
 impl Equipment {
     /// Modules come from `store`.
     pub fn new(store: Store, compiled_at_once_max: usize) -> Equipment {
-        Equipment { store, workshop: Workshop::new(compiled_at_once_max) }
+        Equipment { store, workshop: Workshop::new(compiled_at_once_max), trials: Trials::new() }
     }
 
-    /// Gets the tenant's filters ready: each is fetched, verified and compiled, then all are configured and tried on what the
-    /// sources have. What is known of filters that did not change is taken from `known`.
+    /// Gets the tenant's filters ready: each is fetched, verified and compiled, then all are tried on what the sources have, and
+    /// configured for each lane. What is known of filters that did not change is taken from `known`.
     pub(super) async fn outfit(
         &self,
         deps: &Arc<Deps>,
         tenant: &Arc<Tenant>,
         groups: &[SourceGroup],
         known: &Outfit,
-    ) -> Result<Outfit, Trouble> {
+    ) -> Result<Equipped, Trouble> {
         let entry = deps.board.tenant(&tenant.id);
         let mut reports: Vec<_> =
             tenant.filters.iter().map(|filter| FilterReport::new(&filter.name)).collect();
@@ -140,9 +150,13 @@ impl Equipment {
                 }
             }
         }
+        let mut fitted = None;
         if trouble.is_none() {
-            match configure(deps, tenant, groups, &outfit.modules).await {
-                Ok(()) => reports.iter_mut().for_each(FilterReport::is_ready),
+            match self.configured(deps, tenant, groups, &outfit).await {
+                Ok(configured) => {
+                    reports.iter_mut().for_each(|report| report.comes_to(FilterStage::Configured));
+                    fitted = configured;
+                }
                 Err(error) => {
                     let at_fault = |report: &&mut FilterReport| Some(&*report.name) == fault(&error);
                     if let Some(report) = reports.iter_mut().find(at_fault) {
@@ -153,7 +167,7 @@ impl Equipment {
             }
         }
         entry.filters(reports);
-        trouble.map_or(Ok(outfit), |error| Err(error.into()))
+        trouble.map_or(Ok(Equipped { outfit, fitted }), |error| Err(error.into()))
     }
 
     async fn module(
@@ -186,6 +200,24 @@ impl Equipment {
         Ok((module, resolved))
     }
 
+    /// The filters, once they took their configurations and what the sources have.
+    async fn configured(
+        &self,
+        deps: &Arc<Deps>,
+        tenant: &Arc<Tenant>,
+        groups: &[SourceGroup],
+        outfit: &Outfit,
+    ) -> Result<Option<Fitted>, Error> {
+        if !outfit.modules.is_empty() {
+            self.trials.run(deps, tenant, groups, &outfit.modules).await?;
+        }
+        match fitted(deps, tenant, groups, outfit).await {
+            Ok(fitted) => Ok(Some(fitted)),
+            Err(Error::Filter(filter::Error::Kept { .. })) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn fetched(&self, filter: &Filter) -> Result<Fetched, Error> {
         let failed = |source| Error::Fetch { filter: filter.name.clone(), source };
         if let (Origin::ConfigMap { name, key }, Some(bytes)) = (&filter.origin, &filter.content) {
@@ -202,22 +234,18 @@ impl Equipment {
     }
 }
 
-/// Whether the filters take their configurations and what the sources have.
-async fn configure(
+/// The filters of every lane, configured where nobody waits for the thread.
+pub(super) async fn fitted(
     deps: &Arc<Deps>,
     tenant: &Arc<Tenant>,
     groups: &[SourceGroup],
-    modules: &[Module],
-) -> Result<(), Error> {
-    if modules.is_empty() {
-        return Ok(());
-    }
-    let (with, of, modules) = (deps.clone(), tenant.clone(), modules.to_vec());
-    let configuring = tokio::task::spawn_blocking(move || pipeline::filters(&with.runtime, &of, &modules));
-    let filters =
-        configuring.await.map_err(|_| Error::Broken { filter: tenant.filters[0].name.clone() })??;
-    trial::run(deps, tenant, groups, filters).await?;
-    Ok(())
+    outfit: &Outfit,
+) -> Result<Fitted, Error> {
+    let (with, of, modules) = (deps.clone(), tenant.clone(), outfit.modules.clone());
+    let groups = groups.to_vec();
+    let fitting = tokio::task::spawn_blocking(move || pipeline::fit(&with.runtime, &of, &modules, &groups));
+    let first = || tenant.filters.first().map_or_else(|| "patterns".to_owned(), |filter| filter.name.clone());
+    Ok(fitting.await.map_err(|_| Error::Broken { filter: first() })??)
 }
 
 fn fault(error: &Error) -> Option<&str> {

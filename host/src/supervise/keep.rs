@@ -12,10 +12,10 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::equip::{Outfit, Trouble};
+use super::equip::{self, Equipped, Outfit, Trouble};
 use super::{Order, Site, Wanted};
 use crate::model::{Tenant, TenantId};
-use crate::pipeline::{self, Lane, Pipeline};
+use crate::pipeline::{self, Fitted, Lane, Pipeline};
 
 /// How long a request under way may hold up a change of its own resource.
 const REPLACE_GRACE: Duration = Duration::from_millis(500);
@@ -129,11 +129,17 @@ impl Keeper {
             () = self.site.stop.cancelled() => return Next::Wait(None),
         };
         match equipped {
-            Ok(outfit) => {
-                self.failures = 0;
-                self.good = Some((wanted.tenant.clone(), outfit.clone()));
-                self.replace(wanted, &outfit).await
-            }
+            Ok(Equipped { outfit, fitted }) => match self.replace(&wanted, &outfit, fitted).await {
+                Ok(next) => {
+                    self.failures = 0;
+                    self.good = Some((wanted.tenant, outfit));
+                    next
+                }
+                Err(error) => {
+                    error.show(&self.site.deps, &wanted.tenant);
+                    self.without(wanted, error.into()).await
+                }
+            },
             Err(trouble) => self.without(wanted, trouble).await,
         }
     }
@@ -142,53 +148,67 @@ impl Keeper {
     async fn without(&mut self, wanted: Wanted, trouble: Trouble) -> Next {
         let TenantId { namespace, name } = &self.id;
         warn!(%namespace, %name, error = %trouble.error, "Filters are not ready");
-        let good = self.good.clone().filter(|(tenant, _)| differs_in_filters_alone(tenant, &wanted.tenant));
-        match good {
-            Some((tenant, outfit)) => {
-                let wanted = Wanted { tenant, groups: wanted.groups };
-                if let Next::Look = self.replace(wanted, &outfit).await {
-                    return Next::Look;
-                }
-            }
-            None => {
-                self.halt().await;
-                self.site.deps.refused(&wanted.tenant, &trouble.error);
-            }
-        }
         self.failures = self.failures.saturating_add(1);
         let pause = RETRY_FIRST.saturating_mul(1 << (self.failures - 1).min(16)).min(RETRY_MAX);
-        Next::Wait(trouble.may_pass.then_some(pause))
+        let next = Next::Wait(trouble.may_pass.then_some(pause));
+        let good = self.good.clone().filter(|(tenant, _)| differs_in_filters_alone(tenant, &wanted.tenant));
+        let Some((tenant, outfit)) = good else {
+            self.halt().await;
+            self.site.deps.refused(&wanted.tenant, &trouble.error);
+            return next;
+        };
+        let before = Wanted { tenant, groups: wanted.groups };
+        match self.replace(&before, &outfit, None).await {
+            Ok(Next::Look) => Next::Look,
+            Ok(_) => next,
+            // Those of before have no place any more either. It may be a moment until they have.
+            Err(error) => {
+                self.site.deps.refused(&before.tenant, &error);
+                Next::Wait(Some(pause))
+            }
+        }
     }
 
-    /// Puts a pipeline in the place of the one that runs, if it is another one.
-    async fn replace(&mut self, wanted: Wanted, outfit: &Outfit) -> Next {
-        if self.running.as_ref().is_some_and(|running| running.wanted == wanted) {
-            return Next::Wait(None);
+    /// Puts a pipeline in the place of the one that runs, if it is another one. Filters that are not `fitted` yet find their
+    /// room where those of the one that runs had theirs.
+    async fn replace(
+        &mut self,
+        wanted: &Wanted,
+        outfit: &Outfit,
+        fitted: Option<Fitted>,
+    ) -> Result<Next, equip::Error> {
+        if self.running.as_ref().is_some_and(|running| running.wanted == *wanted) {
+            return Ok(Next::Wait(None));
         }
         self.halt().await;
         if self.site.stop.is_cancelled() {
-            return Next::Wait(None);
+            return Ok(Next::Wait(None));
         }
         if self.is_overtaken() {
-            return Next::Look;
+            return Ok(Next::Look);
         }
-        let (deps, former) = (&self.site.deps, std::mem::take(&mut self.lanes));
-        match Pipeline::build(deps, &wanted.tenant, outfit.modules(), &wanted.groups, former) {
+        let deps = self.site.deps.clone();
+        let fitted = match fitted {
+            Some(fitted) => fitted,
+            None => equip::fitted(&deps, &wanted.tenant, &wanted.groups, outfit).await?,
+        };
+        let former = std::mem::take(&mut self.lanes);
+        match Pipeline::build(&deps, &wanted.tenant, fitted, &wanted.groups, former) {
             Ok(pipeline) => {
                 let (halt, cut) = (self.site.stop.child_token(), pipeline.cut());
                 let task = tokio::spawn(pipeline.run(halt.clone()));
-                self.running = Some(Running { wanted, halt, cut, task });
+                self.running = Some(Running { wanted: wanted.clone(), halt, cut, task });
             }
             Err(error) => deps.refused(&wanted.tenant, &error),
         }
-        Next::Wait(None)
+        Ok(Next::Wait(None))
     }
 
     /// Stops what runs, between two ticks.
     async fn halt(&mut self) {
         let Some(Running { wanted, halt, cut, mut task }) = self.running.take() else { return };
         halt.cancel();
-        self.lanes = tokio::select! {
+        let lanes = tokio::select! {
             biased;
             ended = &mut task => ended.unwrap_or_default(),
             () = patience(&wanted, &mut self.orders, &self.site.stop) => {
@@ -196,6 +216,7 @@ impl Keeper {
                 task.await.unwrap_or_default()
             }
         };
+        self.lanes = laid_down(lanes);
     }
 
     /// Whether something else is wanted by now. Somebody who waited for something else may have seen it come.
@@ -224,7 +245,7 @@ impl Keeper {
             biased;
             // By itself a pipeline ends only to be built anew.
             ended = ended => {
-                (*running, *lanes) = (None, ended);
+                (*running, *lanes) = (None, laid_down(ended));
                 Woken::Ended
             }
             () = site.stop.cancelled() => Woken::Stopped,
@@ -232,6 +253,12 @@ impl Keeper {
             () = retry => Woken::Retry,
         }
     }
+}
+
+/// Lanes that run no more, without their filters: what is built next needs the room.
+fn laid_down(mut lanes: Vec<Lane>) -> Vec<Lane> {
+    lanes.iter_mut().for_each(Lane::lay_down);
+    lanes
 }
 
 /// Waits as long as a request of `now` may take from here on. An edit of the resource itself ends the patience with

@@ -1,43 +1,78 @@
 //! Trial: filters are tried on what the sources have before they replace others.
 //!
-//! In: filters, configured. Out: whether they got through the newest tick's series. Never: more of them than a sample; a
+//! In: modules, and how they are configured. Out: whether they take that, and got through the newest tick's series. Never: more of them than a sample; a
 //! source's failure taken for the filters'.
 
 use std::sync::Arc;
 
-use crate::filter::{self, Moments, Sequence, Window};
+use tokio::sync::Semaphore;
+
+use crate::filter::{self, Module, Moments, Window};
 use crate::model::{Labels, SourceGroup, Standing, Tenant, Tick};
-use crate::pipeline::Deps;
+use crate::pipeline::{self, Deps};
 
 /// Series that filters are tried on, of each source group.
 const SERIES_MAX: usize = 10_000;
 /// Their labels, those that are stamped on them included, in bytes: nobody's account pays for a trial.
 const BYTES_MAX: usize = 8 << 20;
 
-/// Tries `filters` on the newest tick that can be asked for. The sources of each group, which are replicas, are asked one after
-/// the other until one answers, those in good health first; where none does there is nothing to try.
-pub(super) async fn run(
-    deps: &Arc<Deps>,
-    tenant: &Arc<Tenant>,
-    groups: &[SourceGroup],
-    mut filters: Sequence,
-) -> Result<(), filter::Error> {
-    for group in groups {
-        let newest = (deps.now)().minus(group.lag());
-        let tick = Tick::at_or_before(newest, tenant.interval);
-        let Some(series) = sample(deps, tenant, group, tick).await else { continue };
-        let at = tick.timestamp();
-        let window = Window { since: at.minus(tenant.interval.duration()), at, moments: Moments::Tick };
-        let tried = tokio::task::spawn_blocking(move || {
-            let tried = filters.try_out(window, &series);
-            (filters, tried)
-        });
-        // A panic is no fault of the filters'; the pipeline will say what it is.
-        let Ok((back, tried)) = tried.await else { return Ok(()) };
-        tried?;
-        filters = back;
+/// So many tenants' filters at once: what a trial keeps comes out of what is left for filters without state.
+const AT_ONCE_MAX: usize = 4;
+
+/// Where filters are tried.
+#[derive(Debug)]
+pub(super) struct Trials(Semaphore);
+
+impl Trials {
+    pub(super) fn new() -> Trials {
+        Trials(Semaphore::new(AT_ONCE_MAX))
     }
-    Ok(())
+
+    /// Tries a tenant's filters, whose own ones are `modules`: whether they take their configurations, and then the newest tick
+    /// that can be asked for. The sources of each group, which are replicas, are asked one after the other until one answers, those
+    /// in good health first; where none does there is nothing more to try.
+    pub(super) async fn run(
+        &self,
+        deps: &Arc<Deps>,
+        tenant: &Arc<Tenant>,
+        groups: &[SourceGroup],
+        modules: &[Module],
+    ) -> Result<(), filter::Error> {
+        // A mistake in a configuration waits for no source, and a slow source keeps nobody's trial waiting.
+        self.tried(deps, tenant, modules, Vec::new()).await?;
+        let mut samples = Vec::new();
+        for group in groups {
+            let tick = Tick::at_or_before((deps.now)().minus(group.lag()), tenant.interval);
+            samples.extend(sample(deps, tenant, group, tick).await.map(|series| (tick, series)));
+        }
+        if samples.is_empty() {
+            return Ok(());
+        }
+        self.tried(deps, tenant, modules, samples).await
+    }
+
+    async fn tried(
+        &self,
+        deps: &Arc<Deps>,
+        tenant: &Arc<Tenant>,
+        modules: &[Module],
+        samples: Vec<(Tick, Vec<(Labels, f64)>)>,
+    ) -> Result<(), filter::Error> {
+        let _turn = self.0.acquire().await.expect("the semaphore is never closed");
+        let (deps, tenant, modules) = (deps.clone(), tenant.clone(), modules.to_vec());
+        let trying = move || {
+            let mut filters = pipeline::for_trial(&deps.runtime, &tenant, &modules)?;
+            for (tick, series) in samples {
+                let at = tick.timestamp();
+                let window =
+                    Window { since: at.minus(tenant.interval.duration()), at, moments: Moments::Tick };
+                filters.try_out(window, &series)?;
+            }
+            Ok(())
+        };
+        // A panic is no fault of the filters'; the pipeline will say what it is.
+        tokio::task::spawn_blocking(trying).await.unwrap_or(Ok(()))
+    }
 }
 
 /// Some of the series that a group has at `tick`, spread over all of them; `None` if no source answers.
