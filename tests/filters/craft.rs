@@ -7,14 +7,20 @@
 const PREAMBLE_BYTES: usize = 8;
 /// A component's section with a core module in it.
 const CORE_MODULE: u8 = 1;
+/// A component's section of what its core modules become.
+const CORE_INSTANCE: u8 = 2;
 /// A component's section of functions that go through the canonical ABI.
 const CANON: u8 = 8;
 /// Sections of a core module.
+const IMPORT: u8 = 2;
 const TABLE: u8 = 4;
 const MEMORY: u8 = 5;
 const EXPORT: u8 = 7;
 const START: u8 = 8;
+const CODE: u8 = 10;
 const FUNCREF: u8 = 0x70;
+/// A core module with nothing in it.
+const NOTHING: &[u8] = b"\0asm\x01\0\0\0";
 
 type Sections = Vec<(u8, Vec<u8>)>;
 
@@ -31,6 +37,37 @@ pub(crate) fn looping_at_the_start(component: &[u8]) -> Vec<u8> {
 pub(crate) fn with_a_table_bomb(component: &[u8]) -> Vec<u8> {
     let table = [vec![1, FUNCREF, 0], leb(100_000_000)].concat();
     with_module(component, |sections| set(sections, TABLE, |_| table))
+}
+
+/// Has four tables beside its own.
+pub(crate) fn with_many_tables(component: &[u8]) -> Vec<u8> {
+    with_module(component, |sections| {
+        set(sections, TABLE, |tables| longer(tables, &vec![[FUNCREF, 0, 1]; 4]))
+    })
+}
+
+/// What it exports as `grow_a_table` adds a thousand entries to a table of its own, again and again; refused, it traps.
+pub(crate) fn growing_a_table(component: &[u8]) -> Vec<u8> {
+    with_module(component, |sections| {
+        let section = |id| &sections.iter().find(|(known, _)| *known == id).expect("it has that section").1;
+        let table = number(section(TABLE)).0 as u8;
+        let function = exported(section(EXPORT), "grow_a_table") - imported_functions(section(IMPORT));
+        // loop, ref.null func, i32.const 1000, table.grow, i32.const -1, i32.eq, if, unreachable, end, br 0, end, end
+        let grow = [0x03, 0x40, 0xd0, FUNCREF, 0x41, 0xe8, 0x07, 0xfc, 0x0f, table, 0x41, 0x7f, 0x46];
+        let body = [&[0][..], &grow, &[0x04, 0x40, 0x00, 0x0b, 0x0c, 0x00, 0x0b, 0x0b]].concat();
+        set(sections, TABLE, |tables| longer(tables, &[[FUNCREF, 0, 0]]));
+        set(sections, CODE, |code| with_body(code, function, &body));
+    })
+}
+
+/// Is made of forty core modules more.
+pub(crate) fn with_many_modules(component: &[u8]) -> Vec<u8> {
+    let mut all = sections(component);
+    let module = all.iter().filter(|(id, _)| *id == CORE_MODULE).count() as u32;
+    let instance = [vec![0], leb(module), vec![0]].concat();
+    all.push((CORE_MODULE, NOTHING.to_vec()));
+    all.push((CORE_INSTANCE, [leb(40), instance.repeat(40)].concat()));
+    joined(&component[..PREAMBLE_BYTES], &all)
 }
 
 /// Starts with four gigabytes.
@@ -121,6 +158,41 @@ fn joined(preamble: &[u8], sections: &Sections) -> Vec<u8> {
     };
     let all: Vec<u8> = sections.iter().flat_map(section).collect();
     [preamble, &all].concat()
+}
+
+/// A list with more in it.
+fn longer<const N: usize>(list: &[u8], items: &[[u8; N]]) -> Vec<u8> {
+    let (count, rest) = number(list);
+    [leb(count + items.len() as u32).as_slice(), rest, &items.concat()].concat()
+}
+
+/// A section of code in which one function's is another one's.
+fn with_body(code: &[u8], function: u32, body: &[u8]) -> Vec<u8> {
+    let (count, mut rest) = number(code);
+    let mut out = leb(count);
+    for at in 0..count {
+        let (length, after) = number(rest);
+        let (own, after) = after.split_at(length as usize);
+        let kept = if at == function { body } else { own };
+        out.extend(leb(kept.len() as u32));
+        out.extend(kept);
+        rest = after;
+    }
+    out
+}
+
+/// How many functions are imported, which is all that these modules import: they are numbered first.
+fn imported_functions(section: &[u8]) -> u32 {
+    let (count, mut rest) = number(section);
+    for _ in 0..count {
+        for _name in 0..2 {
+            let (length, after) = number(rest);
+            rest = &after[length as usize..];
+        }
+        assert_eq!(rest[0], 0, "it imports something that is no function");
+        rest = number(&rest[1..]).1;
+    }
+    count
 }
 
 /// The index of an exported function.

@@ -84,6 +84,14 @@ pub enum Error {
         /// What it may have, in bytes.
         limit: usize,
     },
+    /// The filter wanted more table entries than it may have.
+    #[error("filter {filter} needs more than {limit} table entries: call fewer functions by pointer")]
+    Tables {
+        /// The step's name.
+        filter: String,
+        /// What all its tables together may have.
+        limit: usize,
+    },
     /// The filter's answer breaks the contract.
     #[error("filter {filter} gave an answer that breaks the contract: {cause}")]
     Nonsense {
@@ -153,7 +161,8 @@ impl Error {
     pub(super) fn is_its_fault(&self) -> bool {
         match self {
             Error::Refused { .. } | Error::Trapped { .. } | Error::Deadline { .. } => true,
-            Error::Memory { .. } | Error::Nonsense { .. } | Error::HeldOff { .. } => true,
+            Error::Memory { .. } | Error::Tables { .. } => true,
+            Error::Nonsense { .. } | Error::HeldOff { .. } => true,
             // It failed before.
             Error::Forgotten { .. } => true,
             _ => false,
@@ -172,6 +181,7 @@ impl Error {
             | Error::Trapped { filter, .. }
             | Error::Deadline { filter, .. }
             | Error::Memory { filter, .. }
+            | Error::Tables { filter, .. }
             | Error::Nonsense { filter, .. }
             | Error::HeldOff { filter, .. }
             | Error::Forgotten { filter }

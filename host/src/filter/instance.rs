@@ -11,7 +11,7 @@ use wasmtime::{ResourceLimiter, Store, Trap};
 
 use super::guest_log::GuestLog;
 use super::module::{Exports, Module};
-use super::runtime::Shared;
+use super::runtime::{Shared, TABLE_ENTRIES_MAX};
 use super::symbols::Symbols;
 use super::ticker::Ticker;
 use super::usage::Usage;
@@ -40,26 +40,45 @@ const TOO_MUCH: &str = "too much data is being copied between the host and the g
 pub(super) struct Host {
     pub(super) log: GuestLog,
     pub(super) world: World,
-    memory_bytes_max: usize,
-    /// Of all its memories together. They never shrink.
-    memory_bytes: usize,
-    memory_exceeded: bool,
+    /// Bytes of all its memories together.
+    memory: Allowance,
+    /// Entries of all its tables together.
+    tables: Allowance,
 }
 
-impl ResourceLimiter for Host {
-    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let bytes = self.memory_bytes.saturating_add(desired.saturating_sub(current));
-        let fits = bytes <= self.memory_bytes_max;
-        self.memory_exceeded |= !fits;
-        if fits {
-            self.memory_bytes = bytes;
-        }
-        Ok(fits)
+/// What a guest may take of something. It never shrinks.
+#[derive(Debug)]
+struct Allowance {
+    max: usize,
+    taken: usize,
+    exceeded: bool,
+}
+
+impl Allowance {
+    fn of(max: usize) -> Allowance {
+        Allowance { max, taken: 0, exceeded: false }
     }
 
-    fn table_growing(&mut self, _: usize, _: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        // The pool bounds tables, and how many there are; one that has no bound of its own does not grow.
-        Ok(maximum.is_some())
+    /// Whether one of what it has may grow.
+    fn grow(&mut self, current: usize, desired: usize) -> bool {
+        let taken = self.taken.saturating_add(desired.saturating_sub(current));
+        let fits = taken <= self.max;
+        self.exceeded |= !fits;
+        if fits {
+            self.taken = taken;
+        }
+        fits
+    }
+}
+
+/// The pool bounds each memory and each table, and how many there are; here it is what they come to.
+impl ResourceLimiter for Host {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(self.memory.grow(current, desired))
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(self.tables.grow(current, desired))
     }
 }
 
@@ -190,7 +209,7 @@ impl Instance {
 
     /// Its memory, in bytes.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.calls.store.data().memory_bytes
+        self.calls.store.data().memory.taken
     }
 
     fn refused(&self, message: String, usage: &mut Usage) -> Error {
@@ -211,9 +230,8 @@ impl Calls {
         let host = Host {
             world: World::new(&tenant, &filter),
             log: GuestLog::new(tenant, filter.clone()),
-            memory_bytes_max: limits.memory_bytes_max,
-            memory_bytes: 0,
-            memory_exceeded: false,
+            memory: Allowance::of(limits.memory_bytes_max),
+            tables: Allowance::of(TABLE_ENTRIES_MAX),
         };
         let mut store = Store::new(&shared.engine, host);
         store.limiter(|host| host);
@@ -247,7 +265,7 @@ impl Calls {
         let answer = self.call(func, params);
         usage.guest_time += start.elapsed();
         usage.calls += 1;
-        usage.memory_bytes_peak = usage.memory_bytes_peak.max(self.store.data().memory_bytes);
+        usage.memory_bytes_peak = usage.memory_bytes_peak.max(self.store.data().memory.taken);
         usage.log_lines_left_out += self.store.data_mut().log.left_out();
         usage.traps +=
             u64::from(answer.as_ref().is_err_and(|error| !matches!(error, Error::Nonsense { .. })));
@@ -299,8 +317,11 @@ impl Calls {
             return Error::Deadline { filter, limit: self.limits.call_time_max };
         }
         let host = self.store.data_mut();
-        if host.memory_exceeded {
-            return Error::Memory { filter, limit: self.limits.memory_bytes_max };
+        if host.memory.exceeded {
+            return Error::Memory { filter, limit: host.memory.max };
+        }
+        if host.tables.exceeded {
+            return Error::Tables { filter, limit: host.tables.max };
         }
         let last = host.log.last_error().or_else(|| host.world.last_words());
         let last = last.unwrap_or_else(|| error.root_cause().to_string());
@@ -315,4 +336,19 @@ fn said(mut text: String) -> String {
         text = text.replace(char::is_control, " ");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Allowance;
+
+    #[test]
+    fn what_a_guest_may_take_is_for_all_that_it_has() {
+        let mut tables = Allowance::of(20);
+        assert!(tables.grow(0, 15), "one of them may have most of it");
+        assert!(!tables.grow(0, 6), "and another one has what is left");
+        assert!(tables.exceeded);
+        assert!(tables.grow(15, 17) && tables.grow(0, 3));
+        assert!(!tables.grow(3, 4));
+    }
 }

@@ -28,8 +28,8 @@ use super::{Config, Error, Wasi, guest_log, wasi};
 const MODULES_PER_INSTANCE_MAX: u32 = 32;
 /// Tables a component may have. One of the usual tools has two.
 const TABLES_PER_INSTANCE_MAX: u32 = 4;
-/// Entries of a table. A filter written in Rust has a few hundred, an interpreter some thousands.
-const TABLE_ENTRIES_MAX: usize = 20_000;
+/// Entries of a component's tables together. A filter written in Rust has a few hundred, an interpreter some thousands.
+pub(super) const TABLE_ENTRIES_MAX: usize = 20_000;
 /// Stack of a guest, in bytes. The calling thread must have more.
 const STACK_BYTES_MAX: usize = 512 << 10;
 

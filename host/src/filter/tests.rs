@@ -183,6 +183,16 @@ fn a_guest_does_not_grow_past_its_memory() {
 }
 
 #[test]
+#[test]
+fn a_guest_does_not_grow_past_its_table_entries() {
+    let runtime = Runtime::new(&config()).unwrap();
+    let evil = runtime.load("the module", &craft::growing_a_table(&guests().hostile)).unwrap();
+    let mut chain = runtime.chain(tenant(), vec![step("evil", &evil, json!("grow a table"))]).unwrap();
+    let error = chain.classify(&two_series().each_ref()).unwrap_err();
+    let told = "filter evil needs more than 20000 table entries: call fewer functions by pointer";
+    assert_eq!(error.to_string(), told);
+}
+
 fn a_guest_cannot_make_the_host_take_memory_for_an_answer() {
     let error = punished("answer a lot");
     assert!(matches!(error, Error::Nonsense { cause: Nonsense::TooLong(33_554_432), .. }), "{error}");
@@ -299,6 +309,8 @@ fn modules_that_ask_for_too_much_are_refused_before_they_run() {
             "memory has a minimum byte size of 4294967296 which exceeds the limit of 0x4000000 bytes",
         ),
         (craft::with_two_memories(good), "multiple memories"),
+        (craft::with_many_tables(good), "tables, which exceeds the configured maximum of 4"),
+        (craft::with_many_modules(good), "core module instances, which exceeds the configured maximum of 32"),
         (craft::with_threads(good), "threads must be enabled for shared memories"),
         (craft::with_memory64(good), "memory64 must be enabled for 64-bit memories"),
         (craft::with_async(good), "requires the component model async feature"),

@@ -86,6 +86,10 @@ impl Guest for Hostile {
             "end late" => Verdicts { new_values: symbols("ab", &[3]), ..honest },
             "leave text" => Verdicts { new_values: symbols("ab", &[1]), ..honest },
             "grow" => grow(honest),
+            "grow a table" => {
+                grow_a_table();
+                honest
+            }
             "swell" => swell(batch.ends.len(), honest),
             "name a lot" => Verdicts { new_names: symbols("", &[0; 20_000]), ..honest },
             "make all equal" => equal(&batch, honest),
@@ -179,6 +183,13 @@ fn beyond() -> Vec<u32> {
 #[unsafe(no_mangle)]
 pub extern "C" fn loop_at_the_start() {
     endless()
+}
+
+/// For who gives this another body.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn grow_a_table() {
+    std::hint::black_box("a table");
 }
 
 fn endless() -> ! {
