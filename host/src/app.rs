@@ -109,7 +109,8 @@ impl App {
         let memory_bytes_max = container::compiling().memory_bytes_max;
         let runtime = move |compiler: Compiler| {
             // It stays the same program while it runs, whatever becomes of its file.
-            let program = Program { path: PathBuf::from("/proc/self/exe"), memory_bytes_max };
+            let path = PathBuf::from("/proc/self/exe");
+            let program = Program { path, memory_bytes_max, cpu_seconds_max: filter::CPU_SECONDS_MAX };
             let compiler = compiler.with_program(program);
             Runtime::with(&limits, Builtins::embedded(), compiler)
         };

@@ -10,15 +10,18 @@ pub(super) struct Args {
     /// Memory that it may take
     #[arg(long, value_name = "N")]
     memory_bytes_max: usize,
+    /// Processor time that it may take
+    #[arg(long, value_name = "N")]
+    cpu_seconds_max: u64,
 }
 
 /// Reads a component and writes machine code; or why not, and ends with 1.
 pub(super) fn run(args: &Args) -> ExitCode {
-    super::run::status(compile(args.memory_bytes_max))
+    super::run::status(compile(args))
 }
 
-fn compile(memory_bytes_max: usize) -> anyhow::Result<()> {
-    let bounds = filter::bounded(memory_bytes_max)?;
+fn compile(args: &Args) -> anyhow::Result<()> {
+    let bounds = filter::bounded(args.memory_bytes_max, args.cpu_seconds_max)?;
     let mut component = Vec::new();
     io::stdin().lock().read_to_end(&mut component)?;
     let code = filter::machine_code(&bounds, &component).map_err(anyhow::Error::msg)?;

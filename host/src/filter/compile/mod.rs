@@ -18,6 +18,9 @@ use artefacts::Artefacts;
 
 pub use worker::{Bounds, bounded, machine_code};
 
+/// Processor time of one compilation. The largest modules, interpreters, take a quarter of it.
+pub const CPU_SECONDS_MAX: u64 = 120;
+
 /// How components are compiled, and where what came of it is kept.
 #[derive(Debug, Clone, Default)]
 pub struct Compiler {
@@ -25,14 +28,16 @@ pub struct Compiler {
     kept: Option<Cache>,
 }
 
-/// What compiles anybody's bytes in a process of its own: called as `PATH compile-filter --memory-bytes-max N`, it does what
-/// [`machine_code`] does with its standard input and output.
+/// What compiles anybody's bytes in a process of its own: called as `PATH compile-filter --memory-bytes-max N
+/// --cpu-seconds-max N`, it does what [`machine_code`] does with its standard input and output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
     /// Where it is.
     pub path: PathBuf,
     /// Memory of one compilation.
     pub memory_bytes_max: usize,
+    /// Processor time of one compilation; in a program that runs, [`CPU_SECONDS_MAX`].
+    pub cpu_seconds_max: u64,
 }
 
 /// Whose bytes they are.
@@ -115,7 +120,8 @@ mod tests {
 
     /// A program that is none: what reaches it shows that something had to be compiled.
     fn no_program() -> Compiler {
-        Compiler::here().with_program(Program { path: "/nonexistent".into(), memory_bytes_max: 0 })
+        let path = "/nonexistent".into();
+        Compiler::here().with_program(Program { path, memory_bytes_max: 0, cpu_seconds_max: 0 })
     }
 
     fn kept(folder: &Path) -> Vec<std::path::PathBuf> {

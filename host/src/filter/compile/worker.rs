@@ -17,15 +17,14 @@ use super::Program;
 
 /// The argument that makes the program a worker.
 const COMMAND: &str = "compile-filter";
-/// And how much memory it may take.
+/// And how much it may take.
 const MEMORY: &str = "--memory-bytes-max";
-/// Processor time of one compilation. The largest modules, interpreters, take a quarter of it.
-const CPU_SECONDS_MAX: u64 = 120;
-/// Time of one compilation on a machine that has other things to do.
-const TIME_MAX: Duration = Duration::from_secs(5 * CPU_SECONDS_MAX);
+const CPU: &str = "--cpu-seconds-max";
+/// A machine that has other things to do gives a worker its processor time within so many times of it.
+const TIMES_MAX: u32 = 5;
 /// Below whatever has to be on time.
 const NICENESS: i32 = 10;
-/// The exit status of a worker whose [`TIME_MAX`] is over.
+/// The exit status of a worker that got its processor time too slowly.
 const LATE: i32 = 3;
 /// Of what it says, in bytes.
 const SAID_BYTES_MAX: u64 = 4 << 10;
@@ -38,16 +37,19 @@ pub struct Bounds(());
 ///
 /// # Errors
 /// The kernel refuses them.
-pub fn bounded(memory_bytes_max: usize) -> io::Result<Bounds> {
+pub fn bounded(memory_bytes_max: usize, cpu_seconds_max: u64) -> io::Result<Bounds> {
     let limit = |max| Rlimit { current: Some(max), maximum: Some(max) };
-    setrlimit(Resource::Cpu, limit(CPU_SECONDS_MAX))?;
+    let time_max = Duration::from_secs(cpu_seconds_max) * TIMES_MAX;
+    // At the first bound the kernel says why it ends a process, at the second it only kills it.
+    let seconds = Rlimit { current: Some(cpu_seconds_max), maximum: Some(cpu_seconds_max + 1) };
+    setrlimit(Resource::Cpu, seconds)?;
     setrlimit(Resource::Data, limit(memory_bytes_max as u64))?;
     setrlimit(Resource::Core, limit(0))?;
     nice(NICENESS)?;
     // The thread that called waits for the end; gone, nobody does.
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    std::thread::Builder::new().spawn(|| {
-        std::thread::sleep(TIME_MAX);
+    std::thread::Builder::new().spawn(move || {
+        std::thread::sleep(time_max);
         std::process::exit(LATE);
     })?;
     Ok(Bounds(()))
@@ -95,6 +97,7 @@ impl Failed {
 pub(super) fn call(program: &Program, component: &[u8]) -> Result<Vec<u8>, Failed> {
     let worker = Command::new(&program.path)
         .args([COMMAND, MEMORY, &program.memory_bytes_max.to_string()])
+        .args([CPU, &program.cpu_seconds_max.to_string()])
         .env_clear()
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -128,7 +131,8 @@ fn cause_of(program: &Program, status: ExitStatus, said: &str) -> Failed {
     }
     if is(Signal::XCPU) || status.code() == Some(LATE) {
         return Failed::Refused(format!(
-            "it takes more than {CPU_SECONDS_MAX} s of processor time to compile: make it smaller"
+            "it takes more than {} s of processor time to compile: make it smaller",
+            program.cpu_seconds_max
         ));
     }
     // How Rust's allocator ends a process that gets no more.
