@@ -235,7 +235,7 @@ impl Stateful {
     }
 
     fn lose(&mut self) {
-        self.step.rest();
+        self.step.lose();
         self.symbols = Symbols::default();
         self.emitted = Emitted::default();
         self.kept.clear();

@@ -191,8 +191,13 @@ impl Running {
     /// Drops the instance unless the error leaves it sound.
     fn replace_after(&mut self, error: &Error) {
         if !matches!(error, Error::Refused { .. }) {
-            self.instance = None;
+            self.lose();
         }
+    }
+
+    /// Drops an instance that is no good any more.
+    pub(super) fn lose(&mut self) {
+        self.usage.restarts += u64::from(self.instance.take().is_some());
     }
 
     /// Drops what costs memory while there is nothing to judge.

@@ -109,6 +109,7 @@ fn batches_are_cut_and_strings_start_over_without_a_trace_in_the_answer() {
     let usage = chain.usage().next().unwrap();
     assert_eq!(usage.calls, 15);
     assert!(usage.instances > 2, "instances were replaced: {}", usage.instances);
+    assert_eq!(usage.restarts, 0, "none was lost");
 }
 
 #[test]
@@ -153,7 +154,7 @@ fn a_trap_costs_the_batch_and_the_next_call_has_a_new_instance() {
         assert_eq!(error.to_string(), "filter evil failed: the reason");
     }
     let usage = chain.usage().next().unwrap();
-    assert_eq!((usage.traps, usage.instances), (2, 3));
+    assert_eq!((usage.traps, usage.instances, usage.restarts), (2, 3, 2));
 }
 
 #[test]
@@ -183,7 +184,6 @@ fn a_guest_does_not_grow_past_its_memory() {
 }
 
 #[test]
-#[test]
 fn a_guest_does_not_grow_past_its_table_entries() {
     let runtime = Runtime::new(&config()).unwrap();
     let evil = runtime.load("the module", &craft::growing_a_table(&guests().hostile)).unwrap();
@@ -193,6 +193,7 @@ fn a_guest_does_not_grow_past_its_table_entries() {
     assert_eq!(error.to_string(), told);
 }
 
+#[test]
 fn a_guest_cannot_make_the_host_take_memory_for_an_answer() {
     let error = punished("answer a lot");
     assert!(matches!(error, Error::Nonsense { cause: Nonsense::TooLong(33_554_432), .. }), "{error}");
@@ -308,9 +309,9 @@ fn modules_that_ask_for_too_much_are_refused_before_they_run() {
             craft::with_a_memory_bomb(good),
             "memory has a minimum byte size of 4294967296 which exceeds the limit of 0x4000000 bytes",
         ),
-        (craft::with_two_memories(good), "multiple memories"),
         (craft::with_many_tables(good), "tables, which exceeds the configured maximum of 4"),
         (craft::with_many_modules(good), "core module instances, which exceeds the configured maximum of 32"),
+        (craft::with_two_memories(good), "multiple memories"),
         (craft::with_threads(good), "threads must be enabled for shared memories"),
         (craft::with_memory64(good), "memory64 must be enabled for 64-bit memories"),
         (craft::with_async(good), "requires the component model async feature"),

@@ -47,6 +47,8 @@ pub struct Usage {
     pub refused: u64,
     /// Instances made.
     pub instances: u64,
+    /// Instances that it lost: they failed, or had been told as much as they may hold.
+    pub restarts: u64,
     /// Log lines left out because there were too many.
     pub log_lines_left_out: u64,
 }

@@ -17,6 +17,7 @@ impl From<&Usage> for FilterWork {
             failed: [traps.saturating_sub(deadlines), deadlines, refused, nonsense],
             bypassed: usage.bypassed,
             instances: usage.instances,
+            restarts: usage.restarts,
             memory_bytes_peak: usage.memory_bytes_peak,
         }
     }

@@ -73,6 +73,8 @@ pub struct FilterWork {
     pub bypassed: u64,
     /// Instances made.
     pub instances: u64,
+    /// Instances lost to a failure.
+    pub restarts: u64,
     /// The most memory an instance has had, in bytes.
     pub memory_bytes_peak: usize,
 }
@@ -95,6 +97,7 @@ pub(super) struct Filters {
     samples: Family<(Labels, Word), Counter>,
     bypassed: Family<Labels, Counter>,
     instances: Family<Labels, Counter>,
+    restarts: Family<Labels, Counter>,
     memory: Family<Labels, Gauge>,
     known: Mutex<HashMap<TenantId, BTreeSet<Arc<str>>>>,
 }
@@ -116,6 +119,7 @@ struct Own {
     samples: [Counter; 4],
     bypassed: Counter,
     instances: Counter,
+    restarts: Counter,
     memory: Gauge,
 }
 
@@ -131,6 +135,7 @@ impl Filters {
             samples: r.add("sluice_filter_samples", "What a resource's own filter made of samples: kept, changed, dropped or added"),
             bypassed: r.add("sluice_filter_bypassed", "Series and samples that went past a resource's own filter because it failed and may be ignored"),
             instances: r.add("sluice_filter_instances", "Instances made of a resource's own filter; one that remembers needs one until it fails"),
+            restarts: r.add("sluice_filter_restarts", "Instances of a resource's own filter that were lost because it failed; what it remembered is gone"),
             memory: r.add_in(Unit::Bytes, "sluice_filter_memory_peak", "The most memory an instance of a resource's own filter has had", Family::default()),
             known: Mutex::default(),
         }
@@ -160,6 +165,7 @@ impl Filters {
             samples: OF_SAMPLES.map(|result| self.samples.get_or_create_owned(&labels.with(RESULT, result))),
             bypassed: self.bypassed.get_or_create_owned(labels),
             instances: self.instances.get_or_create_owned(labels),
+            restarts: self.restarts.get_or_create_owned(labels),
             memory: self.memory.get_or_create_owned(labels),
         }
     }
@@ -198,6 +204,7 @@ impl Filters {
         }
         self.bypassed.remove(&labels);
         self.instances.remove(&labels);
+        self.restarts.remove(&labels);
         self.memory.remove(&labels);
     }
 
@@ -224,6 +231,7 @@ impl FilterMetrics {
         grow(&own.samples, now.samples, before.samples);
         own.bypassed.inc_by(now.bypassed.saturating_sub(before.bypassed));
         own.instances.inc_by(now.instances.saturating_sub(before.instances));
+        own.restarts.inc_by(now.restarts.saturating_sub(before.restarts));
         own.memory.set(i64::try_from(now.memory_bytes_peak).unwrap_or(i64::MAX));
     }
 }

@@ -33,7 +33,7 @@ fn busy() -> Metrics {
     let more = FilterWork { classified: (10, Duration::ZERO), series: [7, 1, 2], instances: 1, ..work };
     let mut own = metrics.for_filter(FilterOwner::Resource(&web), "mine");
     own.count(more);
-    own.count(FilterWork { series: [9, 1, 2], memory_bytes_peak: 1_000, ..more });
+    own.count(FilterWork { series: [9, 1, 2], restarts: 1, memory_bytes_peak: 1_000, ..more });
     metrics.limit(&id("web", "a"), Limit::TickBytes, 1_000_000).set(300);
     metrics.tenants_by_state([("running", 1)]);
     metrics
@@ -56,6 +56,7 @@ fn the_seeds_metrics_have_their_documented_names_and_labels() {
         r#"sluice_filter_rows_total{tenant="web",resource="a",filter="mine",call="classify"} 10"#,
         r#"sluice_filter_series_total{tenant="web",resource="a",filter="mine",result="kept"} 9"#,
         r#"sluice_filter_series_total{tenant="web",resource="a",filter="mine",result="dropped"} 2"#,
+        r#"sluice_filter_restarts_total{tenant="web",resource="a",filter="mine"} 1"#,
         r#"sluice_filter_memory_peak_bytes{tenant="web",resource="a",filter="mine"} 1000"#,
         r#"sluice_limit_used{tenant="web",resource="a",limit="tick_bytes"} 300"#,
         r#"sluice_limit_max{tenant="web",resource="a",limit="tick_bytes"} 1000000"#,
