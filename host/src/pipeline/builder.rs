@@ -124,6 +124,7 @@ impl Builder<'_> {
             attempted_tick: None,
             counted: Vec::new(),
             conflict: None,
+            bypassed: None,
             beyond: Beyond::default(),
             outages: Mutex::default(),
             missed: match endpoint {

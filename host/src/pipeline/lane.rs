@@ -23,7 +23,7 @@ use crate::deliver::cursor::{self, Cursor};
 use crate::deliver::retry;
 use crate::filter::Usage;
 use crate::model::memory::Full;
-use crate::model::outage::Outages;
+use crate::model::outage::{Outages, QUIET};
 use crate::model::{Tenant, Tick, Timestamp};
 use crate::status::{self, Board, LaneEntry, Stage, TickReport};
 use crate::telemetry::{FilterMetrics, FilterOwner, Metrics, Outcome, Refusal, TenantMetrics};
@@ -68,6 +68,8 @@ pub(crate) struct Context {
     pub(crate) counted: Vec<FilterMetrics>,
     /// Which identity an older resource has, as far as it was told.
     pub(crate) conflict: Option<Arc<str>>,
+    /// Why series go past a filter, and when they did last.
+    pub(crate) bypassed: Option<(String, Timestamp)>,
     /// What is wrong, as far as it was told.
     pub(crate) outages: Mutex<Outages<Fault>>,
     /// Whether ticks that were missed are asked for again.
@@ -252,7 +254,15 @@ impl Context {
             }
             self.counted[at].count(usage.into());
         }
-        self.status.bypassed(bypassed.map(|failing| failing.message.as_str()));
+        self.bypassed(bypassed.map(|failing| failing.message.clone()));
+    }
+
+    /// Says why series go past a filter, and goes on to for a while: one that fails now and then is told of once.
+    fn bypassed(&mut self, why: Option<String>) {
+        let now = self.now();
+        let before = self.bypassed.take().filter(|(_, at)| now.since(*at) < QUIET);
+        self.bypassed = why.map(|why| (why, now)).or(before);
+        self.status.bypassed(self.bypassed.as_ref().map(|(why, _)| why.as_str()));
     }
 
     pub(crate) fn attempted(&self, tick: Tick, attempt: &retry::Attempt<'_>, bytes: usize) {

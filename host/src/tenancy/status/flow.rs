@@ -1,12 +1,14 @@
 //! Flow: what lanes do, judged: which conditions it makes, and the counts.
 //!
-//! Never: a condition that flips at every hiccup. A failed attempt counts once the tick it delays is overdue.
+//! Never: a condition that flips at every hiccup. A failed attempt counts once the tick it delays is overdue; a filter that was
+//! said to fail does so until what it held up is delivered.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::facts::{Facts, Failure, Filter, Lane, Pipeline, Stage};
 use super::reason::Reason;
+use crate::model::outage::QUIET;
 use crate::model::{Interval, Timestamp};
 
 /// How long after a tick is due its delivery may take before a failing lane says so: several attempts, and well below
@@ -29,6 +31,16 @@ impl Lane {
     /// What is not sent because it is an older resource's: one of the series with whose it is, and how many there are.
     fn withheld(&self) -> Option<(&str, u64)> {
         self.conflict.as_deref().zip(self.collected.as_ref().map(|collected| collected.collided))
+    }
+
+    /// The failure of a filter that is not over although the newest attempt went well: what it held up was late, and it was not long
+    /// ago. One that fails at every second tick is one outage, not many.
+    fn lingering(&self, interval: Interval, now: Timestamp) -> Option<&Failure> {
+        let failure = self.last_error.as_ref().filter(|failure| failure.stage == Stage::Filter)?;
+        let delivered = self.delivered?;
+        let is_late = delivered.at > delivered.tick.next(interval).timestamp().plus(self.lag);
+        let is_recent = now.since(failure.at) < QUIET.max(interval.duration() * 2);
+        (is_late && is_recent).then_some(failure)
     }
 
     pub(super) fn standing(&self, interval: Interval, now: Timestamp) -> Standing<'_> {
@@ -69,8 +81,8 @@ impl Says {
     }
 }
 
-/// `FiltersReady`, `Collecting` and `Delivering` of a resource that runs.
-pub(super) fn conditions(facts: &Facts, now: Timestamp) -> [Says; 3] {
+/// `FiltersReady`, `Collecting` and `Delivering` of a resource that runs; `said` is what was said of its filters before.
+pub(super) fn conditions(facts: &Facts, said: Option<&str>, now: Timestamp) -> [Says; 3] {
     let lanes = &facts.flow.lanes;
     match (&facts.flow.pipeline, facts.interval) {
         (Pipeline::Broken(error), _) => [
@@ -85,7 +97,10 @@ pub(super) fn conditions(facts: &Facts, now: Timestamp) -> [Says; 3] {
         ],
         (Pipeline::Running, Some(interval)) => {
             let judged: Vec<_> = lanes.iter().map(|lane| (lane, lane.standing(interval, now))).collect();
-            [filters(facts, &judged), collecting(&judged), delivering(&judged)]
+            let said_failing = said == Some(Reason::FilterFailing.as_str());
+            let lingering =
+                lanes.iter().find_map(|lane| lane.lingering(interval, now)).filter(|_| said_failing);
+            [filters(facts, &judged, lingering), collecting(&judged), delivering(&judged)]
         }
         _ => [Says::starting(), Says::starting(), Says::starting()],
     }
@@ -101,8 +116,9 @@ fn failing<'a>(judged: &'a Judged<'_>, stages: &'a [Stage]) -> impl Iterator<Ite
     })
 }
 
-fn filters(facts: &Facts, judged: &Judged<'_>) -> Says {
-    if let Some((_, failure)) = failing(judged, &[Stage::Filter]).next() {
+fn filters(facts: &Facts, judged: &Judged<'_>, lingering: Option<&Failure>) -> Says {
+    let mut failing = failing(judged, &[Stage::Filter]).map(|(_, failure)| failure);
+    if let Some(failure) = failing.next().or(lingering) {
         return Says::new(Reason::FilterFailing, &failure.message);
     }
     if let Some(why) = judged.iter().find_map(|(lane, _)| lane.bypassed.as_deref()) {

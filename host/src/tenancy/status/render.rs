@@ -48,7 +48,7 @@ pub fn render(facts: &Facts, before: Before<'_>, now: Timestamp) -> MetricAccess
     let known = carried.filter(|_| !is_absent);
     MetricAccessStatus {
         observed_generation: Some(generation),
-        conditions: conditions(facts, known, now)
+        conditions: conditions(facts, known, before.wanted.filter(is_same), now)
             .into_iter()
             .map(|(kind, says)| condition(kind, says, generation, before, now))
             .collect(),
@@ -64,14 +64,22 @@ pub fn render(facts: &Facts, before: Before<'_>, now: Timestamp) -> MetricAccess
 }
 
 /// All conditions, in the order in which they are shown.
-fn conditions(facts: &Facts, carried: Option<&MetricAccessStatus>, now: Timestamp) -> [(Kind, Says); 5] {
+fn conditions(
+    facts: &Facts,
+    carried: Option<&MetricAccessStatus>,
+    wanted: Option<&MetricAccessStatus>,
+    now: Timestamp,
+) -> [(Kind, Says); 5] {
     let accepted = accepted(facts);
     let [filters, collecting, delivering] = match facts.decision {
         Decision::Refused => [(); 3].map(|()| Says::new(Reason::NotAccepted, "see Accepted")),
         Decision::Disabled => [(); 3].map(|()| {
             Says::new(Reason::Disabled, "nothing is sent; write remoteWrite.enabled: true to begin")
         }),
-        Decision::Runs => flow::conditions(facts, now),
+        Decision::Runs => {
+            let said = wanted.and_then(|status| status.condition(Kind::FiltersReady.as_str()));
+            flow::conditions(facts, said.map(|condition| condition.reason.as_str()), now)
+        }
     };
     let kept = |kind, says| match carried.and_then(|status| known(status, kind)) {
         Some(known) if says == Says::starting() => known,

@@ -64,6 +64,46 @@ fn what_stops_further_up_is_told_there_alone() {
     assert_eq!(told(Some(&trapped), &well()), ["Normal FilterRecovered"]);
 }
 
+/// What is told of a lane at each of these moments, in seconds after the first.
+fn told_over_time(moments: impl IntoIterator<Item = (u64, Lane)>) -> Vec<String> {
+    let mut before = well();
+    let mut all = Vec::new();
+    for (seconds, lane) in moments {
+        let wanted = Before { stored: Some(&before), wanted: Some(&before) };
+        let status = super::super::render(&running(vec![lane]), wanted, after(seconds));
+        all.extend(told(Some(&before), &status));
+        before = status;
+    }
+    all
+}
+
+#[test]
+fn a_filter_that_fails_at_every_second_attempt_is_one_outage() {
+    let seconds = INTERVAL.as_secs();
+    let delivered = |number: u64, at| {
+        let tick = tick(TICK.plus(INTERVAL * number as u32));
+        Lane { delivered: Some(Delivered { tick, samples: 91, at }), ..delivering() }
+    };
+    let failed = |lane, at, attempts| {
+        let failure = Failure { stage: Stage::Filter, message: "filter evil failed".into(), at };
+        Lane { last_error: Some(failure), consecutive_failures: attempts, ..lane }
+    };
+    // Each tick fails when it could be asked for, an interval late by then, and is delivered an interval later.
+    let flaps = (1..20).flat_map(|number| {
+        let (due, again) = (number * seconds, (number + 1) * seconds);
+        let fails = failed(delivered(number - 1, after(due)), after(due), 1);
+        let comes = failed(delivered(number, after(again).plus(Duration::from_millis(5))), after(due), 0);
+        [(due + 6, fails), (again + 1, comes)]
+    });
+    let late = flaps.clone().last().unwrap().1;
+    assert_eq!(told_over_time(flaps.clone()), ["Warning FilterFailed"]);
+    // It is over once a tick is in time, or after a minute without a failure, whatever else makes ticks late.
+    let on_time = failed(delivered(20, after(20 * seconds)), after(19 * seconds), 0);
+    let recovered = ["Warning FilterFailed", "Normal FilterRecovered"];
+    assert_eq!(told_over_time(flaps.clone().chain([(20 * seconds + 1, on_time)])), recovered);
+    assert_eq!(told_over_time(flaps.chain([(19 * seconds + 60, late)])), recovered);
+}
+
 #[test]
 fn a_pattern_that_grants_nothing_is_a_warning() {
     let mut facts = running(vec![delivering()]);
