@@ -193,6 +193,22 @@ impl Sluice {
         http::get(&format!("http://{}{path}", self.address())).await.expect("it is running")
     }
 
+    /// What a counter of `/metrics` says, summed over the label sets that have these labels; there must be one.
+    pub async fn counted(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
+        let page = self.get("/metrics").await;
+        let wanted: Vec<String> =
+            labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
+        let of = |line: &str| {
+            let (series, value) = line.rsplit_once(' ')?;
+            let (found, set) = series.strip_suffix('}')?.split_once('{')?;
+            let is_wanted = wanted.iter().all(|label| set.split(',').any(|own| own == label));
+            (found == name && is_wanted).then(|| value.parse::<f64>().expect("a value is a number") as u64)
+        };
+        let all: Vec<u64> = page.text().lines().filter_map(of).collect();
+        assert!(!all.is_empty(), "there is no {name} with {labels:?}:\n{}", page.text());
+        all.iter().sum()
+    }
+
     /// GETs a path of the debug address, such as `/debug/targets`.
     pub async fn debug(&self, path: &str) -> Answer {
         http::get(&format!("http://{}{path}", self.debug_address())).await.expect("it is running")

@@ -70,6 +70,8 @@ pub struct Seen {
     pub series: usize,
     /// How many samples it carried.
     pub samples: usize,
+    /// The oldest sample's timestamp.
+    pub oldest: Option<i64>,
     /// The status it was answered with.
     pub status: StatusCode,
 }
@@ -161,6 +163,7 @@ async fn receive(
     }
     let now = now_ms();
     let (decoded, mut violations) = rules::check(&method, &headers, &body, now);
+    let oldest = decoded.iter().flat_map(|(_, samples)| samples).map(|sample| sample.at).min();
     let (series, samples) = (decoded.len(), decoded.iter().map(|(_, s)| s.len()).sum());
     let mut inner = state.lock().expect("no holder panics");
     if violations.is_empty() && !matches!(reply, Reply::Refuse { .. }) {
@@ -180,6 +183,7 @@ async fn receive(
         bytes: body.len(),
         series,
         samples,
+        oldest,
         status,
     });
     let retry_after = retry_after.map(|after| [("retry-after", after)]);

@@ -13,11 +13,11 @@ use sluice_tests::cluster::{Resource, Resources, condition};
 use sluice_tests::expectation::{Expectation, assert_every_tick, ticks};
 use sluice_tests::series::{LabelSet, assert_same, series};
 use sluice_tests::servers::Sluice;
-use sluice_tests::strict_receiver::StrictReceiver;
+use sluice_tests::strict_receiver::{Seen, StrictReceiver};
 use sluice_tests::wait::within;
 use tempfile::TempDir;
 
-use super::world::{INTERVAL_MS, SELECTED, World, replica};
+use super::world::{INTERVAL_MS, SELECTED, TEAM, World, replica};
 
 #[path = "../../filters/craft.rs"]
 mod craft;
@@ -26,6 +26,8 @@ mod guests;
 
 /// Teams that do no harm.
 const GOOD: usize = 10;
+/// How long after its time a tick of theirs is asked for, as the source of a [`sluice_tests::servers::Setup`] has it.
+const LAG_MS: i64 = 3000;
 /// What the process may come to: two hundred without anybody hostile, and a part of it for each guest that fills its own memory
 /// before it is stopped. A gigabyte would have been mapped, or copied, otherwise.
 const PEAK_MIB_MAX: usize = 700;
@@ -57,7 +59,7 @@ struct Case {
 }
 
 const LABELS: &str = "labels.wasm";
-const SAMPLES: &str = "samples.wasm";
+pub(super) const SAMPLES: &str = "samples.wasm";
 
 fn case(name: &'static str, module: &'static str, deed: &'static str, fate: Fate) -> Case {
     Case { name, module, deed, limits: json!({}), fate }
@@ -85,11 +87,11 @@ fn cases() -> Vec<Case> {
         case("memory-bomb-later", SAMPLES, "take memory on 666", Stopped("needs more than 16777216 bytes of memory")).within(json!({ "memory": "16Mi" })),
         case("memory-at-once", "memory.wasm", "", compiled("memory has a minimum byte size of 4294967296")),
         case("table-bomb", "table.wasm", "", compiled("a minimum element size of 100000000")),
-        case("recursion", LABELS, "recurse", configured("call stack exhausted")),
-        case("recursion-later", SAMPLES, "recurse on 666", Stopped("call stack exhausted")),
         case("table-growth", "growth.wasm", "grow a table", configured("needs more than 20000 table entries")),
         case("many-tables", "tables.wasm", "", compiled("tables, which exceeds the configured maximum of 4")),
         case("many-modules", "modules.wasm", "", compiled("core module instances, which exceeds the configured maximum of 32")),
+        case("recursion", LABELS, "recurse", configured("call stack exhausted")),
+        case("recursion-later", SAMPLES, "recurse on 666", Stopped("call stack exhausted")),
         case("huge-lists", LABELS, "answer a lot", configured("it has more than 33554432 bytes")),
         case("huge-lists-later", SAMPLES, "answer a lot on 666", Stopped("it has more than 33554432 bytes")),
         case("many-copies", LABELS, "swell", configured("bytes of changed series are more than 33554432")),
@@ -122,19 +124,27 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-/// The operator's folder, with all of that in it.
-fn modules() -> TempDir {
+/// The two that most of the others are made of, built.
+pub(super) fn built() -> [Vec<u8>; 2] {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let target: PathBuf = [env!("CARGO_TARGET_TMPDIR"), "filters"].iter().collect();
     let packages = ["test-filter-hostile", "test-filter-hostile-samples"];
     let built = guests::build(&workspace, &packages, &target).expect("the filters compile");
-    let [labels, samples] = <[_; 2]>::try_from(built).expect("one component each");
+    built.try_into().expect("one component each")
+}
+
+/// The operator's folder, with all of that in it.
+fn modules() -> TempDir {
+    let [labels, samples] = built();
     let folder = TempDir::new().expect("a temporary folder can be made");
     let engine = wasmtime::Engine::default();
     for (name, bytes) in [
         ("start.wasm", craft::looping_at_the_start(&labels)),
         ("memory.wasm", craft::with_a_memory_bomb(&labels)),
         ("table.wasm", craft::with_a_table_bomb(&labels)),
+        ("growth.wasm", craft::growing_a_table(&labels)),
+        ("tables.wasm", craft::with_many_tables(&labels)),
+        ("modules.wasm", craft::with_many_modules(&labels)),
         ("contract.wasm", craft::of_another_contract(&labels)),
         ("core.wasm", craft::core_module(&labels)),
         ("truncated.wasm", labels[..labels.len() / 2].to_vec()),
@@ -142,9 +152,6 @@ fn modules() -> TempDir {
         ("gigabyte.wasm", [labels.as_slice(), &craft::custom_section_head(CUSTOM_SECTION_BYTES)].concat()),
         ("memories.wasm", craft::with_two_memories(&labels)),
         ("threads.wasm", craft::with_threads(&labels)),
-        ("growth.wasm", craft::growing_a_table(&labels)),
-        ("tables.wasm", craft::with_many_tables(&labels)),
-        ("modules.wasm", craft::with_many_modules(&labels)),
         ("memory64.wasm", craft::with_memory64(&labels)),
         ("async.wasm", craft::with_async(&labels)),
         (LABELS, labels.clone()),
@@ -160,12 +167,12 @@ fn modules() -> TempDir {
     folder
 }
 
-fn filter(module: &str, deed: &str, limits: &Value) -> Value {
+pub(super) fn filter(module: &str, deed: &str, limits: &Value) -> Value {
     json!({ "name": "evil", "module": { "file": { "path": module } }, "config": deed, "limits": limits })
 }
 
 /// What lets those loose that wait for it.
-fn mood() -> LabelSet {
+pub(super) fn mood() -> LabelSet {
     series("mood", [("job", "shop")])
 }
 
@@ -187,6 +194,8 @@ struct Hostilities {
     world: World,
     cases: Vec<(Case, StrictReceiver)>,
     sluice: Sluice,
+    /// What the good teams' receiver had seen, and how many of their ticks were late, before anybody else was there.
+    before: (usize, u64),
 }
 
 impl Hostilities {
@@ -204,8 +213,9 @@ impl Hostilities {
         for at in 0..GOOD {
             world.more_ticks(&good(at), 3).await;
         }
+        let before = (world.receiver.seen().len(), late(&sluice).await);
         let receivers = join_all(cases().into_iter().map(async |case| (case, StrictReceiver::start().await)));
-        Hostilities { world, cases: receivers.await, sluice }
+        Hostilities { world, cases: receivers.await, sluice, before }
     }
 
     fn resources(&self, case: &Case) -> Resources {
@@ -273,6 +283,14 @@ impl Hostilities {
         assert_same(name, &expected, &held);
     }
 
+    /// How many intervals after it could be asked for the latest of the good teams' ticks arrived.
+    fn worst_delay(&self) -> f64 {
+        let seen = self.world.receiver.seen();
+        let age = |seen: &Seen| seen.at - seen.oldest.unwrap_or(seen.at);
+        let worst = seen[self.before.0..].iter().map(age).max().expect("they were sent something");
+        (worst - LAG_MS) as f64 / INTERVAL_MS as f64
+    }
+
     /// What a hostile filter's receiver got is no more than its fate allows, and nothing in anybody else's name.
     fn assert_contained(&self, case: &Case, receiver: &StrictReceiver) {
         let held = receiver.samples();
@@ -308,8 +326,11 @@ async fn hostile_filters_are_contained_and_told_of_while_ten_teams_miss_no_tick(
     for at in 0..GOOD {
         scene.world.up_to_date(&good(at)).await;
     }
-    let peak = peak_mib(&scene.sluice);
-    eprintln!("{}\nthe process took {peak} MiB at most", table.join("\n"));
+    let (peak, late, delay) = (peak_mib(&scene.sluice), late(&scene.sluice).await, scene.worst_delay());
+    eprintln!(
+        "{}\nthe process took {peak} MiB at most, the latest tick of the others {delay:.2} intervals",
+        table.join("\n")
+    );
     assert!(scene.sluice.stop().await.success());
     for at in 0..GOOD {
         scene.assert_complete(&good(at)).await;
@@ -318,7 +339,14 @@ async fn hostile_filters_are_contained_and_told_of_while_ten_teams_miss_no_tick(
         scene.assert_contained(case, receiver);
     }
     scene.world.assert_no_complaints();
+    assert_eq!(late, scene.before.1, "ticks of good teams were late");
+    assert!(delay < 1.0, "one of them arrived when the next one was due: {delay:.2}");
     assert!(peak < PEAK_MIB_MAX, "{peak} MiB");
+}
+
+/// How many of the good teams' ticks were delivered more than an interval after they could be asked for.
+async fn late(sluice: &Sluice) -> u64 {
+    sluice.counted("sluice_ticks_total", &[("tenant", TEAM), ("outcome", "late")]).await
 }
 
 fn namespace(case: &Case) -> String {

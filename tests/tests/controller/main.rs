@@ -7,6 +7,7 @@
 //! chance is scripted here.
 
 mod groups;
+mod held;
 mod hostile;
 mod life;
 mod many;
