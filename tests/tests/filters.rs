@@ -148,6 +148,152 @@ async fn samples_go_through_a_teams_own_filter_and_what_it_emits_arrives_too() {
     assert_eq!((receiver.resends(), receiver.violations()), (0, vec![]));
 }
 
+/// How often the filter `tag` of either resource was asked about a series, and those of every chain.
+async fn asked(sluice: &Sluice) -> [u64; 4] {
+    let mut asked = [0; 4];
+    let filters = [("tag", Some("own")), ("tag", Some("other")), ("patterns", None), ("enrich", None)];
+    for (count, (filter, resource)) in asked.iter_mut().zip(filters) {
+        let resource = resource.map(|name| ("resource", name));
+        let labels: Vec<_> = [("filter", filter), ("call", "classify")].into_iter().chain(resource).collect();
+        *count = sluice.counted("sluice_filter_rows_total", &labels).await;
+    }
+    asked
+}
+
+#[tokio::test]
+async fn a_series_is_shown_to_filters_once_and_again_only_where_they_were_swapped() {
+    let (stage, modules) = (Stage::set().await, TempDir::new().unwrap());
+    let (own, other) = tokio::join!(StrictReceiver::start(), StrictReceiver::start());
+    let write = |value| resource("own", &own, "queue_depth", &tagging(value));
+    let resources = [
+        ("own.yaml", write("one")),
+        ("other.yaml", resource("other", &other, "queue_depth", &tagging("one"))),
+    ];
+    let mut sluice = start(&stage, &modules, &resources).await;
+    tokio::join!(tagged(&own, "one"), tagged(&other, "one"));
+    assert_eq!(asked(&sluice).await, [3, 3, 6, 6], "each has three series");
+    tokio::join!(several_ticks(&own), several_ticks(&other));
+    assert_eq!(asked(&sluice).await, [3, 3, 6, 6], "samples of series that are known cost no call");
+
+    sluice.write("own.yaml", &write("two"));
+    tagged(&own, "two").await;
+    several_ticks(&other).await;
+    assert_eq!(asked(&sluice).await, [6, 3, 9, 9], "what is said of the other one's series still holds");
+
+    stage.target.set(series("queue_depth", [("job", "webapp"), ("zone", "new")]), 7.0);
+    eventually("both have the new series", async || {
+        (live(&own).len() == 4 && live(&other).len() == 4).then_some(())
+    })
+    .await;
+    assert_eq!(asked(&sluice).await, [7, 4, 11, 11]);
+    assert!(sluice.stop().await.success());
+    assert_eq!((own.violations(), other.violations()), (vec![], vec![]));
+}
+
+/// A resource with rules of its own behind its filters.
+fn relabelled(resource: &str, rules: &Json) -> String {
+    let mut resource: Json = serde_json::from_str(resource).unwrap();
+    resource["spec"]["remoteWrite"]["metricRelabelings"] = rules.clone();
+    resource.to_string()
+}
+
+#[tokio::test]
+async fn a_teams_filters_stand_between_what_is_selected_and_what_is_stamped() {
+    let (stage, receiver, modules) =
+        tokio::join!(Stage::set(), StrictReceiver::start(), async { TempDir::new().unwrap() });
+    // Nobody selected a `depth`; the rules see the new name; and a stamp that they forge is written over.
+    let rename = json!([{
+        "name": "rename", "module": { "builtin": { "name": "rename" } },
+        "config": { "names": { "queue_depth": "depth" } },
+    }]);
+    let rules = json!([
+        { "sourceLabels": ["__name__"], "targetLabel": "seen" },
+        { "targetLabel": "managed_by", "replacement": "nobody" },
+    ]);
+    let text = relabelled(&resource("order", &receiver, "queue_depth", &rename), &rules);
+    let mut sluice = start(&stage, &modules, &[("order.yaml", text)]).await;
+    several_ticks(&receiver).await;
+    assert!(sluice.stop().await.success());
+    let held = receiver.samples();
+    let shape = |series: LabelSet| {
+        let series = series.with("__name__", "depth").with("seen", "depth");
+        Some(series.with("managed_by", "multi-tenant-proxy"))
+    };
+    let expected = Expectation::of(&stage.api(), &ticks(&held), &["queue_depth"], shape).await.samples();
+    assert_eq!(held, expected);
+}
+
+/// A resource's filter that is only watched: it would drop one of three series, and tag the others.
+fn watched() -> Json {
+    let rules = json!([
+        { "sourceLabels": ["zone"], "regex": "a", "action": "drop" },
+        { "targetLabel": "tag", "replacement": "one" },
+    ]);
+    json!([{
+        "name": "own", "module": { "builtin": { "name": "relabel" } }, "mode": "Monitor", "config": { "rules": rules },
+    }])
+}
+
+/// One that always fails, and may.
+fn ignored() -> Json {
+    json!([{
+        "name": "own", "module": { "file": { "path": "hostile.wasm" } }, "failurePolicy": "Ignore",
+        "config": "say and trap",
+    }])
+}
+
+#[tokio::test]
+async fn what_is_only_watched_or_may_fail_changes_nothing_and_is_counted() {
+    let (stage, modules) = tokio::join!(Stage::set(), async { modules() });
+    let receivers = tokio::join!(StrictReceiver::start(), StrictReceiver::start(), StrictReceiver::start());
+    let (watching, ignoring, summing) = receivers;
+    let resources = [
+        ("watched.yaml", resource("watched", &watching, "queue_depth", &watched())),
+        ("ignored.yaml", resource("ignored", &ignoring, "queue_depth", &ignored())),
+        ("summed.yaml", resource("summed", &summing, "db_rows", &totals("job"))),
+    ];
+    let mut sluice = start(&stage, &modules, &resources).await;
+    let counted = async |metric: &str, resource: &str, word: (&str, &str)| {
+        let labels = [("tenant", "team"), ("resource", resource), word];
+        sluice.counted(&format!("sluice_filter_{metric}"), &labels).await
+    };
+    let own = ("filter", "own");
+    let gone_by = async || counted("bypassed_total", "ignored", own).await;
+    // It is asked again at every tick, until it is left alone.
+    eventually("it failed five times", async || {
+        (counted("traps_total", "ignored", ("reason", "trap")).await == 5).then_some(())
+    })
+    .await;
+    tokio::join!(several_ticks(&watching), several_ticks(&ignoring), several_ticks(&summing));
+    for (result, count) in [("kept", 0), ("rewritten", 2), ("dropped", 1)] {
+        assert_eq!(counted("series_total", "watched", ("result", result)).await, count, "{result}");
+    }
+    assert_eq!(counted("rows_total", "watched", ("call", "classify")).await, 3);
+    assert_eq!((counted("restarts_total", "watched", own).await, gone_by().await), (0, 5 * 3));
+    assert_eq!(counted("traps_total", "ignored", ("reason", "trap")).await, 5, "it is left alone");
+    assert_eq!(counted("restarts_total", "ignored", own).await, 5);
+    assert_eq!(counted("instances_total", "ignored", own).await, 6, "the first one took the configuration");
+    assert!(counted("memory_peak_bytes", "ignored", own).await > 0);
+
+    // What is counted as added arrives, and nothing else does.
+    let total =
+        |(series, samples): (LabelSet, Vec<Sample>)| (series.name() == "total").then_some(samples.len());
+    let totals = || summing.samples().into_iter().filter_map(total).sum::<usize>();
+    let arrived = totals();
+    let added = counted("samples_total", "summed", ("result", "added")).await as usize;
+    assert!(added >= arrived, "{arrived} arrived, {added} were counted");
+    eventually("all that was added arrives", async || (totals() >= added).then_some(())).await;
+    assert!(sluice.stop().await.success());
+    let stamped = |series: LabelSet| Some(series.with("managed_by", "multi-tenant-proxy"));
+    for receiver in [&watching, &ignoring] {
+        let held = receiver.samples();
+        let expected =
+            Expectation::of(&stage.api(), &ticks(&held), &["queue_depth"], stamped).await.samples();
+        assert_eq!(held, expected);
+        assert_every_tick(&ticks(&held), INTERVAL_MS, 5);
+    }
+}
+
 #[tokio::test]
 async fn a_filter_that_is_not_ready_leaves_the_last_good_one_in_its_place() {
     let (stage, receiver, modules) = tokio::join!(Stage::set(), StrictReceiver::start(), async { modules() });
