@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use sluice_tests::registry::{Lock, Registry};
 use sluice_tests::series::LabelSet;
 use sluice_tests::servers::{DockerRegistry, Process, Prometheus, ScrapeJob, binary, find, free_port};
 use sluice_tests::wait::{eventually, now_ms};
 
+/// What the page says it takes.
+const TIME: Duration = Duration::from_secs(600);
+const COMMANDS: usize = 7;
 const PAGE: &str = include_str!("../../docs/first-filter.md");
 
 /// What a page tells its reader to do.
@@ -84,6 +88,10 @@ async fn the_first_filter_is_written_shipped_and_seen_as_the_page_says() {
     ];
     let page = places.iter().fold(PAGE.to_owned(), |page, (theirs, ours)| page.replace(theirs, ours));
     let walk = Walk::read(&page);
+    // To enter a folder is a step on the way, not a tool.
+    let commands = walk.commands.iter().filter(|command| !command.starts_with("cd "));
+    assert_eq!(commands.count(), COMMANDS, "{:?}", walk.commands);
+    let began = Instant::now();
     let home = tempfile::tempdir().unwrap();
     let typing = tokio::task::spawn_blocking(move || author(home, walk));
     let (_sluice, ask, folder) = typing.await.unwrap();
@@ -93,6 +101,7 @@ async fn the_first_filter_is_written_shipped_and_seen_as_the_page_says() {
         (!out.trim().is_empty()).then_some(out)
     })
     .await;
+    eprintln!("the walk took {:.0?} of {TIME:?}", began.elapsed());
     assert!(shown.contains("prometheus_build_info{") && !shown.contains("go_goroutines"), "{shown}");
     let held = receiver.api().instant(r#"{managed_by!=""}"#, now_ms()).await.unwrap();
     let named = |name: &str| held.keys().filter(|series: &&LabelSet| series.get("__name__") == name).count();
