@@ -101,16 +101,20 @@ pub async fn run(config: Config, board: Board, stop: CancellationToken) -> anyho
     app.run(stop).await
 }
 
+/// What compiles anybody's bytes: this program, which stays the same while it runs, whatever becomes of its file.
+pub fn compiler() -> Program {
+    let memory_bytes_max = container::compiling().memory_bytes_max;
+    let path = PathBuf::from("/proc/self/exe");
+    Program { path, memory_bytes_max, cpu_seconds_max: filter::CPU_SECONDS_MAX }
+}
+
 impl App {
     /// Opens what can fail: addresses, the state file, the tenants' folder, the engine. Compiling the filters takes
     /// seconds; whoever asks for our health is answered meanwhile.
     pub async fn build(config: Config, board: Board) -> anyhow::Result<App> {
         let limits = limits_of(&config.filters);
-        let memory_bytes_max = container::compiling().memory_bytes_max;
+        let program = compiler();
         let runtime = move |compiler: Compiler| {
-            // It stays the same program while it runs, whatever becomes of its file.
-            let path = PathBuf::from("/proc/self/exe");
-            let program = Program { path, memory_bytes_max, cpu_seconds_max: filter::CPU_SECONDS_MAX };
             let compiler = compiler.with_program(program);
             Runtime::with(&limits, Builtins::embedded(), compiler)
         };

@@ -7,10 +7,13 @@ use std::process::Output;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
-use sluice_tests::registry::{Lock, Registry, USER};
+use sluice_tests::registry::{Lock, Registry, USER, image};
 use sluice_tests::servers::{DockerRegistry, command_told};
 use tempfile::TempDir;
 
@@ -76,6 +79,22 @@ impl Author {
         said
     }
 
+    fn inspected(&self, reference: &str, keys: &[&str]) -> Value {
+        let keys = keys.iter().flat_map(|key| ["--key", key]);
+        let args: Vec<&str> = ["inspect", reference, "-o", "json"].into_iter().chain(keys).collect();
+        serde_json::from_str(&self.succeeds(&args)).unwrap()
+    }
+
+    /// A key to sign with; what others check it with is in `file`.
+    fn key_pair(&self, file: &str) -> EcdsaKeyPair {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
+        let der: PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
+        let base64 = STANDARD.encode(der.as_ref());
+        let pem = format!("-----BEGIN PUBLIC KEY-----\n{base64}\n-----END PUBLIC KEY-----\n");
+        fs::write(self.folder.path().join(file), pem).unwrap();
+        pair
+    }
+
     /// Push, manifest, pull: what comes back is what was pushed.
     fn walks(&self, host: &str) {
         let tag = format!("{host}/acme/drop:1.0");
@@ -95,11 +114,21 @@ impl Author {
         let printed: Value = serde_json::from_str(&printed).unwrap();
         assert_eq!(printed["module"], json!({ "oci": { "ref": by_digest } }));
 
-        self.succeeds(&["pull", by_digest, "-o", "pulled.wasm"]);
+        let said = self.succeeds(&["pull", by_digest, "pulled.wasm", "-o", "json"]);
+        let said: Value = serde_json::from_str(&said).unwrap();
+        assert_eq!((&said["ref"], &said["file"]), (&by_digest.into(), &"pulled.wasm".into()));
         let pulled = fs::read(self.folder.path().join("pulled.wasm")).unwrap();
         assert!(pulled == fs::read(&self.file).unwrap(), "other bytes came back");
         let refused = self.fails(&["pull", &tag]);
-        assert!(refused.starts_with("drop.wasm: cannot be written; name a file with -o"), "{refused}");
+        assert!(
+            refused.starts_with("drop.wasm: cannot be written; name a file behind the reference"),
+            "{refused}"
+        );
+        let unsigned = self.inspected(by_digest, &[]);
+        assert_eq!(
+            (&unsigned["reference"], &unsigned["signature"]["isSigned"]),
+            (&by_digest.into(), &false.into())
+        );
         let missing = self.fails(&["pull", &format!("{host}/acme/drop:2.0")]);
         assert!(missing.contains("is not there: HTTP status 404 Not Found"), "{missing}");
     }
@@ -127,6 +156,47 @@ async fn a_component_is_pushed_named_and_pulled() {
     assert!(exports.contains(&json!("sluice:filter/labels@0.1.0")), "{exports:?}");
 }
 
+/// What `cosign sign --key` puts beside an artefact.
+fn sign(registry: &Registry, repository: &str, manifest: &str, pair: &EcdsaKeyPair) {
+    let critical = json!({
+        "identity": { "docker-reference": format!("{}/{repository}", registry.host()) },
+        "image": { "docker-manifest-digest": manifest },
+        "type": "cosign container image signature",
+    });
+    let payload = json!({ "critical": critical, "optional": null }).to_string();
+    let signature = pair.sign(&SystemRandom::new(), payload.as_bytes()).unwrap();
+    let layer = json!({
+        "mediaType": "application/vnd.dev.cosign.simplesigning.v1+json",
+        "digest": registry.put_blob(repository, payload.clone()),
+        "size": payload.len(),
+        "annotations": { "dev.cosignproject.cosign/signature": STANDARD.encode(signature) },
+    });
+    registry.put_manifest(repository, &format!("{}.sig", manifest.replace(':', "-")), &image(&[layer]));
+}
+
+#[tokio::test]
+async fn who_has_signed_a_component_is_said() {
+    let registry = Registry::start(Lock::Open).await;
+    let tag = format!("{}/acme/drop:1.0", registry.host());
+    typing(move || {
+        let author = Author::logged_in_to(&[]);
+        author.succeeds(&["push", &tag, &author.file]);
+        let (ours, _) = (author.key_pair("ours.pub"), author.key_pair("theirs.pub"));
+        let by_key = ["inspect", &tag, "--key", "theirs.pub"];
+        let unsigned = author.fails(&by_key);
+        assert!(unsigned.contains("is not signed as --key says: it has no signature"), "{unsigned}");
+        let (manifest, _) = registry.manifest("acme/drop", "1.0").unwrap();
+        sign(&registry, "acme/drop", &manifest, &ours);
+        let unchecked = author.inspected(&tag, &[])["signature"].clone();
+        assert_eq!(unchecked, json!({ "isSigned": true, "isVerified": false, "key": null }));
+        let checked = author.inspected(&tag, &["theirs.pub", "ours.pub"]);
+        assert_eq!(checked["signature"]["isVerified"], true, "{checked}");
+        assert!(checked["signature"]["key"].as_str().unwrap().starts_with("sha256:"), "{checked}");
+        assert!(author.fails(&by_key).contains("a signature is of none of the keys"));
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_real_registry_takes_and_gives_what_the_fake_does() {
     let (docker, fake) = (DockerRegistry::start().await, Registry::start(Lock::Basic).await);
@@ -152,8 +222,8 @@ async fn who_pushes_says_who_they_are_as_docker_does_or_on_the_command_line() {
             assert!(stranger.fails_with(&named, "\n").contains("there is no password on standard input"));
             let entered = stranger.types(&named, &format!("{}\n", USER.1));
             assert_eq!(entered.status.code(), Some(0), "{entered:?}");
-            Author::logged_in_to(&[&host]).succeeds(&["pull", &tag, "-o", "pulled.wasm"]);
-            stranger.fails(&["pull", &tag, "-o", "pulled.wasm"]);
+            Author::logged_in_to(&[&host]).succeeds(&["pull", &tag, "pulled.wasm"]);
+            stranger.fails(&["pull", &tag, "pulled.wasm"]);
         })
         .await;
     }

@@ -109,6 +109,11 @@ impl Runtime {
         Module::load(&self.shared, Whose::Theirs, origin, bytes)
     }
 
+    /// Series in one call of a filter.
+    pub fn batch_rows_max(&self) -> usize {
+        self.shared.config.batch_rows_max
+    }
+
     /// Makes one tenant's filters, those that remember among them. Every step is configured at once, so that errors in
     /// configurations show here.
     ///

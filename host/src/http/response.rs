@@ -59,7 +59,12 @@ impl Response {
     }
 
     /// The whole body, if it is at most `bytes_max` bytes.
-    pub async fn read_to(mut self, bytes_max: usize) -> Result<Bytes, Error> {
+    pub async fn read_to(self, bytes_max: usize) -> Result<Bytes, Error> {
+        self.read_telling(bytes_max, |_| ()).await
+    }
+
+    /// As [`Response::read_to`]; of each piece `tell` learns how many bytes it has.
+    pub async fn read_telling(mut self, bytes_max: usize, tell: impl Fn(usize)) -> Result<Bytes, Error> {
         let too_large = |address: &str| Error::TooLarge { address: address.to_owned(), bytes_max };
         let announced = usize::try_from(self.body.size_hint().lower()).unwrap_or(usize::MAX);
         if announced > bytes_max {
@@ -70,6 +75,7 @@ impl Response {
             if whole.len() + chunk.len() > bytes_max {
                 return Err(too_large(&self.address));
             }
+            tell(chunk.len());
             whole.extend_from_slice(&chunk);
         }
         Ok(whole.freeze())

@@ -112,6 +112,23 @@ impl Store {
         tokio::time::timeout(FETCH_TIME_MAX, fetch).await.unwrap_or_else(|_| Err(Error::Slow(FETCH_TIME_MAX)))
     }
 
+    /// Whether anything of cosign's lies beside an artefact, of whatever keys; it is not checked.
+    ///
+    /// # Errors
+    /// As [`Store::fetch`].
+    pub async fn is_signed(
+        &self,
+        reference: &Reference,
+        credentials: Option<&Credentials>,
+    ) -> Result<bool, Error> {
+        self.inner.pull().is_signed(reference, credentials).await
+    }
+
+    /// Bytes that registries have sent so far.
+    pub fn received(&self) -> u64 {
+        self.inner.net.received()
+    }
+
     /// Uploads a component to a registry. Answers the artefact's digest.
     ///
     /// # Errors
@@ -127,6 +144,10 @@ impl Store {
 }
 
 impl Inner {
+    fn pull(&self) -> oci::Pull<'_> {
+        oci::Pull { net: &self.net, cache: self.cache.as_ref(), bytes_max: self.module_bytes_max }
+    }
+
     async fn fetch(&self, origin: &Origin, credentials: Option<&Credentials>) -> Result<Fetched, Error> {
         match origin {
             Origin::File { path } => {
@@ -137,11 +158,7 @@ impl Inner {
                 Ok(Fetched::of_bytes(bytes, path.to_string()))
             }
             Origin::Http { url, sha256 } => self.download(url, *sha256).await,
-            Origin::Oci { reference, .. } => {
-                let (net, cache) = (&self.net, self.cache.as_ref());
-                let pull = oci::Pull { net, cache, bytes_max: self.module_bytes_max };
-                pull.fetch(reference, credentials).await
-            }
+            Origin::Oci { reference, .. } => self.pull().fetch(reference, credentials).await,
             Origin::Builtin { name } => Err(Error::Source {
                 what: format!("the built-in module {name}"),
                 why: "it is part of the program",

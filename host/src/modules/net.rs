@@ -3,6 +3,7 @@
 //! In: an address and the entry that covers it. Out: the answer. Never: a redirect followed that was not judged like the
 //! address itself, a credential sent along with one, an address dialled that the entry's guard did not see.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use url::Url;
 
 use super::allow::{Allowed, Prefix, Transport};
 use super::error::Error;
+use super::signature::Key;
 use crate::http::{Client, Config, Response, Route, Timeouts};
 use crate::model::guard::{Guard, Receivers};
 use crate::model::{Access, Author, Cidr, Reference};
@@ -49,13 +51,20 @@ pub enum Reach {
         receivers: Receivers,
     },
     /// What a person names on their own machine, for themselves.
-    Anything(Transport),
+    Anything {
+        /// How to speak to it.
+        transport: Transport,
+        /// One of which must have signed what is fetched; none: signatures are not looked for.
+        keys: Vec<Key>,
+    },
 }
 
 /// The clients, one for each entry.
 #[derive(Debug)]
 pub(super) struct Net {
     entries: Vec<Entry>,
+    /// Bytes of registries' answers that have come.
+    received: AtomicU64,
 }
 
 /// An entry of the operator's list, and the client that dials for it.
@@ -80,16 +89,25 @@ impl Entry {
 impl Net {
     pub(super) fn new(reach: Reach) -> Result<Net, Error> {
         let mut entries = match reach {
-            Reach::Anything(transport) => {
+            Reach::Anything { transport, keys } => {
                 let client = Client::new(&Config::default()).map_err(Error::Setup)?;
                 let route = Route { author: Author::Operator, dial: None };
-                let allowed = Allowed { transport, ..Allowed::new(Prefix::anywhere()) };
+                let allowed = Allowed { transport, keys, ..Allowed::new(Prefix::anywhere()) };
                 vec![Entry::new(allowed, client.via(route))]
             }
             Reach::Listed { allow, receivers } => listed(allow, &receivers)?,
         };
         entries.sort_by_key(|entry| std::cmp::Reverse(entry.allowed.prefix.weight()));
-        Ok(Net { entries })
+        Ok(Net { entries, received: AtomicU64::new(0) })
+    }
+
+    /// So many bytes have come.
+    pub(super) fn receives(&self, bytes: usize) {
+        self.received.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
     }
 
     /// The entry that covers a URL: the most specific one.

@@ -137,7 +137,7 @@ impl Case {
 fn lines_of(at: Timestamp, scrape: &[Sample], tried: &Tried) -> Vec<String> {
     let kept = scrape.iter().zip(&tried.fates).filter_map(|(sample, fate)| match fate {
         Fate::Kept(labels, value) => Some(Sample { labels: labels.clone(), value: *value, at: sample.at }),
-        Fate::Dropped => None,
+        Fate::Dropped(_) | Fate::Merged => None,
     });
     let emitted = tried.emitted.iter().map(|(labels, value, time)| {
         let at = Some(*time).filter(|time| *time != at);

@@ -1,8 +1,9 @@
-//! Workbench: one filter at its author's desk, in the engine, within the limits and under the checks of production.
+//! Workbench: a filter at its author's desk, in the engine, within the limits and under the checks of production.
 //!
 //! In: a component, its configuration, scrapes as text. Out: what became of every sample, and what it took. Never: a rule
 //! about filters of its own, so that what passes here passes there; a terminal, which is the command's.
 
+mod bench;
 mod build;
 mod cases;
 mod component;
@@ -10,8 +11,10 @@ mod diff;
 mod language;
 mod scaffold;
 mod starter;
+mod station;
 mod trial;
 
+pub use bench::{Bench, Figure, Figures, series};
 pub use build::{BuildError, Built, build};
 pub use cases::{Case, Cases, Verdict};
 pub use diff::{Line, Side, diff};
@@ -25,6 +28,9 @@ pub enum Error {
     /// The filter failed.
     #[error(transparent)]
     Filter(#[from] crate::filter::Error),
+    /// What leaves all of a tenant's filters is not what may be delivered.
+    #[error(transparent)]
+    Unstamped(#[from] crate::model::Unstamped),
     /// A series stands twice in one scrape.
     #[error(
         "{series} stands twice in one scrape; to show a later scrape, put a line `# EOF` between the two"

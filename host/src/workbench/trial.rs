@@ -1,67 +1,50 @@
-//! Trial: shows a filter one scrape after the other, as a pipeline would.
+//! Trial: shows filters one scrape after the other, as a pipeline would.
+//!
+//! In: scrapes. Out: what became of each sample. Never: the samples of a scrape in which a series stands twice; of a whole tenant's
+//! chain, a series that would not be delivered.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::Error;
-use crate::filter::{
-    Chain, Module, Moments, ROWS_MAX, Runtime, SampleRows, Stateful, Step, Tenant, Timing, Usage, Window,
-};
-use crate::model::Labels;
-use crate::model::Timestamp;
+use super::station::{Row, Station, distinct};
+use crate::filter::{Module, Moments, Runtime, Sequence, Step, Tenant, Timing, Usage, Window};
 use crate::model::exposition::Sample;
+use crate::model::{Labels, Stamped, Stamps, Timestamp};
 
-/// One filter at work for one tenant.
+/// Filters at work for one tenant.
 #[derive(Debug)]
 pub struct Trial {
-    filter: Filter,
+    stations: Vec<Station>,
+    /// What must be on all that leaves, if the filters are all that a tenant has.
+    stamps: Option<Stamps>,
     /// When the last scrape was.
     last: Option<Timestamp>,
     interval: Duration,
 }
 
-#[derive(Debug)]
-enum Filter {
-    Judging(Box<Judging>),
-    Kept(Box<Kept>),
-}
-
-/// A filter without state, and what it said of each series.
-#[derive(Debug)]
-struct Judging {
-    chain: Chain,
-    verdicts: HashMap<Labels, Option<Labels>>,
-}
-
-/// A filter that remembers or sees samples, and for each series its number and what the filter said of it.
-#[derive(Debug)]
-struct Kept {
-    filter: Stateful,
-    verdicts: HashMap<Labels, (u32, Option<Labels>)>,
-    free: Vec<u32>,
-    generation: u64,
-}
-
 /// What became of one sample.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fate {
-    /// It goes no further.
-    Dropped,
+    /// It goes no further: by the step of this name.
+    Dropped(String),
+    /// Its series has become the same as another one, which goes on.
+    Merged,
     /// It goes on, as this.
     Kept(Labels, f64),
 }
 
-/// What a filter made of one scrape.
+/// What filters made of one scrape.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Tried {
     /// For each sample, in the order of the scrape.
     pub fates: Vec<Fate>,
-    /// Samples of series that the filter emits, with their times.
+    /// Samples of series that a filter emits, with their times.
     pub emitted: Vec<(Labels, f64, Timestamp)>,
 }
 
 impl Trial {
-    /// Configures the filter. Scrapes are `interval` apart.
+    /// Configures one filter. Scrapes are `interval` apart.
     ///
     /// # Errors
     /// The filter refuses its configuration, or fails.
@@ -73,178 +56,73 @@ impl Trial {
         interval: Duration,
     ) -> Result<Trial, Error> {
         let step = Step::new(&module.manifest().name, module.clone(), config);
-        let filter = if module.is_stateful() {
-            let filter = runtime.stateful(tenant, step)?;
-            let (verdicts, free, generation) = (HashMap::new(), Vec::new(), filter.generation());
-            Filter::Kept(Box::new(Kept { filter, verdicts, free, generation }))
+        let station = if module.is_stateful() {
+            Station::kept(runtime.stateful(tenant, step)?)
         } else {
-            let chain = runtime.chain(tenant, vec![step])?;
-            Filter::Judging(Box::new(Judging { chain, verdicts: HashMap::new() }))
+            Station::judging(runtime.chain(tenant, vec![step])?)
         };
-        Ok(Trial { filter, last: None, interval })
+        Ok(Trial { stations: vec![station], stamps: None, last: None, interval })
     }
 
-    /// Shows the filter a scrape that was made `at`.
+    /// All filters of a tenant. Its sources are asked for samples of one moment, every `interval`.
+    pub fn of_tenant(filters: Sequence, stamps: Stamps, interval: Duration) -> Trial {
+        let Sequence { first, then } = filters;
+        let then = then.into_iter();
+        let then = then.flat_map(|(filter, behind)| [Station::kept(filter), Station::judging(behind)]);
+        let stations = std::iter::once(Station::judging(first)).chain(then).collect();
+        Trial { stations, stamps: Some(stamps), last: None, interval }
+    }
+
+    /// Shows the filters a scrape that was made `at`.
     ///
     /// # Errors
-    /// The filter fails; a series stands twice.
+    /// A filter fails; a series stands twice; one leaves without what must be on it.
     pub fn scrape(&mut self, at: Timestamp, samples: &[Sample]) -> Result<Tried, Error> {
         let mut seen = HashSet::new();
         if let Some(twice) = samples.iter().find(|sample| !seen.insert(&sample.labels)) {
             return Err(Error::Twice { series: twice.labels.to_string() });
         }
         let since = self.last.replace(at).unwrap_or_else(|| at.minus(self.interval));
-        let timing = Timing { now: at, tick: at };
-        match &mut self.filter {
-            Filter::Judging(filter) => {
-                filter.chain.begin(timing);
-                filter.scrape(samples, &seen)
-            }
-            Filter::Kept(filter) => {
-                filter.filter.begin(timing);
-                filter.scrape(Window { since, at, moments: Moments::Any }, samples, &seen)
-            }
+        let moments = if self.stamps.is_some() { Moments::Tick } else { Moments::Any };
+        let (timing, window) = (Timing { now: at, tick: at }, Window { since, at, moments });
+        let mut fates = vec![Fate::Merged; samples.len()];
+        let mut rows = rows(window, samples);
+        for station in &mut self.stations {
+            rows = station.pass(timing, window, rows, &mut fates)?;
         }
-    }
-
-    /// What the filter has done so far.
-    pub fn usage(&self) -> &Usage {
-        match &self.filter {
-            Filter::Judging(filter) => filter.chain.usage().next().expect("the chain has one step"),
-            Filter::Kept(filter) => filter.filter.usage(),
-        }
-    }
-}
-
-impl Judging {
-    fn scrape(&mut self, samples: &[Sample], seen: &HashSet<&Labels>) -> Result<Tried, Error> {
-        self.verdicts.retain(|labels, _| seen.contains(labels));
-        let new = unknown(samples, &self.verdicts);
-        let verdicts = self.chain.classify(&new)?;
-        self.verdicts.extend(new.into_iter().cloned().zip(verdicts));
-        let fate = |sample: &Sample| match &self.verdicts[&sample.labels] {
-            Some(labels) => Fate::Kept(labels.clone(), sample.value),
-            None => Fate::Dropped,
-        };
-        Ok(Tried { fates: samples.iter().map(fate).collect(), emitted: Vec::new() })
-    }
-}
-
-impl Kept {
-    fn scrape(
-        &mut self,
-        window: Window,
-        samples: &[Sample],
-        seen: &HashSet<&Labels>,
-    ) -> Result<Tried, Error> {
-        self.forget(seen);
-        self.judge(samples)?;
-        let mut tried = Tried { fates: vec![Fate::Dropped; samples.len()], emitted: Vec::new() };
-        let kept: Vec<(usize, u32, &Labels)> = samples
-            .iter()
-            .enumerate()
-            .filter_map(|(row, sample)| {
-                let (number, labels) = &self.verdicts[&sample.labels];
-                Some((row, *number, labels.as_ref()?))
-            })
-            .collect();
-        for (row, _, labels) in &kept {
-            tried.fates[*row] = Fate::Kept((*labels).clone(), samples[*row].value);
-        }
-        if self.filter.sees_samples() {
-            process(&mut self.filter, window, &kept, samples, &mut tried)?;
-        }
-        Ok(tried)
-    }
-
-    /// Takes leave of the series that are not in this scrape.
-    fn forget(&mut self, seen: &HashSet<&Labels>) {
-        let ended = self.verdicts.extract_if(|labels, _| !seen.contains(labels));
-        let ended: Vec<u32> = ended.map(|(_, (number, _))| number).collect();
-        self.filter.forget(&ended);
-        self.free.extend(ended);
-    }
-
-    /// Asks about the series that the filter does not know.
-    fn judge(&mut self, samples: &[Sample]) -> Result<(), Error> {
-        if std::mem::replace(&mut self.generation, self.filter.generation()) != self.filter.generation() {
-            self.verdicts.clear();
-            self.free.clear();
-        }
-        let mut next = (self.verdicts.len() + self.free.len()) as u32;
-        let mut number = || {
-            self.free.pop().unwrap_or_else(|| {
-                next += 1;
-                next - 1
-            })
-        };
-        let new: Vec<_> =
-            unknown(samples, &self.verdicts).into_iter().map(|labels| (number(), labels)).collect();
-        let verdicts = self.filter.classify(&new)?;
-        let judged =
-            new.into_iter().zip(verdicts).map(|((number, labels), kept)| (labels.clone(), (number, kept)));
-        self.verdicts.extend(judged);
-        Ok(())
-    }
-}
-
-/// Shows the filter the samples of the series it kept.
-fn process(
-    filter: &mut Stateful,
-    window: Window,
-    kept: &[(usize, u32, &Labels)],
-    samples: &[Sample],
-    tried: &mut Tried,
-) -> Result<(), Error> {
-    let mut batches = kept.chunks(ROWS_MAX).peekable();
-    loop {
-        let batch = batches.next().unwrap_or_default();
-        let last = batches.peek().is_none();
-        let columns = Columns::of(batch, samples, window.at);
-        let edits = filter.process(window, last, columns.rows())?;
-        for (index, (row, ..)) in batch.iter().enumerate() {
-            if edits.keep[index / 64] >> (index % 64) & 1 == 0 {
-                tried.fates[*row] = Fate::Dropped;
+        if let Some(stamps) = &self.stamps {
+            rows = distinct(rows, &mut fates);
+            for row in &rows {
+                Stamped::vouch(row.labels.clone(), stamps)?;
             }
         }
-        for (index, bits) in &edits.changed {
-            if let Fate::Kept(_, value) = &mut tried.fates[batch[*index as usize].0] {
-                *value = f64::from_bits(*bits);
+        let mut emitted = Vec::new();
+        for Row { origin, labels, value, at } in rows {
+            match origin {
+                Some(origin) => fates[origin] = Fate::Kept(labels, value),
+                None => emitted.push((labels, value, at)),
             }
         }
-        let series = filter.emitted();
-        tried.emitted.extend(edits.emitted.iter().map(|emission| {
-            let labels = series[emission.series as usize].clone();
-            (labels, f64::from_bits(emission.bits), Timestamp(emission.timestamp))
-        }));
-        if last {
-            return Ok(());
-        }
+        Ok(Tried { fates, emitted })
+    }
+
+    /// What each step has done so far, in order.
+    pub fn usage(&self) -> impl Iterator<Item = &Usage> {
+        self.stations.iter().flat_map(Station::usage)
     }
 }
 
-/// The columns of one batch.
-struct Columns {
-    series: Vec<u32>,
-    timestamps: Vec<i64>,
-    values: Vec<u64>,
-}
-
-impl Columns {
-    fn of(batch: &[(usize, u32, &Labels)], samples: &[Sample], at: Timestamp) -> Columns {
-        Columns {
-            series: batch.iter().map(|(_, number, _)| *number).collect(),
-            timestamps: batch.iter().map(|(row, ..)| samples[*row].at.unwrap_or(at).as_millis()).collect(),
-            values: batch.iter().map(|(row, ..)| samples[*row].value.to_bits()).collect(),
-        }
-    }
-
-    fn rows(&self) -> SampleRows<'_> {
-        let Columns { series, timestamps, values } = self;
-        SampleRows { series, timestamps, values, opaque: &[] }
-    }
-}
-
-fn unknown<'a, V>(samples: &'a [Sample], verdicts: &HashMap<Labels, V>) -> Vec<&'a Labels> {
-    samples.iter().map(|sample| &sample.labels).filter(|labels| !verdicts.contains_key(labels)).collect()
+/// The samples of a scrape on their way.
+fn rows(window: Window, samples: &[Sample]) -> Vec<Row> {
+    let at = |sample: &Sample| match window.moments {
+        Moments::Any => sample.at.unwrap_or(window.at),
+        Moments::Tick => window.at,
+    };
+    let row = |(origin, sample): (usize, &Sample)| Row {
+        origin: Some(origin),
+        labels: sample.labels.clone(),
+        value: sample.value,
+        at: at(sample),
+    };
+    samples.iter().enumerate().map(row).collect()
 }

@@ -3,7 +3,11 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use super::{load, runtime, size};
+use serde_json::json;
+
+use super::desk::{Most, load, runtime};
+use super::{Output, size};
+use crate::filter::Manifest;
 use crate::workbench;
 
 #[derive(Debug, clap::Args)]
@@ -11,21 +15,29 @@ pub(crate) struct Args {
     /// The filter's folder
     #[arg(value_name = "DIR", default_value = ".")]
     folder: PathBuf,
+    #[command(flatten)]
+    most: Most,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let built = workbench::build(&args.folder)?;
     // What production would not load is not built.
-    let (module, bytes) = load(&runtime()?, &built.path)?;
-    let manifest = module.manifest();
-    writeln!(
-        std::io::stdout(),
-        "{}: {} {}, {}, {}",
-        built.path.display(),
-        manifest.name,
-        manifest.version,
-        size(bytes),
-        module.digest()
-    )?;
+    let module = load(&runtime()?, &built.path, args.most)?;
+    let (Manifest { name, version, .. }, digest, bytes) =
+        (module.manifest(), module.digest(), module.bytes());
+    let mut out = std::io::stdout();
+    match args.output {
+        Output::Text => {
+            writeln!(out, "{}: {name} {version}, {}, {digest}", built.path.display(), size(bytes))?;
+        }
+        Output::Json => {
+            let component = json!({ "digest": digest, "bytes": bytes });
+            let all = json!({ "file": built.path, "name": name, "version": version, "component": component });
+            writeln!(out, "{all:#}")?;
+        }
+    }
     Ok(())
 }

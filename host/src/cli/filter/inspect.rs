@@ -1,34 +1,132 @@
-//! `sluice filter inspect`: what a component is, as the host sees it.
+//! `sluice filter inspect`: what a component is, as the host sees it, and who has signed one that is in a registry.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::{Context as _, anyhow, bail};
 use serde_json::{Value, json};
 
-use super::{Output, load, runtime, size};
-use crate::filter::{Manifest, State};
+use super::desk::{compile, load, runtime};
+use super::remote::{Remote, Signature};
+use super::{Output, size};
+use crate::filter::{Manifest, Module, State};
+use crate::model::Reference;
+use crate::modules::Key;
+
+/// The package that the contract's interfaces are in.
+const CONTRACT: &str = "sluice:filter";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The component; builtin:NAME is one of the built-in filters
-    #[arg(value_name = "M.wasm")]
-    module: PathBuf,
+    /// The component: a file, builtin:NAME, or what it is called in a registry
+    #[arg(value_name = "M.wasm|REF")]
+    module: String,
+    /// A public key, as cosign.pub holds it: one of those given must have signed what is in the registry
+    #[arg(long, value_name = "FILE")]
+    key: Vec<PathBuf>,
+    #[command(flatten)]
+    remote: Remote,
     /// How to print
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
 }
 
+/// A component, and what a registry says of it.
+struct Found {
+    module: Module,
+    in_registry: Option<(String, Signature)>,
+}
+
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
-    let (module, bytes) = load(&runtime()?, &args.module)?;
-    let Manifest { name, version, config_schema, state, samples } = module.manifest();
+    let found = find(args)?;
+    let schema: Value = serde_json::from_str(&found.module.manifest().config_schema)?;
+    match args.output {
+        Output::Text => as_text(&found, &schema),
+        Output::Json => as_json(&found, &schema),
+    }
+}
+
+/// What there is a file of is that file; what else can be the name of an artefact is looked for in its registry.
+fn find(args: &Args) -> anyhow::Result<Found> {
+    let path = Path::new(&args.module);
+    let reference = args.module.parse::<Reference>().ok().filter(|_| !path.exists());
+    let Some(reference) = reference else {
+        if !args.key.is_empty() {
+            bail!("{}: only what is in a registry is signed: name it there, or leave out --key", args.module);
+        }
+        let module = load(&runtime()?, path, args.remote.most)?;
+        return Ok(Found { module, in_registry: None });
+    };
+    let (fetched, signature) = args.remote.verify(&reference, keys(&args.key)?)?;
+    let module = compile(&runtime()?, &args.module, &fetched.bytes)?;
+    Ok(Found { module, in_registry: Some((fetched.resolved, signature)) })
+}
+
+fn keys(files: &[PathBuf]) -> anyhow::Result<Vec<Key>> {
+    let key = |file: &PathBuf| {
+        let pem = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+        Key::from_pem(&pem).map_err(|error| anyhow!("{} {error}", file.display()))
+    };
+    files.iter().map(key).collect()
+}
+
+fn as_text(found: &Found, schema: &Value) -> anyhow::Result<()> {
+    let Found { module, in_registry } = found;
+    let Manifest { name, version, .. } = module.manifest();
     let (imports, exports) = module.interfaces();
-    let schema: Value = serde_json::from_str(config_schema)?;
-    let remembers = match state {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "name       {name} {version}")?;
+    writeln!(out, "contract   {CONTRACT}@{}", module.contract())?;
+    writeln!(out, "digest     {}", module.digest())?;
+    writeln!(out, "size       {}", size(module.bytes()))?;
+    if let Some((reference, signature)) = in_registry {
+        writeln!(out, "reference  {reference}")?;
+        match signature {
+            Signature::None => writeln!(out, "signature  none")?,
+            Signature::OfSomebody => {
+                writeln!(out, "signature  not checked: say with --key of whom it must be")?
+            }
+            Signature::Of(key) => writeln!(out, "signature  of the key {key}")?,
+        }
+    }
+    writeln!(out, "sees       {}", sees(module))?;
+    writeln!(out, "remembers  {}", remembers(module))?;
+    writeln!(out, "imports    {}", if imports.is_empty() { "nothing".into() } else { imports.join(", ") })?;
+    writeln!(out, "exports    {}", exports.join(", "))?;
+    writeln!(out, "config     {}", format!("{schema:#}").replace('\n', "\n           "))?;
+    Ok(())
+}
+
+fn as_json(found: &Found, schema: &Value) -> anyhow::Result<()> {
+    let Found { module, in_registry } = found;
+    let Manifest { name, version, .. } = module.manifest();
+    let (imports, exports) = module.interfaces();
+    let mut all = json!({
+        "name": name, "version": version, "contract": format!("{CONTRACT}@{}", module.contract()),
+        "digest": module.digest(), "bytes": module.bytes(),
+        "sees": sees(module), "remembers": remembers(module), "imports": imports, "exports": exports,
+        "configSchema": schema,
+    });
+    if let Some((reference, signature)) = in_registry {
+        let key = if let Signature::Of(key) = signature { Some(key.to_string()) } else { None };
+        let is_signed = *signature != Signature::None;
+        all["reference"] = json!(reference);
+        all["signature"] = json!({ "isSigned": is_signed, "isVerified": key.is_some(), "key": key });
+    }
+    writeln!(std::io::stdout(), "{all:#}")?;
+    Ok(())
+}
+
+fn remembers(module: &Module) -> &'static str {
+    match module.manifest().state {
         State::None => "nothing",
         State::Label => "series",
         State::Sample => "samples",
-    };
-    let sees = match samples {
+    }
+}
+
+fn sees(module: &Module) -> &'static str {
+    match module.manifest().samples {
         None => "labels",
         Some(columns) => match (columns.timestamps, columns.values) {
             (false, false) => "labels, samples",
@@ -36,23 +134,5 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             (false, true) => "labels, samples' values",
             (true, true) => "labels, samples' timestamps and values",
         },
-    };
-    let mut out = std::io::stdout().lock();
-    if args.output == Output::Json {
-        let all = json!({
-            "name": name, "version": version, "digest": module.digest(), "bytes": bytes,
-            "sees": sees, "remembers": remembers, "imports": imports, "exports": exports, "configSchema": schema,
-        });
-        writeln!(out, "{all:#}")?;
-        return Ok(());
     }
-    writeln!(out, "name       {name} {version}")?;
-    writeln!(out, "digest     {}", module.digest())?;
-    writeln!(out, "size       {}", size(bytes))?;
-    writeln!(out, "sees       {sees}")?;
-    writeln!(out, "remembers  {remembers}")?;
-    writeln!(out, "imports    {}", if imports.is_empty() { "nothing".into() } else { imports.join(", ") })?;
-    writeln!(out, "exports    {}", exports.join(", "))?;
-    writeln!(out, "config     {}", format!("{schema:#}").replace('\n', "\n           "))?;
-    Ok(())
 }

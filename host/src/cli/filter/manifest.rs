@@ -4,9 +4,10 @@ use std::io::Write as _;
 
 use serde_json::{Value, json};
 
+use super::Output;
+use super::desk::{compile, runtime};
 use super::remote::Remote;
 use super::skeleton::{self, Line};
-use super::{Output, runtime};
 use crate::model::Reference;
 
 #[derive(Debug, clap::Args)]
@@ -26,7 +27,7 @@ pub(crate) struct Args {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let fetched = args.remote.pull(&args.reference)?;
-    let module = runtime()?.load(&args.reference.to_string(), &fetched.bytes)?;
+    let module = compile(&runtime()?, &args.reference.to_string(), &fetched.bytes)?;
     let manifest = module.manifest();
     let schema: Value = serde_json::from_str(&manifest.config_schema)?;
     let lines = skeleton::lines(&schema);

@@ -4,7 +4,9 @@ use std::io::Write as _;
 use std::path::Path;
 
 use clap::ValueEnum;
+use serde_json::json;
 
+use super::Output;
 use crate::workbench::{self, Language};
 
 #[derive(Debug, clap::Args)]
@@ -15,6 +17,9 @@ pub(crate) struct Args {
     /// What to write it in
     #[arg(long, value_enum, default_value_t = Lang::Rust)]
     lang: Lang,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -37,10 +42,17 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         Lang::C => (Language::C, "filter.c"),
     };
     workbench::scaffold(Path::new("."), &args.name, language)?;
-    let name = &args.name;
-    writeln!(
-        std::io::stdout(),
-        "{name}/ is a filter: edit {name}/{file}, then\n  cd {name} && sluice filter test"
-    )?;
+    let (name, mut out) = (&args.name, std::io::stdout());
+    match args.output {
+        Output::Text => {
+            writeln!(
+                out,
+                "{name}/ is a filter: edit {name}/{file}, then\n  cd {name} && sluice filter test"
+            )?;
+        }
+        Output::Json => {
+            writeln!(out, "{:#}", json!({ "name": name, "folder": name, "edit": format!("{name}/{file}") }))?
+        }
+    }
     Ok(())
 }

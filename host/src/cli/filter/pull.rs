@@ -17,23 +17,23 @@ pub(crate) struct Args {
     #[arg(value_name = "REF")]
     reference: Reference,
     /// Where to: a file, or - for standard output; default: the repository's name, if there is no such file
-    #[arg(short, long, value_name = "FILE")]
-    output: Option<PathBuf>,
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
     #[command(flatten)]
     remote: Remote,
     /// How to print what was pulled
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    format: Output,
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let fetched = args.remote.pull(&args.reference)?;
     let mut out = std::io::stdout().lock();
-    if args.output.as_ref().is_some_and(|path| path.as_os_str() == "-") {
+    if args.file.as_ref().is_some_and(|path| path.as_os_str() == "-") {
         out.write_all(&fetched.bytes)?;
         return Ok(());
     }
-    let named = args.output.clone();
+    let named = args.file.clone();
     let path = named.clone().unwrap_or_else(|| default_name(&args.reference));
     let mut options = OpenOptions::new();
     options.write(true);
@@ -43,9 +43,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         None => options.create_new(true),
     };
     let written = options.open(&path).and_then(|mut file| file.write_all(&fetched.bytes));
-    written.with_context(|| format!("{}: cannot be written; name a file with -o", path.display()))?;
+    written.with_context(|| {
+        format!("{}: cannot be written; name a file behind the reference", path.display())
+    })?;
     let (digest, bytes) = (fetched.digest, fetched.bytes.len());
-    match args.format {
+    match args.output {
         Output::Text => {
             writeln!(out, "{}: {}, {digest}, from {}", path.display(), size(bytes), fetched.resolved)?;
         }

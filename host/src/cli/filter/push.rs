@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use serde_json::json;
 
-use super::remote::{Remote, tell};
-use super::{Output, component, read, runtime, size};
+use super::desk::{compile, component, read, runtime};
+use super::remote::Remote;
+use super::{Output, size};
 use crate::model::Reference;
 use crate::modules::Parts;
 
@@ -28,16 +29,16 @@ pub(crate) struct Args {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let path = component(args.module.as_ref())?;
-    let bytes = Bytes::from(read(&path)?);
+    let bytes = Bytes::from(read(&path, args.remote.most)?);
     // What production would not load is not shipped.
-    let module = runtime()?.load(&path.display().to_string(), &bytes)?;
+    let module = compile(&runtime()?, &path.display().to_string(), &bytes)?;
     let (imports, exports) = module.interfaces();
     let manifest = module.manifest();
     let (name, version) = (manifest.name.clone(), manifest.version.clone());
     let length = bytes.len();
     let parts = Parts { name, version, imports, exports, bytes };
-    let digest = args.remote.with(&args.reference, async |store, credentials| {
-        tell(&format!("pushing {} {}, {}", parts.name, parts.version, size(length)));
+    let doing = format!("pushing {} {}, {}", parts.name, parts.version, size(length));
+    let digest = args.remote.with(&args.reference, Vec::new(), &doing, async |store, credentials| {
         Ok(store.push(&args.reference, credentials, &parts).await?)
     })?;
     let pushed = args.reference.at(digest).to_string();

@@ -1,15 +1,17 @@
 //! Remote: a registry, as the one who types a command reaches it.
 
 use std::env;
-use std::io::{self, IsTerminal as _, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 
-use super::COMPONENT_BYTES_MAX;
-use crate::model::{Origin, Reference, Secret};
-use crate::modules::{Config, Credentials, Fetched, Reach, Store, Transport};
+use super::desk::Most;
+use super::progress::patiently;
+use super::size;
+use crate::model::{Digest, Origin, Reference, Secret};
+use crate::modules::{self, Config, Credentials, Fetched, Key, Reach, Store, Transport};
 
 /// A password is one line.
 const PASSWORD_BYTES_MAX: u64 = 64 << 10;
@@ -26,33 +28,66 @@ pub(super) struct Remote {
     /// Speak plain HTTP; default: with a registry on this machine
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     plain_http: Option<bool>,
+    #[command(flatten)]
+    pub(super) most: Most,
 }
 
 impl Remote {
     /// Fetches the component that `reference` names.
     pub(super) fn pull(&self, reference: &Reference) -> anyhow::Result<Fetched> {
-        let origin = Origin::Oci { reference: reference.clone(), pull_secret: None };
-        self.with(reference, async |store, credentials| {
-            tell(&format!("pulling {reference}"));
-            Ok(store.fetch(&origin, credentials).await?)
+        self.with(reference, Vec::new(), &format!("pulling {reference}"), async |store, credentials| {
+            Ok(store.fetch(&origin(reference), credentials).await?)
         })
     }
 
-    /// Does `work` with a store that reaches whatever it is told to, and the credentials for `reference`.
+    /// Fetches the component that `reference` names, and says what there is of signatures. If there are keys, one of them must
+    /// have signed it.
+    pub(super) fn verify(
+        &self,
+        reference: &Reference,
+        keys: Vec<Key>,
+    ) -> anyhow::Result<(Fetched, Signature)> {
+        self.with(reference, keys, &format!("pulling {reference}"), async |store, credentials| {
+            let fetched =
+                store.fetch(&origin(reference), credentials).await.map_err(|error| match error {
+                    // There is no list of an operator's here.
+                    modules::Error::Unsigned { what, why } => {
+                        anyhow!("{what} is not signed as --key says: {why}")
+                    }
+                    error => error.into(),
+                })?;
+            let signature = match fetched.signed_by {
+                Some(key) => Signature::Of(key),
+                None if store.is_signed(reference, credentials).await? => Signature::OfSomebody,
+                None => Signature::None,
+            };
+            Ok((fetched, signature))
+        })
+    }
+
+    /// Does `work` with a store that reaches whatever it is told to, and the credentials for `reference`; `doing` is said
+    /// of it if it takes a while.
     pub(super) fn with<T>(
         &self,
         reference: &Reference,
+        keys: Vec<Key>,
+        doing: &str,
         work: impl AsyncFnOnce(&Store, Option<&Credentials>) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         let credentials = self.credentials(reference.registry())?;
         let plain = self.plain_http.unwrap_or_else(|| is_loopback(reference.registry()));
         let transport = if plain { Transport::PlainHttp } else { Transport::Https };
-        let (reach, module_bytes_max) = (Reach::Anything(transport), COMPONENT_BYTES_MAX);
+        let (reach, module_bytes_max) = (Reach::Anything { transport, keys }, self.most.max_module.0);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        runtime.block_on(async {
-            let store = Store::new(Config { folder: None, reach, module_bytes_max }, None)?;
-            work(&store, credentials.as_ref()).await
-        })
+        let store = {
+            let _inside = runtime.enter();
+            Store::new(Config { folder: None, reach, module_bytes_max }, None)?
+        };
+        let said = || match usize::try_from(store.received()) {
+            Ok(0) | Err(_) => doing.to_owned(),
+            Ok(bytes) => format!("{doing}, {} so far", size(bytes)),
+        };
+        patiently(said, || runtime.block_on(work(&store, credentials.as_ref())))
     }
 
     fn credentials(&self, registry: &str) -> anyhow::Result<Option<Credentials>> {
@@ -65,6 +100,21 @@ impl Remote {
         }
         Ok(Some(Credentials::Basic { username, password: Secret::new(password) }))
     }
+}
+
+/// Who has signed an artefact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signature {
+    /// Nobody.
+    None,
+    /// There is a signature, and no key to check it with.
+    OfSomebody,
+    /// Who has this key.
+    Of(Digest),
+}
+
+fn origin(reference: &Reference) -> Origin {
+    Origin::Oci { reference: reference.clone(), pull_secret: None }
 }
 
 /// What `docker login` left. Helpers that keep credentials elsewhere are not asked.
@@ -88,15 +138,6 @@ fn is_loopback(registry: &str) -> bool {
     };
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-}
-
-/// Says what takes a while, to somebody who waits for it.
-pub(super) fn tell(what: &str) {
-    let mut err = io::stderr();
-    if err.is_terminal() {
-        // Nobody is the worse for not reading it.
-        let _ = writeln!(err, "{what}");
-    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use anyhow::bail;
 use serde_json::json;
 
-use super::{Output, Paint, component, load, runtime};
+use super::desk::{Limits, Most, component, load, runtime_within};
+use super::{Output, Paint};
 use crate::workbench::{Cases, Side, Verdict};
 
 #[derive(Debug, clap::Args)]
@@ -21,6 +22,10 @@ pub(crate) struct Args {
     /// Write what the filter makes of the scrapes into expected.prom
     #[arg(long)]
     update: bool,
+    #[command(flatten)]
+    limits: Limits,
+    #[command(flatten)]
+    most: Most,
     /// How to print
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -37,8 +42,8 @@ pub(super) fn run(args: &Args) -> ExitCode {
 /// Whether all hold.
 fn try_run(args: &Args) -> anyhow::Result<bool> {
     let path = component(args.module.as_ref())?;
-    let runtime = runtime()?;
-    let (module, _) = load(&runtime, &path)?;
+    let runtime = runtime_within(args.limits.get())?;
+    let module = load(&runtime, &path, args.most)?;
     let Cases { cases } = Cases::of(&args.cases)?;
     if cases.is_empty() {
         bail!("{}: no case; write {0}/NAME/metrics.prom, then run with --update", args.cases.display());

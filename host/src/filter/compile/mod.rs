@@ -50,7 +50,7 @@ pub(super) enum Whose {
 }
 
 impl Compiler {
-    /// In this process, and nothing is kept: for tools and tests, where who wrote a filter is who waits for it.
+    /// In this process, and nothing is kept: for tests, and for what is to be given a program or files.
     pub fn here() -> Compiler {
         Compiler::default()
     }

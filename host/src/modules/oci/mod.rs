@@ -68,6 +68,17 @@ impl Pull<'_> {
         unpacked.await.unwrap_or_else(|error| Err(Error::of_answer(resolved, &error)))
     }
 
+    /// Whether there is a signature beside the artefact, of whomever.
+    pub(super) async fn is_signed(
+        &self,
+        reference: &Reference,
+        credentials: Option<&Credentials>,
+    ) -> Result<bool, Error> {
+        let mut session = Session::new(self.net, reference, credentials, Action::Pull)?;
+        let top = self.manifest(&mut session, reference.version()).await?;
+        Ok(!self.claims(&mut session, &reference.to_string(), top.digest).await?.is_empty())
+    }
+
     /// The layers of the artefact, or of the one in an index that is meant for us.
     async fn layers(
         &self,

@@ -131,7 +131,8 @@ impl<'a> Session<'a> {
             return Err(refusal(bare(&at), auth::CURE, answer).await);
         }
         let headers = answer.headers.clone();
-        let bytes = answer.read_to(bytes_max).await.map_err(|error| match error {
+        let read = answer.read_telling(bytes_max, |bytes| self.net.receives(bytes));
+        let bytes = read.await.map_err(|error| match error {
             crate::http::Error::TooLarge { bytes_max, .. } => {
                 let why = format!("it has more than the {bytes_max} bytes that were said or may be");
                 Error::Answer { what: bare(&at), why }
