@@ -3,6 +3,8 @@
 //! In: pushes, and what a test puts into it. Out: pulls, and a record of what was asked and by whom.
 //! Never: content under another digest than its own, unless a test says so; a manifest whose content is missing.
 
+mod referrers;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -19,6 +21,8 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use sha2::Digest as _;
 
+pub use referrers::Referrers;
+
 use crate::servers::Local;
 
 /// The user whom a registry with a lock knows, and what opens it.
@@ -28,6 +32,7 @@ pub const IDENTITY_TOKEN: &str = "identity-of-robot";
 
 const SERVICE: &str = "fake-registry";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 /// Who may come in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -62,6 +67,7 @@ struct Store {
     calls: Vec<Call>,
     blobs_at: Option<String>,
     realm: Option<String>,
+    referrers: Referrers,
 }
 
 /// A running registry; it ends when dropped.
@@ -113,6 +119,11 @@ impl Registry {
         self.store().realm = Some(url.to_owned());
     }
 
+    /// Says what it knows of referrers.
+    pub fn knows_referrers(&self, referrers: Referrers) {
+        self.store().referrers = referrers;
+    }
+
     /// Puts content there under its digest, which is answered.
     pub fn put_blob(&self, repository: &str, bytes: impl Into<Bytes>) -> String {
         let bytes = bytes.into();
@@ -140,6 +151,17 @@ impl Registry {
         let mut store = self.store();
         store.manifests.insert((repository.to_owned(), name.clone()), (ty, bytes));
         store.tags.insert((repository.to_owned(), tag.to_owned()), name.clone());
+        name
+    }
+
+    /// Puts a manifest there that refers to another, with nothing but its digest for a name.
+    pub fn put_referrer(&self, repository: &str, manifest: &Value) -> String {
+        let name = digest(manifest.to_string().as_bytes());
+        self.put_manifest(repository, &name, manifest);
+        let tagged = self.store().tag_referrer(repository, manifest);
+        if let Some((tag, list)) = tagged {
+            self.put_manifest(repository, &tag, &list);
+        }
         name
     }
 
@@ -209,6 +231,7 @@ async fn answer(State(shared): State<Arc<Mutex<Store>>>, request: Request) -> Re
     match (head.method, kind) {
         (Method::GET | Method::HEAD, "blobs") => store.get_blob(&path, repository, name),
         (Method::GET | Method::HEAD, "manifests") => store.get_manifest(repository, name),
+        (Method::GET, "referrers") => store.get_referrers(&path, repository, name, &query),
         (Method::PUT, "manifests") => store.take_manifest(repository, name, content_type, body),
         (Method::POST, "uploads") => store.begin(repository),
         (Method::PUT, "uploads") => store.finish(repository, name, &query, body),
@@ -221,7 +244,7 @@ fn parts(path: &str) -> Option<(&str, &str, &str)> {
     if let Some((repository, id)) = path.split_once("/blobs/uploads/") {
         return Some((repository, "uploads", id));
     }
-    ["manifests", "blobs"].into_iter().find_map(|kind| {
+    ["manifests", "blobs", "referrers"].into_iter().find_map(|kind| {
         let (repository, name) = path.split_once(&format!("/{kind}/"))?;
         Some((repository, kind, name))
     })

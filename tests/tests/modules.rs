@@ -16,7 +16,7 @@ use sluice::cache::{self, Cache};
 use sluice::model::guard::{Place, Receivers};
 use sluice::model::{Digest, Origin, Secret, Tls};
 use sluice::modules::{Allowed, Config, Credentials, Fetched, Key, Reach, Store, Transport};
-use sluice_tests::registry::{IDENTITY_TOKEN, Lock, Registry, USER, digest, image};
+use sluice_tests::registry::{IDENTITY_TOKEN, Lock, Referrers, Registry, USER, digest, image};
 use sluice_tests::servers::Local;
 use sluice_tests::tls::{Authority, Front};
 use tempfile::TempDir;
@@ -479,4 +479,77 @@ async fn where_the_operator_requires_it_only_what_is_signed_is_fetched() {
     assert_eq!(next.fetch(&origin, None).await.unwrap(), fetched, "its signature is kept with it");
     let changed = store_of(vec![requires(&their_key)], Some(&folder));
     assert!(changed.fetch(&origin, None).await.is_err(), "what is kept is checked against today's keys");
+}
+
+const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+const SIGNS: &str = "https://sigstore.dev/cosign/sign/v1";
+
+/// What `cosign sign --key` from version 3 on, or `cosign attest`, makes refer to an artefact: a bundle about `about`.
+fn bundle(registry: &Registry, manifest: &str, about: &str, predicate: &str, pair: &EcdsaKeyPair) {
+    let hex = about.trim_start_matches("sha256:");
+    let payload = json!({
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{ "digest": { "sha256": hex } }],
+        "predicateType": predicate,
+        "predicate": {},
+    })
+    .to_string();
+    let kind = "application/vnd.in-toto+json";
+    let signed = format!("DSSEv1 {} {kind} {} {payload}", kind.len(), payload.len());
+    let signature = pair.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
+    let signatures = json!([{ "sig": STANDARD.encode(signature) }]);
+    let envelope =
+        json!({ "payload": STANDARD.encode(&payload), "payloadType": kind, "signatures": signatures });
+    let material = json!({ "publicKey": { "hint": "a hint" } });
+    let bundle = json!({ "mediaType": BUNDLE, "verificationMaterial": material, "dsseEnvelope": envelope });
+    refer(registry, manifest, predicate, bundle.to_string().as_bytes());
+}
+
+fn refer(registry: &Registry, manifest: &str, predicate: &str, bundle: &[u8]) {
+    let layer = json!({ "mediaType": BUNDLE, "digest": registry.put_blob("acme/a", bundle.to_vec()), "size": bundle.len() });
+    let mut referrer = image(&[layer]);
+    referrer["artifactType"] = BUNDLE.into();
+    referrer["subject"] = json!({ "mediaType": referrer["mediaType"], "digest": manifest, "size": 1 });
+    referrer["annotations"] = json!({ "dev.sigstore.bundle.predicateType": predicate });
+    registry.put_referrer("acme/a", &referrer);
+}
+
+#[tokio::test]
+async fn a_signature_in_a_bundle_counts_however_the_registry_keeps_what_refers_to_an_artefact() {
+    let ((ours, key), (theirs, _)) = (pair(), pair());
+    for referrers in [Referrers::Listed, Referrers::Paged, Referrers::Tagged] {
+        let (folder, registry) = (tempfile::tempdir().unwrap(), Registry::start(Lock::Token).await);
+        registry.knows_referrers(referrers);
+        let host = registry.host();
+        let requires = Allowed { keys: vec![key.clone()], ..open(&host) };
+        let store = store_of(vec![requires.clone()], Some(&folder));
+        let manifest = registry.put_artefact("acme/a", "1", &[(WASM, MODULE)]);
+        let origin = oci(&format!("{host}/acme/a@{manifest}"));
+        let refused =
+            async || store.fetch(&origin, Some(&robot())).await.expect_err("it is refused").to_string();
+        assert!(refused().await.ends_with("it has no signature of cosign's beside it"));
+        refer(&registry, &manifest, SIGNS, b"<html>");
+        refer(&registry, &manifest, SIGNS, &[b' '; 100_000]);
+        assert!(refused().await.ends_with("it has no signature of cosign's beside it"));
+        bundle(&registry, &manifest, &manifest, SIGNS, &theirs);
+        assert!(refused().await.ends_with("a signature is of none of the keys"));
+        let scanned = "https://cosign.sigstore.dev/attestation/vuln/v1";
+        bundle(&registry, &manifest, &manifest, scanned, &ours);
+        assert!(
+            refused().await.ends_with("a signature is of none of the keys"),
+            "it was scanned, not signed"
+        );
+        assert!(!registry.calls().iter().any(|call| call.line.ends_with(&digest(MODULE))));
+        bundle(&registry, &manifest, &manifest, SIGNS, &ours);
+        let fetched = store.fetch(&origin, Some(&robot())).await.unwrap();
+        assert_eq!((fetched.bytes.as_ref(), fetched.signed_by), (MODULE, Some(key.id())), "{referrers:?}");
+        let other = registry.put_artefact("acme/a", "2", &[(WASM, b"\0asm of somebody else")]);
+        bundle(&registry, &other, &manifest, SIGNS, &ours);
+        let moved = oci(&format!("{host}/acme/a@{other}"));
+        let moved = store.fetch(&moved, Some(&robot())).await.unwrap_err().to_string();
+        assert!(moved.ends_with("a signed statement is about another artefact"), "{moved}");
+        drop(registry);
+        let next = store_of(vec![requires], Some(&folder));
+        assert_eq!(next.fetch(&origin, None).await.unwrap(), fetched, "its signature is kept with it");
+    }
 }

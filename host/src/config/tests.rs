@@ -116,10 +116,7 @@ fn where_modules_come_from_is_read() {
     // The point above is on no curve: the key is refused, and all else is read.
     let said = config.unwrap_err();
     assert_eq!(said.lines().count(), 1, "{said}");
-    assert!(
-        said.contains("filters.allow[1].verify.keys[0]: is not an ECDSA key on the curve P-256"),
-        "{said}"
-    );
+    assert!(said.contains("filters.allow[1].verify.keys[0]: is neither RSA nor ECDSA on P-256"), "{said}");
     let (config, warnings) = read(&text.replace(", verify: {keys: [\"PEM\"]}", "")).unwrap();
     assert_eq!(warnings, []);
     let crate::modules::Config { folder, reach, module_bytes_max } = config.modules;

@@ -6,7 +6,9 @@
 mod auth;
 mod manifest;
 mod push;
+mod referrers;
 mod session;
+mod signed;
 mod unpack;
 
 use bytes::Bytes;
@@ -17,21 +19,10 @@ pub(super) use push::push;
 use super::cache::Cache;
 use super::cache::Entry as Kept;
 use super::net::Net;
-use super::signature::{Claim, signer};
 use super::{Credentials, Error, Fetched};
 use crate::model::{Digest, Reference, Version};
 use manifest::{Descriptor, Manifest};
 use session::{Action, MANIFEST_BYTES_MAX, Raw, Session};
-
-/// Signatures of one artefact that are looked at.
-const CLAIMS_MAX: usize = 16;
-/// One payload; they have 300 bytes.
-const PAYLOAD_BYTES_MAX: usize = 64 << 10;
-/// All that is kept of one artefact's signatures.
-const CLAIMS_BYTES_MAX: usize = 4 << 20;
-
-const PAYLOAD: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
-const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 
 /// What a fetch works with.
 pub(super) struct Pull<'a> {
@@ -53,7 +44,7 @@ impl Pull<'_> {
         let resolved = reference.at(top.digest).to_string();
         let signed_by = match entry.allowed.keys.as_slice() {
             [] => None,
-            keys => Some(self.signed_by(&mut session, &resolved, top.digest, keys).await?),
+            keys => Some(self.signed_by(&mut session, &resolved, &top, keys).await?),
         };
         let layers = self.layers(&mut session, &resolved, top).await?;
         let refuse = |why| Error::of_layout(&resolved, why);
@@ -133,57 +124,5 @@ impl Pull<'_> {
         if let Some(cache) = self.cache {
             cache.put(entry, bytes.clone()).await;
         }
-    }
-
-    /// The digest of the key that signed an artefact. Kept signatures are checked again: keys change.
-    async fn signed_by(
-        &self,
-        session: &mut Session<'_>,
-        what: &str,
-        artefact: Digest,
-        keys: &[super::Key],
-    ) -> Result<Digest, Error> {
-        if let Some(cache) = self.cache
-            && let Some(kept) = cache.get(Kept::Signatures(artefact), CLAIMS_BYTES_MAX).await
-            && let Ok(claims) = serde_json::from_slice::<Vec<Claim>>(&kept)
-            && let Ok(key) = signer(artefact, &claims, keys)
-        {
-            return Ok(key.id());
-        }
-        let claims = self.claims(session, what, artefact).await?;
-        let unsigned = |why: &str| Error::Unsigned { what: what.to_owned(), why: why.to_owned() };
-        let key = signer(artefact, &claims, keys).map_err(unsigned)?;
-        if let Ok(claims) = serde_json::to_vec(&claims) {
-            self.keep(Kept::Signatures(artefact), &claims.into()).await;
-        }
-        Ok(key.id())
-    }
-
-    /// The signatures beside an artefact.
-    async fn claims(
-        &self,
-        session: &mut Session<'_>,
-        what: &str,
-        artefact: Digest,
-    ) -> Result<Vec<Claim>, Error> {
-        let tag = Version::Tag(format!("sha256-{}.sig", artefact.hex()));
-        let raw = match session.manifest(&tag).await {
-            Err(Error::NotFound { .. }) => return Ok(Vec::new()),
-            found => found?,
-        };
-        let read = Manifest::read(&raw.bytes, raw.content_type.as_deref());
-        let Ok(Manifest::Image(layers)) = read else {
-            return Err(Error::Unsigned {
-                what: what.to_owned(),
-                why: "what lies beside it is no signature".into(),
-            });
-        };
-        let mut claims = Vec::new();
-        for layer in layers.iter().filter(|layer| layer.media_type == PAYLOAD).take(CLAIMS_MAX) {
-            if let Some(signature) = layer.annotations.get(SIGNATURE) {
-                claims.push(Claim::new(&session.blob(layer, PAYLOAD_BYTES_MAX).await?, signature));
-            }
-        }
-        Ok(claims)
     }
 }
