@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 use sha2::{Digest as _, Sha256};
 use sluice_tests::expectation::{EVERYTHING, Expectation, Held, assert_every_tick, ticks};
 use sluice_tests::exposition::Motion;
+use sluice_tests::registry::{Lock, Registry, digest};
 use sluice_tests::series::{LabelSet, Sample, Value, series};
 use sluice_tests::servers::{Setup, Sluice};
 use sluice_tests::stage::{Stage, shop};
@@ -518,4 +519,54 @@ async fn a_thousand_resources_with_three_filters_each_are_ready_at_once() {
         eprintln!("{distinct} modules, compiled before: {}", started(&sluice, start, RESOURCES).await);
         assert!(sluice.stop().await.success());
     }
+}
+
+/// The names of the series that a receiver has, once they are these.
+async fn has(receiver: &StrictReceiver, what: &str, names: &[&str]) {
+    let expected: BTreeSet<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    eventually(what, async || {
+        let names: BTreeSet<String> = live(receiver).keys().map(|series| series.name().to_owned()).collect();
+        (names == expected).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_download_runs_and_a_tag_means_what_it_meant_until_its_filter_is_written_anew() {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let target: PathBuf = [env!("CARGO_TARGET_TMPDIR"), "filters"].iter().collect();
+    let packages = ["test-filter-totals", "test-filter-drop-everything"];
+    let built = guests::build(&workspace, &packages, &target).unwrap();
+    let (stage, loads, pulls) = tokio::join!(Stage::set(), StrictReceiver::start(), StrictReceiver::start());
+    let registry = Registry::start(Lock::Open).await;
+    let (host, sums) = (registry.host(), digest(&built[0]));
+    registry.put_artefact("a", "1", &[("application/wasm", &built[0])]);
+    let through = |module: Json| json!([{ "name": "sums", "module": module, "config": { "by": "job" } }]);
+    // A registry is a web server too.
+    let url = format!("http://{host}/v2/a/blobs/{sums}");
+    let hex = sums.trim_start_matches("sha256:");
+    let loaded =
+        resource("loaded", &loads, "db_rows", &through(json!({ "http": { "url": url, "sha256": hex } })));
+    let pulled = |filters: &Json| resource("pulled", &pulls, "db_rows", filters);
+    let tagged = pulled(&through(json!({ "oci": { "ref": format!("{host}/a:1") } })));
+    let allow = json!([{ "host": host, "plainHttp": true, "networks": ["127.0.0.0/8"] }]);
+    let setup =
+        Setup::new().source("main", &stage.source.url()).setting("filters", json!({ "allow": allow }));
+    let setup = setup.resource("loaded.yaml", &loaded).resource("pulled.yaml", &tagged);
+    let mut sluice = setup.start().await;
+    has(&loads, "what was downloaded runs", &["db_rows", "total"]).await;
+    has(&pulls, "what was pulled runs", &["db_rows", "total"]).await;
+
+    registry.put_artefact("a", "1", &[("application/wasm", &built[1])]);
+    assert!(sluice.stop().await.success());
+    sluice.restart().await;
+    several_ticks(&pulls).await;
+    has(&pulls, "the tag means what it meant", &["db_rows", "total"]).await;
+    sluice.write("pulled.yaml", &pulled(&json!([])));
+    has(&pulls, "the filter is gone", &["db_rows"]).await;
+    sluice.write("pulled.yaml", &tagged);
+    has(&pulls, "the tag means what it means now", &[]).await;
+    assert!(sluice.stop().await.success());
+    has(&loads, "what was downloaded went on", &["db_rows", "total"]).await;
+    assert_eq!((loads.violations(), pulls.violations()), (vec![], vec![]));
 }

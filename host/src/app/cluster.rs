@@ -19,14 +19,14 @@ use super::status::owned;
 use super::{Vanished, now, tell_tenants};
 use crate::deliver::cursor::{Cursor, Key, Store};
 use crate::model::conflicts::conflict_sets;
-use crate::model::{Endpoint, PushgatewayEndpoint, TargetType, TenantId, Timestamp};
+use crate::model::{Digest, Endpoint, PushgatewayEndpoint, TargetType, TenantId, Timestamp};
 use crate::pipeline::{Deps, remove_groups};
 use crate::supervise::{Alive, Assignment};
 use crate::telemetry::Metrics;
 use crate::tenancy::cluster::finalizer::{self, Hold};
 use crate::tenancy::cluster::{self, Leaving, Seen};
 use crate::tenancy::ownership::{self, Members};
-use crate::tenancy::shards::{self, Cursors, Grants, Owed, Row, Shards};
+use crate::tenancy::shards::{self, Cursors, Grants, Owed, Record, Row, Shards, Tag};
 use crate::tenancy::{Tenants, status};
 
 /// How often what has no event of its own is looked at: the board, and what waits for its end.
@@ -376,7 +376,7 @@ impl Task {
     }
 }
 
-/// The cursors of the pipelines, as the shards keep them.
+/// The cursors of the pipelines, and what their tags stand for, as the shards keep them.
 struct Kept(Store);
 
 impl Cursors for Kept {
@@ -396,13 +396,24 @@ impl Cursors for Kept {
         self.0.of(tenant).into_iter().map(row).collect()
     }
 
-    fn restore(&self, tenant: &TenantId, rows: &[Row]) {
+    fn tags(&self, tenant: &TenantId) -> Option<Vec<Tag>> {
+        let tag = |(reference, digest): (String, Digest)| Tag { reference, digest: digest.to_string() };
+        Some(self.0.tags(tenant)?.into_iter().map(tag).collect())
+    }
+
+    fn restore(&self, tenant: &TenantId, record: &Record) {
         let cursor = |row: &Row| {
             let Row { group, endpoint, delivered, ended } = row.clone();
             let tick = Timestamp(delivered);
             let cursor = if ended { Cursor::Ended(tick) } else { Cursor::Delivered(tick) };
             (Key { tenant: tenant.clone(), group, endpoint }, cursor)
         };
-        self.0.restore(rows.iter().map(cursor));
+        self.0.restore(record.cursors.iter().map(cursor));
+        let tag = |tag: &Tag| Some((tag.reference.clone(), tag.digest.parse().ok()?));
+        self.0.set_tags(tenant, record.tags.iter().filter_map(tag).collect());
+    }
+
+    fn let_go(&self, tenant: &TenantId) {
+        self.0.let_tags_go(tenant);
     }
 }

@@ -1,12 +1,14 @@
-//! Cursor: remembers up to which tick each endpoint has acknowledged everything.
+//! Cursor: remembers up to which tick each endpoint has acknowledged everything, and what the tags of filters stood for then.
 //!
-//! In: ticks that were acknowledged in full. Out: where to go on, after a pause or a restart.
+//! In: ticks that were acknowledged in full, filters that are ready. Out: where to go on, after a pause or a restart, and
+//! with which filters.
 //! Never: a step back, a half-written file, or a file that is thrown away because it cannot be understood.
 //!
 //! The file is replaced as a whole (written beside, synced, renamed), so that a crash leaves the old one or the new
 //! one. What was acknowledged since the last save is sent again after a crash: at most [`SAVE_EVERY`] of it.
 
 mod file;
+mod tags;
 #[cfg(test)]
 mod tests;
 
@@ -18,7 +20,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::Error;
-use crate::model::{ENDED_CURSORS_MAX, TenantId, Tick, Timestamp};
+use crate::model::{ENDED_CURSORS_MAX, Tags, TenantId, Tick, Timestamp};
 
 /// How often a changed file is saved. A local file is cheap, and what lies between two saves is in doubt after a crash.
 pub const SAVE_EVERY: Duration = Duration::from_secs(1);
@@ -65,7 +67,9 @@ impl Entry {
 #[derive(Debug, Default)]
 struct State {
     cursors: BTreeMap<Key, Entry>,
-    /// How often a cursor of each tenant has changed.
+    /// Of whom there is nothing, nothing is known.
+    tags: BTreeMap<TenantId, Tags>,
+    /// How often a cursor, or a tag, of each tenant has changed.
     epochs: HashMap<TenantId, u64>,
     dirty: bool,
 }
@@ -117,9 +121,9 @@ impl Store {
     /// An error means that the file could not be kept even now: better known at the start than after a crash.
     pub fn open(path: PathBuf) -> Result<Store, Error> {
         let fail = |source| Error::State { path: path.clone(), source };
-        let cursors = file::read(&path).map_err(fail)?;
-        file::write(&path, &cursors).map_err(fail)?;
-        let state = Arc::new(Mutex::new(State { cursors, ..State::default() }));
+        let (cursors, tags) = file::read(&path).map_err(fail)?;
+        file::write(&path, &cursors, &tags).map_err(fail)?;
+        let state = Arc::new(Mutex::new(State { cursors, tags, ..State::default() }));
         Ok(Store { state, file: Arc::new(Mutex::new(Some(path))) })
     }
 
@@ -177,7 +181,7 @@ impl Store {
         }
     }
 
-    /// A number that is another one whenever a cursor of the tenant has changed.
+    /// A number that is another one whenever a cursor or a tag of the tenant has changed.
     pub fn epoch(&self, tenant: &TenantId) -> u64 {
         self.lock().epochs.get(tenant).copied().unwrap_or(0)
     }
@@ -187,8 +191,10 @@ impl Store {
         self.retain(|key, _| key.tenant != *tenant);
     }
 
-    /// Notes which tenants there are; those that have been gone for [`VANISHED_KEPT`] are forgotten.
+    /// Notes which tenants there are; those that have been gone for [`VANISHED_KEPT`] are forgotten, what their tags stood
+    /// for at once: whoever adds a filter again means what the tag stands for then.
     pub fn forget_vanished(&self, present: &HashSet<TenantId>, now: Timestamp) {
+        self.retain_tags(present);
         self.retain(|key, cursor| {
             let since = *cursor.vanished.get_or_insert(now);
             if present.contains(&key.tenant) {
@@ -203,14 +209,14 @@ impl Store {
     pub fn save_if_dirty(&self) -> Result<bool, Error> {
         let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(path) = &*file else { return Ok(false) };
-        let cursors = {
+        let (cursors, tags) = {
             let mut state = self.lock();
             if !std::mem::take(&mut state.dirty) {
                 return Ok(false);
             }
-            state.cursors.clone()
+            (state.cursors.clone(), state.tags.clone())
         };
-        file::write(path, &cursors).map_err(|source| {
+        file::write(path, &cursors, &tags).map_err(|source| {
             self.lock().dirty = true;
             Error::State { path: path.clone(), source }
         })?;
@@ -246,7 +252,7 @@ impl Store {
 
     fn retain(&self, mut keep: impl FnMut(&Key, &mut Entry) -> bool) {
         let mut state = self.lock();
-        let State { cursors, epochs, dirty } = &mut *state;
+        let State { cursors, epochs, dirty, .. } = &mut *state;
         let mut changed = HashSet::new();
         cursors.retain(|key, cursor| {
             let before = *cursor;

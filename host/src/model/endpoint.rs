@@ -212,7 +212,7 @@ const KEY_BYTES_MAX: usize = 160;
 const KEY_START_BYTES: usize = 96;
 
 /// The key, or the start of one that is too long, told from others by a hash of the whole.
-fn bounded(key: String) -> String {
+pub(super) fn bounded(key: String) -> String {
     if key.len() <= KEY_BYTES_MAX {
         return key;
     }

@@ -35,7 +35,7 @@ pub use guard::Guard;
 pub use labels::{Labels, LabelsError, METRIC_NAME, is_label_name};
 pub use memory::Memory;
 pub use module::{
-    Digest, DigestError, ModulePath, ModulePathError, Origin, Reference, ReferenceError, Version,
+    Digest, DigestError, ModulePath, ModulePathError, Origin, Reference, ReferenceError, Tags, Version,
 };
 pub use secret::Secret;
 pub use source::{Audience, Source, SourceGroup, SourceName};

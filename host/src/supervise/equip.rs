@@ -1,14 +1,15 @@
 //! Equip: from what a tenant's filters are said to be to modules that are ready.
 //!
 //! In: a tenant. Out: for each of its filters a compiled module, for each of its lanes filters that took their configurations, and on
-//! the board how far each came. Never: work on the data path; a module compiled twice; a tag looked up again for a filter that did not change.
+//! the board how far each came. Never: work on the data path; a module compiled twice; a tag looked up again for a filter that did
+//! not change, be it by another process.
 
 use std::sync::Arc;
 
 use super::trial::Trials;
 use super::workshop::Workshop;
 use crate::filter::{self, Module};
-use crate::model::{Filter, Origin, SourceGroup, Tenant};
+use crate::model::{Filter, Origin, Reference, SourceGroup, Tags, Tenant};
 use crate::modules::{self, Credentials, Fetched, Store};
 use crate::pipeline::{self, Deps, Fitted};
 use crate::status::{FilterReport, FilterStage};
@@ -37,6 +38,17 @@ pub(super) struct Equipped {
 }
 
 impl Outfit {
+    /// What their tags stand for.
+    fn tags(&self) -> Tags {
+        let tag = |(filter, resolved): (&Filter, &String)| match &filter.origin {
+            Origin::Oci { reference, .. } if reference.digest().is_none() => {
+                Some((reference.key(), resolved.parse::<Reference>().ok()?.digest()?))
+            }
+            _ => None,
+        };
+        self.filters.iter().zip(&self.resolved).filter_map(tag).collect()
+    }
+
     /// What is known of a filter whose component comes from the same place.
     fn known(&self, filter: &Filter) -> Option<(Module, String)> {
         let same = |known: &Filter| {
@@ -131,13 +143,14 @@ impl Equipment {
         groups: &[SourceGroup],
         known: &Outfit,
     ) -> Result<Equipped, Trouble> {
-        let entry = deps.board.tenant(&tenant.id);
+        let (entry, tags) =
+            (deps.board.tenant(&tenant.id), deps.cursors.tags(&tenant.id).unwrap_or_default());
         let mut reports: Vec<_> =
             tenant.filters.iter().map(|filter| FilterReport::new(&filter.name)).collect();
         let mut outfit = Outfit { filters: tenant.filters.clone(), ..Outfit::default() };
         let mut trouble = None;
         for (filter, report) in tenant.filters.iter().zip(&mut reports) {
-            match self.module(deps, &tenant.id.namespace, filter, known, report).await {
+            match self.module(deps, &tenant.id.namespace, filter, (known, &tags), report).await {
                 Ok((module, resolved)) => {
                     outfit.modules.push(module);
                     outfit.resolved.push(resolved);
@@ -167,7 +180,11 @@ impl Equipment {
             }
         }
         entry.filters(reports);
-        trouble.map_or(Ok(Equipped { outfit, fitted }), |error| Err(error.into()))
+        if let Some(error) = trouble {
+            return Err(error.into());
+        }
+        deps.cursors.set_tags(&tenant.id, outfit.tags());
+        Ok(Equipped { outfit, fitted })
     }
 
     async fn module(
@@ -175,7 +192,7 @@ impl Equipment {
         deps: &Arc<Deps>,
         namespace: &str,
         filter: &Filter,
-        known: &Outfit,
+        (known, tags): (&Outfit, &Tags),
         report: &mut FilterReport,
     ) -> Result<(Module, String), Error> {
         let (module, resolved) = match (known.known(filter), &filter.origin) {
@@ -184,7 +201,7 @@ impl Equipment {
                 (deps.runtime.builtin(name)?.clone(), format!("builtin {name}"))
             }
             (None, _) => {
-                let fetched = self.fetched(filter).await?;
+                let fetched = self.fetched(filter, tags).await?;
                 report.comes_to(FilterStage::Verified);
                 (report.resolved, report.digest) =
                     (Some(fetched.resolved.clone()), Some(fetched.digest.to_string()));
@@ -218,7 +235,7 @@ impl Equipment {
         }
     }
 
-    async fn fetched(&self, filter: &Filter) -> Result<Fetched, Error> {
+    async fn fetched(&self, filter: &Filter, tags: &Tags) -> Result<Fetched, Error> {
         let failed = |source| Error::Fetch { filter: filter.name.clone(), source };
         if let (Origin::ConfigMap { name, key }, Some(bytes)) = (&filter.origin, &filter.content) {
             return Ok(Fetched::of_bytes(bytes.clone(), format!("{key} of the ConfigMap {name}")));
@@ -230,7 +247,19 @@ impl Equipment {
             }
             _ => None,
         };
-        self.store.fetch(&filter.origin, credentials.as_ref()).await.map_err(failed)
+        self.store.fetch(&settled(&filter.origin, tags), credentials.as_ref()).await.map_err(failed)
+    }
+}
+
+/// The origin, by what its tag stood for when filters were first ready with it.
+fn settled(origin: &Origin, tags: &Tags) -> Origin {
+    match origin {
+        Origin::Oci { reference, pull_secret } => {
+            let digest = tags.get(&reference.key());
+            let reference = digest.map_or_else(|| reference.clone(), |digest| reference.at(*digest));
+            Origin::Oci { reference, pull_secret: pull_secret.clone() }
+        }
+        other => other.clone(),
     }
 }
 

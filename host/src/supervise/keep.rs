@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use super::equip::{self, Equipped, Outfit, Trouble};
 use super::{Order, Site, Wanted};
-use crate::model::{Tenant, TenantId};
+use crate::model::{Tags, Tenant, TenantId};
 use crate::pipeline::{self, Fitted, Lane, Pipeline};
 
 /// How long a request under way may hold up a change of its own resource.
@@ -109,6 +109,7 @@ impl Keeper {
                     return Next::End;
                 }
                 pipeline::retire(std::mem::take(&mut self.lanes)).await;
+                self.site.deps.cursors.set_tags(&self.id, Tags::new());
                 info!(%namespace, %name, "Remote write job removed");
             }
         }

@@ -1,7 +1,7 @@
 //! Cursors over restarts, damage, and a disk that refuses.
 
 use super::*;
-use crate::model::Interval;
+use crate::model::{Digest, Interval};
 
 const DAY: i64 = 24 * 3600 * 1000;
 
@@ -40,9 +40,13 @@ fn a_cursor_survives_a_restart_and_never_steps_back() {
 fn a_file_that_cannot_be_understood_is_kept_aside() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.json");
-    for damaged in
-        ["", "{\"version\":1,\"curs", r#"{"version":2,"cursors":[]}"#, r#"{"version":1,"cursors":[{}]}"#]
-    {
+    for damaged in [
+        "",
+        "{\"version\":1,\"curs",
+        r#"{"version":2,"cursors":[]}"#,
+        r#"{"version":1,"cursors":[{}]}"#,
+        r#"{"version":1,"cursors":[],"tags":[{"namespace":"team","name":"a","ref":"b","digest":"c"}]}"#,
+    ] {
         std::fs::write(&path, damaged).unwrap();
         assert_eq!(Store::open(path.clone()).unwrap().get(&key("a")), None);
         assert_eq!(std::fs::read_to_string(folder.path().join("state.json.corrupt")).unwrap(), damaged);
@@ -109,8 +113,9 @@ async fn what_was_acknowledged_last_is_saved_when_stopping() {
 impl Store {
     /// What another process would find.
     fn open_read(path: &std::path::Path) -> Store {
-        let cursors = file::read(path).unwrap();
-        Store { state: Arc::new(Mutex::new(State { cursors, ..State::default() })), file: Arc::default() }
+        let (cursors, tags) = file::read(path).unwrap();
+        let state = State { cursors, tags, ..State::default() };
+        Store { state: Arc::new(Mutex::new(state)), file: Arc::default() }
     }
 }
 
@@ -170,4 +175,43 @@ fn a_tenants_epoch_changes_with_its_cursors_and_not_with_anothers() {
     store.restore([]);
     store.forget_vanished(&present(&["a", "b"]), Timestamp(0));
     assert_eq!(Some(&store.epoch(&tenant)), epochs.last());
+}
+
+fn tags(content: &str) -> Tags {
+    Tags::from([("ghcr.io/acme/a:1".to_owned(), Digest::of(content.as_bytes()))])
+}
+
+#[test]
+fn what_a_tag_stood_for_survives_a_restart_and_is_forgotten_with_its_tenant() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.json");
+    let store = Store::open(path.clone()).unwrap();
+    let (a, b) = (key("a").tenant, key("b").tenant);
+    assert_eq!(store.tags(&a), None);
+    store.set_tags(&a, tags("a"));
+    store.set_tags(&b, tags("b"));
+    assert!(store.save_if_dirty().unwrap());
+    store.set_tags(&a, tags("a"));
+    assert!(!store.save_if_dirty().unwrap(), "nothing changed");
+    let next = Store::open_read(&path);
+    assert_eq!((next.tags(&a), next.tags(&b)), (Some(tags("a")), Some(tags("b"))));
+
+    store.forget_vanished(&present(&["b"]), Timestamp(0));
+    assert!(store.save_if_dirty().unwrap());
+    let next = Store::open_read(&path);
+    assert_eq!((next.tags(&a), next.tags(&b)), (None, Some(tags("b"))));
+    store.let_tags_go(&b);
+    assert_eq!(store.tags(&b), None);
+}
+
+#[test]
+fn a_tenants_epoch_changes_with_its_tags() {
+    let store = Store::in_memory();
+    let tenant = key("a").tenant;
+    store.set_tags(&tenant, Tags::new());
+    assert_eq!(store.epoch(&tenant), 0, "it had none before");
+    store.set_tags(&tenant, tags("a"));
+    assert_eq!(store.epoch(&tenant), 1);
+    store.set_tags(&tenant, tags("b"));
+    assert_eq!(store.epoch(&tenant), 2);
 }

@@ -4,11 +4,16 @@ mod digest;
 mod path;
 mod reference;
 
+use std::collections::BTreeMap;
+
 use url::Url;
 
 pub use digest::{Digest, DigestError};
 pub use path::{ModulePath, ModulePathError};
 pub use reference::{Reference, ReferenceError, Version};
+
+/// What the tags of a tenant's filters stand for, by [`Reference::key`].
+pub type Tags = BTreeMap<String, Digest>;
 
 /// Where a filter's component comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -5,6 +5,7 @@ use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 use super::Digest;
+use crate::model::endpoint::bounded;
 
 /// The longest name of a repository (OCI distribution specification, "Pulling manifests").
 const REPOSITORY_BYTES_MAX: usize = 255;
@@ -70,6 +71,11 @@ impl Reference {
             Version::Digest(digest) => Some(digest),
             Version::Tag(_) => None,
         }
+    }
+
+    /// What one reference is told from another by where they are kept: the text, or the start of a long one and a hash.
+    pub fn key(&self) -> String {
+        bounded(self.to_string())
     }
 
     /// The same repository, by digest.

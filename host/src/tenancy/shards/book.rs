@@ -166,7 +166,7 @@ impl<C: Cursors> Book<C> {
             if let Action::Start(tenant) = action
                 && let Some(record) = self.record(&Place::of(tenant))
             {
-                self.cursors.restore(tenant, &record.cursors);
+                self.cursors.restore(tenant, record);
             }
         }
         actions
@@ -250,7 +250,10 @@ impl<C: Cursors> Book<C> {
         for (tenant, intent, epoch) in tenants {
             self.handover.wrote(&tenant, intent, written);
             match (written, intent) {
-                (Written::Yes, Intent::Release) => _ = self.saved.remove(&tenant),
+                (Written::Yes, Intent::Release) => {
+                    self.saved.remove(&tenant);
+                    self.cursors.let_go(&tenant);
+                }
                 (Written::Yes, Intent::Claim | Intent::Hold) => _ = self.saved.insert(tenant, epoch),
                 (Written::No | Written::Perhaps, _) => {}
             }
@@ -330,6 +333,8 @@ impl<C: Cursors> Book<C> {
             gone: None,
             cursors: merged(cursors, self.cursors.rows(tenant), now),
             groups: self.groups_of(Some(tenant), place, record, now),
+            // Before it runs here, what whoever ran it has left.
+            tags: self.cursors.tags(tenant).unwrap_or_else(|| record.tags.clone()),
         }
     }
 
@@ -364,7 +369,10 @@ impl<C: Cursors> Book<C> {
             (true, None) => None,
             (true, Some(_)) => Some(Some(Record { gone: None, ..record.clone() }.write())),
             (false, _) if is_held(record) => None,
-            (false, None) => Some(Some(Record { gone: Some(now.0), ..record.clone() }.write())),
+            // Should the resource come back, its tags mean what they mean then.
+            (false, None) => {
+                Some(Some(Record { gone: Some(now.0), tags: Vec::new(), ..record.clone() }.write()))
+            }
             (false, Some(since)) => (now.since(Timestamp(since)) >= VANISHED_KEPT).then_some(None),
         };
         let records = self.shards[shard].view.records();

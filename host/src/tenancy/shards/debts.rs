@@ -185,7 +185,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::sync::Arc;
 
-    use super::super::record::Row;
+    use super::super::record::{Row, Tag};
     use super::super::terms::{Current, Wanted};
     use super::*;
     use crate::tenancy::ownership::Members;
@@ -202,7 +202,13 @@ mod tests {
             Vec::new()
         }
 
-        fn restore(&self, _: &TenantId, _: &[Row]) {}
+        fn tags(&self, _: &TenantId) -> Option<Vec<Tag>> {
+            None
+        }
+
+        fn restore(&self, _: &TenantId, _: &Record) {}
+
+        fn let_go(&self, _: &TenantId) {}
     }
 
     fn id(name: &str) -> TenantId {

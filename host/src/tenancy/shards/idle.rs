@@ -81,7 +81,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::place::Place;
-    use super::super::record::{Record, Row};
+    use super::super::record::{Record, Row, Tag};
     use super::super::terms::{Current, Wanted};
     use super::*;
     use crate::tenancy::ownership::{Members, owner};
@@ -97,7 +97,13 @@ mod tests {
             Vec::new()
         }
 
-        fn restore(&self, _: &TenantId, _: &[Row]) {}
+        fn tags(&self, _: &TenantId) -> Option<Vec<Tag>> {
+            None
+        }
+
+        fn restore(&self, _: &TenantId, _: &Record) {}
+
+        fn let_go(&self, _: &TenantId) {}
     }
 
     /// The book of `me` beside `other`, and a tenant that belongs to `whose`, with a record of this holder.

@@ -1,5 +1,5 @@
-//! Shards: how far every tenant got, who runs it, and the groups it pushed to, kept in a few ConfigMaps of our own namespace, and handed over
-//! from replica to replica.
+//! Shards: how far every tenant got, who runs it, the groups it pushed to, and what its filters' tags stand for, kept in a few
+//! ConfigMaps of our own namespace, and handed over from replica to replica.
 //!
 //! In: the tenants there are, the members, the cursors of the tenants that run here, pipelines that have stopped.
 //! Out: the tenants that may run here, each with its cursors in place.
@@ -34,7 +34,7 @@ pub use handover::HANDOVER_MAX;
 pub use idle::{IDLE_MAX, Idle};
 pub use place::{SHARDS, config_map};
 pub use pushed::Pushed;
-pub use record::{ENDED_KEPT, Record, Row};
+pub use record::{ENDED_KEPT, Record, Row, Tag};
 pub use terms::{Cursors, Wanted};
 pub use view::SHARD_BYTES_MAX;
 

@@ -1,4 +1,5 @@
-//! Record: what is kept of one tenant: who runs it, how far it got, and the groups it pushed to.
+//! Record: what is kept of one tenant: who runs it, how far it got, the groups it pushed to, and what its filters' tags stand
+//! for.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,6 +26,16 @@ pub struct Row {
     pub ended: bool,
 }
 
+/// What a tag stands for of which a filter was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tag {
+    /// The reference's key.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// The artefact's digest.
+    pub digest: String,
+}
+
 /// One tenant's record. Fields of a later version are ignored, not refused: two versions run beside each other during
 /// an upgrade.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -45,6 +56,9 @@ pub struct Record {
     /// The Pushgateway groups that it pushes to, and those that it left and that are not removed yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<Pushed>,
+    /// What the tags of its filters stand for, since when they were ready with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<Tag>,
 }
 
 impl Record {
@@ -104,6 +118,10 @@ mod tests {
         let written = r#"{"holder":"sluice-0","term":3,"cursors":[{"group":"g","endpoint":"http://a","delivered":1000}]}"#;
         assert_eq!(record.write(), written);
         assert_eq!(Record::read(written), Some(record.clone()));
+        let tag = Tag { reference: "ghcr.io/a:1".into(), digest: "sha256:00".into() };
+        let tagged = Record { tags: vec![tag], ..record.clone() };
+        assert!(tagged.write().ends_with(r#","tags":[{"ref":"ghcr.io/a:1","digest":"sha256:00"}]}"#));
+        assert_eq!(Record::read(&tagged.write()), Some(tagged));
         let released = Record { released: true, gone: Some(7), ..record };
         assert_eq!(Record::read(&released.write()), Some(released));
     }

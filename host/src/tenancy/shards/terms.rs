@@ -4,18 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::handover::Intent;
-use super::record::Row;
+use super::record::{Record, Row, Tag};
 use super::view::Changes;
 use crate::model::{PushgatewayGroup, TenantId};
 
-/// Where the cursors are while their tenants run.
+/// Where the cursors are while their tenants run, and what their filters' tags stand for.
 pub trait Cursors: Send + Sync + 'static {
-    /// A number that changes whenever one of the tenant's cursors does.
+    /// A number that changes whenever one of the tenant's cursors or tags does.
     fn epoch(&self, tenant: &TenantId) -> u64;
     /// The tenant's cursors.
     fn rows(&self, tenant: &TenantId) -> Vec<Row>;
-    /// Cursors that another replica left; none of ours moves back.
-    fn restore(&self, tenant: &TenantId, rows: &[Row]);
+    /// What the tags of its filters stand for; `None` before it was restored.
+    fn tags(&self, tenant: &TenantId) -> Option<Vec<Tag>>;
+    /// What another replica left: no cursor of ours moves back, and its tags count.
+    fn restore(&self, tenant: &TenantId, record: &Record);
+    /// The tenant is another replica's from now on.
+    fn let_go(&self, tenant: &TenantId);
 }
 
 /// The tenants there are.

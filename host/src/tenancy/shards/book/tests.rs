@@ -14,7 +14,7 @@ use super::super::handover::HANDOVER_MAX;
 use super::super::view::SHARD_BYTES_MAX;
 use super::*;
 use crate::tenancy::ownership::{LEASE_DURATION, Ledger, RENEW_EVERY, Seen};
-use crate::tenancy::shards::Row;
+use crate::tenancy::shards::{Row, Tag};
 
 /// Milliseconds between two looks at the world.
 const STEP: u64 = 20;
@@ -26,29 +26,51 @@ fn tenant(n: usize) -> TenantId {
     TenantId { namespace: "team".into(), name: format!("access-{n}") }
 }
 
-/// A replica's cursors: one endpoint each, counting seconds.
+/// A replica's cursors: one endpoint each, counting seconds. And the one tag of each tenant.
 #[derive(Debug, Clone, Default)]
-struct Memory(std::sync::Arc<Mutex<BTreeMap<TenantId, (u64, i64)>>>);
+struct Memory(std::sync::Arc<Mutex<BTreeMap<TenantId, Held>>>);
+
+#[derive(Debug, Clone, Default)]
+struct Held {
+    epoch: u64,
+    delivered: Option<i64>,
+    tags: Option<Vec<Tag>>,
+}
 
 impl Memory {
     fn get(&self, tenant: &TenantId) -> Option<i64> {
-        self.lock().get(tenant).map(|(_, delivered)| *delivered)
+        self.lock().get(tenant)?.delivered
     }
 
     fn set(&self, tenant: &TenantId, delivered: i64) {
-        let mut cursors = self.lock();
-        let entry = cursors.entry(tenant.clone()).or_default();
-        *entry = (entry.0 + 1, entry.1.max(delivered));
+        self.change(tenant, |held| held.delivered = held.delivered.max(Some(delivered)));
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<TenantId, (u64, i64)>> {
+    fn change(&self, tenant: &TenantId, change: impl FnOnce(&mut Held)) {
+        let mut all = self.lock();
+        let held = all.entry(tenant.clone()).or_default();
+        held.epoch += 1;
+        change(held);
+    }
+
+    /// What the tag stands for: what it always stood for, or else something new.
+    fn resolved(&self, tenant: &TenantId, new: String) -> String {
+        if let Some([tag]) = self.tags(tenant).as_deref() {
+            return tag.digest.clone();
+        }
+        let tag = Tag { reference: "a:1".into(), digest: new.clone() };
+        self.change(tenant, |held| held.tags = Some(vec![tag]));
+        new
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<TenantId, Held>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Cursors for Memory {
     fn epoch(&self, tenant: &TenantId) -> u64 {
-        self.lock().get(tenant).map_or(0, |(epoch, _)| *epoch)
+        self.lock().get(tenant).map_or(0, |held| held.epoch)
     }
 
     fn rows(&self, tenant: &TenantId) -> Vec<Row> {
@@ -56,8 +78,17 @@ impl Cursors for Memory {
         self.get(tenant).map(row).into_iter().collect()
     }
 
-    fn restore(&self, tenant: &TenantId, rows: &[Row]) {
-        rows.iter().for_each(|row| self.set(tenant, row.delivered));
+    fn tags(&self, tenant: &TenantId) -> Option<Vec<Tag>> {
+        self.lock().get(tenant)?.tags.clone()
+    }
+
+    fn restore(&self, tenant: &TenantId, record: &Record) {
+        record.cursors.iter().for_each(|row| self.set(tenant, row.delivered));
+        self.change(tenant, |held| held.tags = Some(record.tags.clone()));
+    }
+
+    fn let_go(&self, tenant: &TenantId) {
+        self.change(tenant, |held| held.tags = None);
     }
 }
 
@@ -169,7 +200,9 @@ struct World {
     wanted: Wanted,
     /// Every tick delivered, by tenant, and how often.
     delivered: BTreeMap<TenantId, BTreeMap<i64, u32>>,
-    /// Whether a crash or an outage excuses ticks that are sent again.
+    /// What each tenant's tag was taken for.
+    resolved: BTreeMap<TenantId, BTreeSet<String>>,
+    /// Whether a crash or an outage excuses ticks that are sent again, and a tag that is looked up again.
     in_doubt: bool,
     starts: Rc<RefCell<Vec<(u64, String, TenantId)>>>,
     delay_max: u64,
@@ -187,6 +220,7 @@ impl World {
             replicas: Vec::new(),
             wanted: Wanted { run: Arc::new(run), known, ..Wanted::default() },
             delivered: BTreeMap::new(),
+            resolved: BTreeMap::new(),
             in_doubt: false,
             starts: Rc::default(),
             delay_max: 250,
@@ -459,6 +493,8 @@ impl World {
         let (now, second) = (self.now, (self.now / 1_000) as i64);
         let replica = &mut self.replicas[at];
         for tenant in replica.pipelines.keys() {
+            let resolved = replica.cursors.resolved(tenant, format!("{} {now}", replica.name));
+            self.resolved.entry(tenant.clone()).or_default().insert(resolved);
             let next = replica.cursors.get(tenant).map_or(second, |delivered| delivered + 1);
             for tick in next..=second {
                 *self.delivered.entry(tenant.clone()).or_default().entry(tick).or_default() += 1;
@@ -500,13 +536,15 @@ impl World {
         }
     }
 
-    /// No tick was left out; without crashes and outages none was sent twice.
+    /// No tick was left out; without crashes and outages none was sent twice, and no tag looked up twice.
     fn check_ticks(&self) {
         for (tenant, ticks) in &self.delivered {
             let (first, last) = (ticks.keys().next().unwrap(), ticks.keys().last().unwrap());
             assert_eq!(ticks.len() as i64, last - first + 1, "{tenant} lacks ticks: {ticks:?}");
             let twice: Vec<_> = ticks.iter().filter(|(_, times)| **times > 1).collect();
             assert!(self.in_doubt || twice.is_empty(), "{tenant} sent again: {twice:?}");
+            let resolved = &self.resolved[tenant];
+            assert!(self.in_doubt || resolved.len() == 1, "{tenant} looked up again: {resolved:?}");
         }
     }
 }
