@@ -11,6 +11,7 @@ mod held;
 mod hostile;
 mod life;
 mod many;
+mod modules;
 mod outage;
 mod references;
 mod replicas;

@@ -7,14 +7,14 @@ use sluice_tests::wait::eventually;
 
 use super::world::{OURS, TEAM, World, replica};
 
-/// What the replica of the Secrets' scenario has for a token, and who it is.
-const TOKEN: &str = "token-of-sluice";
-const USER: &str = "system:serviceaccount:sluice:sluice";
+/// What a replica that may not do everything has for a token, and who it is.
+pub(super) const TOKEN: &str = "token-of-sluice";
+pub(super) const USER: &str = "system:serviceaccount:sluice:sluice";
 /// A Secret's label that lets us use it.
-const OPEN: &str = "observability.ethos.io/metricaccess";
+pub(super) const OPEN: &str = "observability.ethos.io/metricaccess";
 
 /// Lets `USER` do everything with `resources` in `namespace`, or everywhere.
-fn grant(api: &FakeApi, name: &str, namespace: Option<&str>, rule: Value) {
+pub(super) fn grant(api: &FakeApi, name: &str, namespace: Option<&str>, rule: Value) {
     let (role, binding) = match namespace {
         Some(_) => ("Role", "RoleBinding"),
         None => ("ClusterRole", "ClusterRoleBinding"),
