@@ -60,7 +60,8 @@ pub trait LabelFilter: Sized {
     /// made it, with its place in the document.
     type Config: DeserializeOwned;
 
-    /// JSON Schema of the configuration, shown to people who configure the filter.
+    /// JSON Schema of the configuration, shown to people who configure the filter: a file that was made of the type, embedded with
+    /// `include_str!`. [`testing::assert_schema`](crate::testing::assert_schema) makes it, and holds the two together.
     const CONFIG_SCHEMA: &'static str = "{}";
 
     /// Whether the filter remembers anything between calls that its answers depend on. A filter that does and says
@@ -70,7 +71,8 @@ pub trait LabelFilter: Sized {
     /// Makes a filter.
     ///
     /// # Errors
-    /// One line that says what is wrong with the configuration and what to write instead.
+    /// One line that says what is wrong with the configuration and what to write instead. Where it begins with a place in the
+    /// document, as in `rules[0].label: it is empty; name one`, people are told where that is in their resource.
     fn new(config: Self::Config, tenant: &Tenant) -> Result<Self, String>;
 
     /// Judges one series; edits are made on `series` itself. A panic refuses the whole batch, with its message.

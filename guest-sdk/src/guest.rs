@@ -6,6 +6,7 @@
 use crate::bindings::samples::{Outcome, Rows as WireRows, Tick as WireTick};
 use crate::bindings::types::{self, ConfigError, LabelSets, Manifest, Verdicts};
 use crate::dictionary::{Dictionary, Own};
+use crate::place;
 use crate::rows::Announced;
 use crate::{Columns, LabelFilter, Rows, SampleFilter, Series, SeriesId, State, Tenant, Tick, Verdict};
 
@@ -45,7 +46,7 @@ impl<F: LabelFilter> Guest<F> {
             ConfigError { path, message: plain(&error.into_inner().to_string()) }
         })?;
         let filter = F::new(config, &Tenant { namespace, name, source });
-        self.filter = Some(filter.map_err(|message| ConfigError { path: String::new(), message })?);
+        self.filter = Some(filter.map_err(place::refusal)?);
         Ok(())
     }
 

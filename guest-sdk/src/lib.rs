@@ -57,6 +57,7 @@ mod filter;
 #[doc(hidden)]
 pub mod guest;
 pub mod log;
+mod place;
 pub mod re2;
 mod rows;
 pub mod selector;
@@ -67,6 +68,9 @@ pub use dictionary::Symbol;
 pub use filter::{Columns, LabelFilter, SampleFilter, SeriesId, State, Tenant, Verdict};
 pub use rows::{EMITTED_MAX, Emitted, Row, Rows, STALE_BITS, Tick, TooManySeries};
 pub use series::Series;
+
+/// Makes the JSON Schema of a configuration, where its types derive `JsonSchema`: see [`testing::assert_schema`].
+pub use schemars;
 
 #[doc(hidden)]
 pub use wit_bindgen;

@@ -2,34 +2,45 @@
 
 use serde::Deserialize;
 use sluice_filter::Series;
+use sluice_filter::schemars::{self, JsonSchema};
 use sluice_filters_common::{Group, Grouping, Selector, is_counter, is_metric_name};
 
 /// How many rules there may be.
 const RULES_MAX: usize = 100;
 
 /// What to aggregate.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// A series goes into the results of every rule that selects it.
+    #[schemars(length(max = RULES_MAX))]
     rules: Vec<RuleConfig>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct RuleConfig {
+    /// A PromQL selector: which series go in.
     select: String,
+    /// What is made of them.
     operation: Operation,
+    /// The labels the results keep; of all series with the same values of these, one is made.
     by: Option<Vec<String>>,
+    /// Instead of by: the labels the results lose.
     without: Option<Vec<String>>,
+    /// What the results are called; without it, what the inputs are called.
     name: Option<String>,
+    /// Instead of name: what is appended to the inputs' name.
     suffix: Option<String>,
+    /// Whether the inputs stay beside the results.
     #[serde(default)]
     keep_inputs: bool,
+    /// Whether what is summed are counters; without it, those that end in _total, _count, _sum or _bucket.
     counter: Option<bool>,
 }
 
 /// What is made of a group's values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Operation {
     Sum,

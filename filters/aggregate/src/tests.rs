@@ -1,4 +1,4 @@
-use sluice_filter::testing::filter;
+use sluice_filter::testing::{assert_schema, filter};
 use sluice_filters_common::testing::Ticks;
 
 use super::*;
@@ -142,4 +142,9 @@ fn a_bad_configuration_is_refused_with_its_place() {
         error.to_string(),
         "config: rules[0].select: `m{`: it ends where a label's name or `}` is expected"
     );
+}
+
+#[test]
+fn the_schema_is_made_of_the_configurations_type() {
+    assert_schema::<Aggregate>("src/config.schema.json");
 }

@@ -1,6 +1,7 @@
 //! cardinality-limit::config: limits as people write them, and as they are worked with.
 
 use serde::Deserialize;
+use sluice_filter::schemars::{self, JsonSchema};
 use sluice_filters_common::{METRIC_NAME, Selector, is_label_name};
 
 /// How many limits there may be.
@@ -15,27 +16,48 @@ const OVERFLOW: &str = "__overflow__";
 const OVERFLOW_BUCKET: &str = "__overflow_";
 
 /// What is limited.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// Every limit is for each series that has its label.
+    #[schemars(length(max = LIMITS_MAX))]
     limits: Vec<LimitConfig>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[schemars(transform = with_alias)]
 struct LimitConfig {
+    /// The label whose values are counted, for each metric.
     label: String,
+    /// How many values go through as they are.
+    #[schemars(range(max = VALUES_MAX))]
     max: usize,
+    /// A PromQL selector: the limit is for these series only.
     select: Option<String>,
+    /// The label's value on the sum.
+    #[schemars(extend("default" = OVERFLOW))]
     overflow: Option<String>,
+    /// Instead of overflow: over so many sums the values are spread, __overflow_0 and so on.
     #[serde(alias = "hash_buckets")]
+    #[schemars(range(min = 1, max = BUCKETS_MAX))]
     hash_buckets: Option<u32>,
+    /// What becomes of further values: they are folded into a sum, or dropped.
     #[serde(default)]
+    #[schemars(extend("default" = "fold"))]
     action: Action,
 }
 
+/// A schema does not learn of aliases by itself.
+fn with_alias(schema: &mut schemars::Schema) {
+    if let Some(fields) = schema.get_mut("properties").and_then(|fields| fields.as_object_mut()) {
+        let hash_buckets = fields["hashBuckets"].clone();
+        fields.insert("hash_buckets".into(), hash_buckets);
+    }
+}
+
 /// What becomes of values that find no place.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Action {
     #[default]

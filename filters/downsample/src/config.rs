@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use sluice_filter::Tick;
+use sluice_filter::schemars::{self, JsonSchema};
 use sluice_filters_common::Selector;
 
 /// How many rules there may be.
@@ -12,17 +13,24 @@ const INTERVAL_MILLIS_MAX: i64 = 24 * 60 * 60 * 1_000;
 const EVERY_MAX: u32 = 100_000;
 
 /// Which series are downsampled, and how far.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// The first rule that selects a series has it; what none selects stays.
+    #[schemars(length(max = RULES_MAX))]
     rules: Vec<RuleConfig>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RuleConfig {
+    /// A PromQL selector: which series are downsampled.
     select: String,
+    /// Of so many ticks one stays: the first after each multiple of their length.
+    #[schemars(range(min = 1, max = EVERY_MAX))]
     every: Option<u32>,
+    /// Instead of every: one sample in so much time, as in 90s, 5m or 1h.
+    #[schemars(regex(pattern = "^[0-9]+[smh]$"))]
     interval: Option<String>,
 }
 

@@ -6,10 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
+use sluice_filter::schemars::{self, JsonSchema};
 use sluice_filter::{LabelFilter, Series, Tenant, Verdict};
 
 /// What to stamp.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Config {
     /// Name and value of each stamp, in any order, every name once.
@@ -104,7 +105,7 @@ sluice_filter::export!(Enrich);
 
 #[cfg(test)]
 mod tests {
-    use sluice_filter::testing::filter;
+    use sluice_filter::testing::{assert_schema, filter};
 
     use super::Enrich;
 
@@ -184,5 +185,10 @@ mod tests {
         ] {
             assert_eq!(filter::<Enrich>(config, "up 1").unwrap_err().to_string(), message);
         }
+    }
+
+    #[test]
+    fn the_schema_is_made_of_the_configurations_type() {
+        assert_schema::<Enrich>("src/config.schema.json");
     }
 }

@@ -10,6 +10,7 @@ mod memo;
 mod plan;
 
 use serde::Deserialize;
+use sluice_filter::schemars::{self, JsonSchema};
 use sluice_filter::selector::{METRIC_NAME, Selector};
 use sluice_filter::{LabelFilter, Series, Tenant, Verdict};
 
@@ -20,10 +21,11 @@ use crate::plan::{Condition, Left, Plan};
 pub const SELECTORS_MAX: usize = 10_000;
 
 /// What to keep.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// PromQL selectors; a series is kept if at least one takes it. None at all keeps nothing.
+    #[schemars(length(max = SELECTORS_MAX), inner(length(min = 1)))]
     selectors: Vec<String>,
 }
 

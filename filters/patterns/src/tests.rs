@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 use sluice_filter::selector::Selector;
-use sluice_filter::testing::filter;
+use sluice_filter::testing::{assert_schema, filter};
 
 use super::Patterns;
 
@@ -97,4 +97,9 @@ proptest! {
         }
         prop_assert_eq!(kept(&texts, &exposition), expected, "{:?}", texts);
     }
+}
+
+#[test]
+fn the_schema_is_made_of_the_configurations_type() {
+    assert_schema::<Patterns>("src/config.schema.json");
 }

@@ -1,6 +1,7 @@
 //! rate::config: rules as people write them, and as they are worked with.
 
 use serde::Deserialize;
+use sluice_filter::schemars::{self, JsonSchema};
 use sluice_filters_common::{Selector, is_metric_name};
 
 /// How many rules there may be.
@@ -11,17 +12,23 @@ const SUFFIX: &str = ":rate";
 const TOTAL: &str = "_total";
 
 /// Which counters become rates.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// The first rule that selects a series has it; what none selects stays.
+    #[schemars(length(max = RULES_MAX))]
     rules: Vec<RuleConfig>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RuleConfig {
+    /// A PromQL selector: which counters.
     select: String,
+    /// What the rates are called.
     name: Option<String>,
+    /// Instead of name: what takes the place of _total, or is appended.
+    #[schemars(extend("default" = SUFFIX))]
     suffix: Option<String>,
 }
 

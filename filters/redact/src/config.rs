@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use sluice_filter::re2::{self, CapturingRegex};
+use sluice_filter::schemars::{self, JsonSchema};
 
 use crate::keyed::Key;
 
@@ -19,10 +20,14 @@ const METRIC_NAME: &str = "__name__";
 const EVERY: &str = "*";
 
 /// What is hidden.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// What hashes are made with; who does not know it cannot look a hash up. Another salt gives other hashes.
+    #[schemars(length(min = SALT_BYTES_MIN))]
     salt: Option<String>,
+    /// Rule after rule.
+    #[schemars(length(max = RULES_MAX))]
     rules: Vec<RuleConfig>,
 }
 
@@ -32,16 +37,22 @@ impl std::fmt::Debug for Config {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RuleConfig {
+    /// The labels whose values are hidden; "*" is all but the metric's name.
+    #[schemars(length(min = 1))]
     labels: Vec<String>,
+    /// RE2 expression, anchored at both ends: only values that match. What its groups take is hidden; without groups, all of the value.
     regex: Option<String>,
+    /// Whether a keyed hash or a fixed text takes its place.
     action: ActionConfig,
+    /// For mask: the text; empty removes the label.
+    #[schemars(extend("default" = MASK))]
     with: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum ActionConfig {
     Hash,

@@ -1,4 +1,4 @@
-use sluice_filter::testing::filter;
+use sluice_filter::testing::{assert_schema, filter};
 
 use super::*;
 
@@ -97,4 +97,9 @@ fn a_bad_configuration_is_refused_with_its_place() {
 fn the_salt_is_shown_to_nobody() {
     let config: Config = serde_json::from_str(r#"{"salt": "0123456789abcdef", "rules": []}"#).unwrap();
     assert!(!format!("{config:?}{:?}", keyed::Key::new("0123456789abcdef")).contains("0123"));
+}
+
+#[test]
+fn the_schema_is_made_of_the_configurations_type() {
+    assert_schema::<Redact>("src/config.schema.json");
 }

@@ -10,6 +10,7 @@ mod labels;
 mod rule;
 
 use serde::Deserialize;
+use sluice_filter::schemars::{self, JsonSchema};
 use sluice_filter::{LabelFilter, Series, Tenant, Verdict};
 
 pub use config::RuleConfig;
@@ -21,10 +22,11 @@ pub use rule::{Decision, Rule, relabel};
 pub const RULES_MAX: usize = 1_000;
 
 /// What to do, rule by rule.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Applied in order; each sees what the one before it left.
+    /// As Prometheus's metric_relabel_configs. Applied in order; each sees what the one before it left.
+    #[schemars(length(max = RULES_MAX))]
     rules: Vec<RuleConfig>,
 }
 

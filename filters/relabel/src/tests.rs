@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use sluice_filter::testing::filter;
+use sluice_filter::testing::{assert_schema, filter};
 
 use super::*;
 
@@ -313,4 +313,9 @@ proptest! {
         };
         prop_assert_eq!(run(rule(None)), run(rule(Some("((?:.*))"))));
     }
+}
+
+#[test]
+fn the_schema_is_made_of_the_configurations_type() {
+    assert_schema::<Relabel>("src/config.schema.json");
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 use sluice_filter::re2::{self, CapturingRegex};
+use sluice_filter::schemars::{self, JsonSchema};
 
 /// How many patterns there may be; each is tried on every name once.
 const PATTERNS_MAX: usize = 1_000;
@@ -11,19 +12,24 @@ const PATTERNS_MAX: usize = 1_000;
 const NAMES_MAX: usize = 100_000;
 
 /// Which names become which.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// Old names and what they become.
     #[serde(default)]
     names: HashMap<String, String>,
+    /// For names that are not listed: the first expression that matches counts.
     #[serde(default)]
+    #[schemars(length(max = PATTERNS_MAX))]
     patterns: Vec<PatternConfig>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct PatternConfig {
+    /// RE2 expression, anchored at both ends.
     regex: String,
+    /// The new name, with $1 or ${name} for groups of the expression.
     to: String,
 }
 

@@ -1,4 +1,4 @@
-use sluice_filter::testing::filter;
+use sluice_filter::testing::{assert_schema, filter};
 
 use super::*;
 
@@ -62,4 +62,9 @@ fn a_bad_configuration_is_refused_with_its_place() {
     ] {
         assert_eq!(filter::<Rename>(config, "up 1").unwrap_err().to_string(), message);
     }
+}
+
+#[test]
+fn the_schema_is_made_of_the_configurations_type() {
+    assert_schema::<Rename>("src/config.schema.json");
 }

@@ -1,33 +1,45 @@
 //! top-k::config: rules as people write them, and as they are worked with.
 
 use serde::Deserialize;
+use sluice_filter::schemars::{self, JsonSchema};
 use sluice_filters_common::{Grouping, Selector};
 
 /// How many rules there may be.
 const RULES_MAX: usize = 100;
 
 /// Which series are ranked, and how many of them stay.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// The first rule that selects a series has it; what none selects stays.
+    #[schemars(length(max = RULES_MAX))]
     rules: Vec<RuleConfig>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RuleConfig {
+    /// A PromQL selector: which series are ranked.
     select: String,
+    /// How many of each group stay.
+    #[schemars(range(min = 1))]
     k: usize,
+    /// Labels whose values make a group, beside the metric's name; without any, a metric is a group.
     by: Option<Vec<String>>,
+    /// Instead of by: all labels but these make a group.
     without: Option<Vec<String>>,
+    /// Which end of the ranking stays.
     #[serde(default)]
+    #[schemars(extend("default" = "largest"))]
     order: Order,
+    /// By which part of its own value a series that is in may fall behind before another takes its place.
     #[serde(default)]
+    #[schemars(range(min = 0, max = 10))]
     hysteresis: f64,
 }
 
 /// Which end of the ranking stays.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Order {
     #[default]

@@ -1,4 +1,4 @@
-use sluice_filter::testing::filter;
+use sluice_filter::testing::{assert_schema, filter};
 use sluice_filters_common::testing::Ticks;
 
 use super::*;
@@ -129,4 +129,9 @@ fn a_bad_configuration_is_refused_with_its_place() {
         let config = format!(r#"{{"rules": [{{"select": "m", {rest}}}]}}"#);
         assert_eq!(filter::<TopK>(&config, "m 1").unwrap_err().to_string(), format!("config: {message}"));
     }
+}
+
+#[test]
+fn the_schema_is_made_of_the_configurations_type() {
+    assert_schema::<TopK>("src/config.schema.json");
 }

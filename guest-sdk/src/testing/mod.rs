@@ -5,8 +5,10 @@
 
 mod bench;
 mod exposition;
+mod schema;
 
 pub use bench::Bench;
+pub use schema::assert_schema;
 
 use crate::bindings::types::{self, LabelSets, Symbols, Verdicts};
 use crate::dictionary::{OWN, REMOVE};

@@ -13,6 +13,7 @@ mod sdk {
 const RUST: &[(&str, &str)] = &[
     ("Cargo.toml", include_str!("template/Cargo.toml.txt")),
     ("README.md", include_str!("template/README.md.txt")),
+    ("src/config.schema.json", include_str!("template/config.schema.json")),
     ("src/lib.rs", include_str!("template/lib.rs.txt")),
     (".gitignore", "/target\n"),
     ("tests/drops/config.yaml", include_str!("../../../examples/filters/tests/drops/config.yaml")),
