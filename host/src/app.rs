@@ -112,7 +112,7 @@ impl App {
     /// Opens what can fail: addresses, the state file, the tenants' folder, the engine. Compiling the filters takes
     /// seconds; whoever asks for our health is answered meanwhile.
     pub async fn build(config: Config, board: Board) -> anyhow::Result<App> {
-        let limits = limits_of(&config.filters);
+        let limits = config.filters.limits();
         let program = compiler();
         let runtime = move |compiler: Compiler| {
             let compiler = compiler.with_program(program);
@@ -411,12 +411,6 @@ fn pipeline_config(delivery: &Delivery) -> pipeline::Config {
 
 fn request_limits(delivery: &Delivery) -> Limits {
     Limits { samples_max: delivery.samples_max, bytes_max: delivery.bytes_max }
-}
-
-fn limits_of(filters: &crate::config::Filters) -> filter::Config {
-    let crate::config::Filters { instances_max, memory_bytes_max, timeout, wasi } = *filters;
-    let call_millis_max = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-    filter::Config { instances_max, memory_bytes_max, call_millis_max, wasi, ..filter::Config::default() }
 }
 
 #[cfg(test)]

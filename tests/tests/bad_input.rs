@@ -114,6 +114,55 @@ fn with_a_configuration_everything_is_checked_and_told_in_the_order_of_files_and
 }
 
 #[test]
+fn what_a_filter_would_refuse_is_named_with_its_line_before_anything_runs() {
+    let folder = TempDir::new().unwrap();
+    let (head, tail) = RIGHT.split_once("  remoteWrite:\n").unwrap();
+    let filters = r#"  filters:
+    - name: rates
+      module: { builtin: { name: rate } }
+      config:
+        rules:
+          - select: 'good_total'
+          - select: 'bad_total{'
+    - name: twice
+      module: { builtin: { name: rate } }
+      config: { rules: [{ select: 'up' }], rule: [] }
+    - name: misspelt
+      module:
+        builtin: { name: rates }
+    - name: file
+      module:
+        file: { path: own.wasm }
+  remoteWrite:
+"#;
+    std::fs::create_dir(folder.path().join("modules")).unwrap();
+    let config = "sources: [{ name: a, url: \"http://x\" }]\ntenants: { folder: modules }\nfilters: { modulesFolder: modules }\n\
+                  endpoints: { \"prometheus.webapp-team:9090\": \"http://x\" }\n";
+    std::fs::write(folder.path().join("sluice.yaml"), config).unwrap();
+    std::fs::write(folder.path().join("web.yaml"), format!("{head}{filters}{tail}")).unwrap();
+    let output = command(folder.path(), &["check", "web.yaml", "--config", "sluice.yaml"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let lines: Vec<&str> = said.lines().filter(|line| line.contains("spec.filters")).collect();
+    let expected = [
+        "web.yaml:17: spec.filters[0].config.rules[1].select: filter rates: ",
+        "web.yaml:20: spec.filters[1].config.rule: filter twice: unknown field `rule`, expected `rules`",
+        "web.yaml:23: spec.filters[2].module.builtin.name: there is no built-in filter \"rates\"; use one of aggregate, ",
+        "web.yaml:26: spec.filters[3].module.file.path: own.wasm cannot be read from the folder of modules: No such file",
+    ];
+    assert_eq!(lines.len(), expected.len(), "{said}");
+    for (line, expected) in lines.iter().zip(expected) {
+        assert!(line.starts_with(expected), "no {expected:?} in: {said}");
+    }
+    let good = String::from_utf8(output.stdout).unwrap();
+    assert!(!good.contains("webapp-team/webapp-metrics: every"), "it would not run: {good}");
+
+    std::fs::write(folder.path().join("web.yaml"), RIGHT.replace("  remoteWrite:\n", "  filters: [{ name: rates, module: { builtin: { name: rate } }, config: { rules: [{ select: up }] } }]\n  remoteWrite:\n")).unwrap();
+    let output = command(folder.path(), &["check", "web.yaml"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn an_unknown_field_is_named_with_the_field_that_was_meant() {
     refuses("interval:", "intervall:", &["spec.remoteWrite.intervall", "interval"]);
     refuses("metrics:", "metric:", &["spec.metric", "metrics"]);

@@ -1,5 +1,7 @@
 //! `sluice check`: every mistake in resources and configurations, without running anything.
 
+mod filters;
+
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::{Path as FilePath, PathBuf};
@@ -17,6 +19,7 @@ use crate::tenancy::files::{list, text};
 use crate::tenancy::policy::NamespaceLabels;
 use crate::tenancy::secrets::{Folder, Unchecked};
 use crate::tenancy::{self, Policy, Resource, Review, Tenants};
+use crate::{filter, modules};
 
 /// Selectors shown of one resource; the rest are counted.
 const SELECTORS_SHOWN_MAX: usize = 10;
@@ -45,6 +48,8 @@ enum Output {
 struct Site {
     policy: Policy,
     secrets: Box<dyn Surroundings>,
+    /// Limits and modules, where they are known.
+    installed: Option<(filter::Config, modules::Config)>,
 }
 
 /// What was found so far.
@@ -71,23 +76,26 @@ pub(super) fn run(args: &Args) -> ExitCode {
     let mut findings = Findings::default();
     let mut files = args.files.clone();
     // Without an installation at hand, Services resolve as in a cluster and every Secret counts as present.
-    let mut site = Site { policy: Policy::default(), secrets: Box::new(Unchecked) };
+    let mut site = Site { policy: Policy::default(), secrets: Box::new(Unchecked), installed: None };
     if let Some(path) = &args.config
         && let Some(config) = findings.config(&Arc::from(path.as_path()), Config::check(path))
     {
+        let installed = Some((config.filters.limits(), config.modules));
         site = match config.tenants {
             config::Tenants::Folder(tenants) => {
                 if files.is_empty() {
                     files.push(tenants.folder);
                 }
-                Site { policy: tenants.policy, secrets: Box::new(Folder(tenants.secrets)) }
+                Site { policy: tenants.policy, secrets: Box::new(Folder(tenants.secrets)), installed }
             }
-            config::Tenants::Cluster(cluster) => Site { policy: cluster.policy, ..site },
+            config::Tenants::Cluster(cluster) => Site { policy: cluster.policy, installed, ..site },
         };
     }
     for file in &files {
         findings.path(file, &site);
     }
+    let mut bench = filters::Bench::new(site.installed);
+    findings.reviews.iter_mut().for_each(|review| bench.judge(review));
     let tenants = Tenants::of(&findings.reviews);
     findings.problems.extend(tenants.problems().cloned());
     findings.problems.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use crate::discover;
 use crate::document::{self, Document, Path, Problem};
-use crate::filter::Wasi;
+use crate::filter::{self, Wasi};
 use crate::model::guard::Receivers;
 use crate::tenancy::policy::IsolationMode;
 use crate::tenancy::{self, Policy};
@@ -131,6 +131,15 @@ pub struct Filters {
     pub timeout: Duration,
     /// What becomes of modules that import WASI.
     pub wasi: Wasi,
+}
+
+impl Filters {
+    /// As the engine takes them.
+    pub fn limits(&self) -> filter::Config {
+        let Filters { instances_max, memory_bytes_max, timeout, wasi } = *self;
+        let call_millis_max = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        filter::Config { instances_max, memory_bytes_max, call_millis_max, wasi, ..filter::Config::default() }
+    }
 }
 
 /// How we log.

@@ -31,6 +31,15 @@ impl Path {
         dotted.split('.').fold(self.clone(), |path, key| path.key(key))
     }
 
+    /// What a filter names `rules[0].select`, seen from here. Where a key has dots of its own it comes to a place that is not there.
+    pub fn below(&self, text: &str) -> Path {
+        let steps = text.split(['.', '[']).filter(|step| !step.is_empty());
+        steps.fold(self.clone(), |path, step| match step.strip_suffix(']').map(str::parse) {
+            Some(Ok(index)) => path.index(index),
+            _ => path.key(step),
+        })
+    }
+
     /// The entry at `index` of this place.
     pub fn index(&self, index: usize) -> Path {
         self.then(Segment::Index(index))

@@ -174,3 +174,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_a_filter_names_is_seen_from_where_its_configuration_stands() {
+    let config = Path::root().keys("spec.filters").index(2).key("config");
+    let check = |text: &str, expected: &str| assert_eq!(config.below(text).to_string(), expected);
+    check("rules[0].select", "spec.filters[2].config.rules[0].select");
+    check("stamps[1][12]", "spec.filters[2].config.stamps[1][12]");
+    check("[3].k", "spec.filters[2].config[3].k");
+    check("", "spec.filters[2].config");
+    assert_eq!(config.below("rules[0]"), config.key("rules").index(0), "a position is no key");
+}

@@ -37,10 +37,12 @@ pub enum Error {
     #[error(transparent)]
     Builtin(Arc<Error>),
     /// The filter refuses its configuration.
-    #[error("filter {filter}: config{}: {message}", place(.path))]
+    #[error("filter {filter}: {at}{}: {message}", below(.path))]
     Config {
         /// The step's name.
         filter: String,
+        /// Where its configuration stands, as in `spec.filters[2].config`.
+        at: String,
         /// Where in the configuration, as in `stamps[0][1]`; empty for the whole of it.
         path: String,
         /// What is wrong, in the filter's words.
@@ -139,8 +141,9 @@ pub enum Error {
     },
 }
 
-fn place(path: &str) -> String {
-    if path.is_empty() { String::new() } else { format!(".{path}") }
+/// A path, as it goes on from another one.
+fn below(path: &str) -> String {
+    if path.is_empty() || path.starts_with('[') { path.to_owned() } else { format!(".{path}") }
 }
 
 impl Error {

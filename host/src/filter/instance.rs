@@ -30,6 +30,14 @@ pub struct Tenant {
     pub source: String,
 }
 
+/// A configuration, as a guest is given it.
+#[derive(Debug)]
+pub(super) struct Given {
+    pub(super) json: String,
+    /// Where it stands, for errors.
+    pub(super) at: String,
+}
+
 /// What is left of a longer message of a guest's.
 const MESSAGE_BYTES_MAX: usize = 1_024;
 /// How the engine begins to say that an answer has more bytes than it may; the error's type is its own.
@@ -142,12 +150,12 @@ pub(super) fn describe(
 }
 
 impl Instance {
-    /// Makes an instance and configures it. `config` is JSON.
+    /// Makes an instance and configures it.
     pub(super) fn new(
         module: &Module,
         tenant: &Tenant,
         filter: &Arc<str>,
-        config: &str,
+        config: &Given,
         limits: FilterLimits,
     ) -> Result<Instance, Error> {
         let owner = format!("{}/{}", tenant.namespace, tenant.name);
@@ -155,10 +163,11 @@ impl Instance {
         let (_, Funcs { configure, classify, forget, process }) =
             calls.instantiate(module.pre(), module.exports())?;
         let Tenant { namespace, name, source } = tenant;
-        let params = (wire::Tenant { namespace, name, source }, config);
+        let params = (wire::Tenant { namespace, name, source }, &*config.json);
         let (configured,) = calls.call::<_, (Result<(), wire::ConfigError>,)>(configure, params)?;
         configured.map_err(|wire::ConfigError { path, message }| Error::Config {
             filter: filter.to_string(),
+            at: config.at.clone(),
             path: said(path),
             message: said(message),
         })?;

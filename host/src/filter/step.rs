@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::batch::Batch;
 use super::check::{self, Done};
 use super::health::Health;
-use super::instance::{Instance, Tenant};
+use super::instance::{Given, Instance, Tenant};
 use super::module::Module;
 use super::symbols::Symbols;
 use super::usage::Usage;
@@ -24,6 +24,8 @@ pub struct Step {
     pub module: Module,
     /// Its configuration.
     pub config: serde_json::Value,
+    /// Where the configuration stands in what somebody wrote, as in `spec.filters[2].config`.
+    pub config_at: String,
     /// What an instance may take, where that is less than the runtime allows.
     pub limits: Option<FilterLimits>,
     /// Whether what it says is done.
@@ -36,7 +38,8 @@ impl Step {
     /// A step whose answers are done, and without which nothing goes on.
     pub fn new(name: impl Into<String>, module: Module, config: serde_json::Value) -> Step {
         let (mode, on_failure) = (FilterMode::Enforce, OnFailure::Fail);
-        Step { name: name.into(), module, config, limits: None, mode, on_failure }
+        let (name, config_at) = (name.into(), "config".to_owned());
+        Step { name, module, config, config_at, limits: None, mode, on_failure }
     }
 }
 
@@ -54,7 +57,7 @@ pub struct Timing {
 pub(super) struct Running {
     pub(super) module: Module,
     pub(super) filter: Arc<str>,
-    config: String,
+    config: Given,
     limits: FilterLimits,
     pub(super) mode: FilterMode,
     on_failure: OnFailure,
@@ -69,13 +72,13 @@ pub(super) struct Running {
 impl Running {
     /// Makes an instance at once, so that errors in the configuration show here.
     pub(super) fn new(step: Step, tenant: &Tenant) -> Result<Running, Error> {
-        let Step { name, module, config, limits, mode, on_failure } = step;
+        let Step { name, module, config, config_at, limits, mode, on_failure } = step;
         let usage = Usage { name: name.clone(), ..Usage::default() };
         let limits = within(limits, &module.shared().config);
         let mut running = Running {
             module,
             filter: name.into(),
-            config: config.to_string(),
+            config: Given { json: config.to_string(), at: config_at },
             limits,
             mode,
             on_failure,

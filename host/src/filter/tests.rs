@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::builtin::{ENRICH, PATTERNS};
+use super::builtin::{ENRICH, PATTERNS, RELABEL};
 use super::fixtures::{craft, guests};
 use super::*;
 use crate::model::{FilterMode, Labels, OnFailure, Timestamp};
@@ -143,6 +143,16 @@ fn a_configuration_is_refused_with_its_place() {
     let told = "filter stamp: config.stamps[1][1]: invalid type: integer `1`, expected a string";
     assert_eq!(error.to_string(), told);
     assert!(!error.is_transient());
+
+    // What a filter finds wrong itself has its place too, seen from the resource.
+    let runtime = Runtime::new(&config()).unwrap();
+    let rules =
+        json!({"rules": [{"action": "labeldrop", "regex": "a"}, {"action": "labeldrop", "regex": "("}]});
+    let config_at = "spec.filters[2].config".to_owned();
+    let own = Step { config_at, ..step("own", runtime.builtin(RELABEL).unwrap(), rules) };
+    let error = runtime.chain(tenant(), vec![own]).unwrap_err();
+    let told = "filter own: spec.filters[2].config.rules[1].regex: ";
+    assert!(error.to_string().starts_with(told), "{error}");
 }
 
 #[test]

@@ -204,6 +204,14 @@ fn owner(tenant: &Tenant) -> filter::Tenant {
     filter::Tenant { namespace, name, source: tenant.source.clone() }
 }
 
+/// One of a tenant's own filters; `index` is its place in the resource.
+pub fn own_filter(index: usize, filter: &Filter, module: &Module) -> Step {
+    let Filter { limits, mode, on_failure, .. } = *filter;
+    let config_at = format!("spec.filters[{index}].config");
+    let step = Step::new(&filter.name, module.clone(), filter.config.clone());
+    Step { config_at, limits: Some(limits), mode, on_failure, ..step }
+}
+
 /// The chain: what may be had, what the tenant's own filters make of it, how it is rewritten, what is stamped on it.
 fn steps(runtime: &Runtime, tenant: &Tenant, modules: &[Module]) -> Result<Vec<Step>, filter::Error> {
     let own_step = |name, config| {
@@ -220,11 +228,8 @@ fn steps(runtime: &Runtime, tenant: &Tenant, modules: &[Module]) -> Result<Vec<S
     let relabel = (!tenant.relabelings.is_empty())
         .then(|| own_step(builtin::RELABEL, json!({ "rules": tenant.relabelings })));
     let first = own_step(builtin::PATTERNS, json!({ "selectors": selectors }));
-    let own = tenant.filters.iter().zip(modules).map(|(filter, module)| {
-        let step = Step::new(&filter.name, module.clone(), filter.config.clone());
-        let Filter { limits, mode, on_failure, .. } = *filter;
-        Ok(Step { limits: Some(limits), mode, on_failure, ..step })
-    });
+    let own = tenant.filters.iter().zip(modules).enumerate();
+    let own = own.map(|(index, (filter, module))| Ok(own_filter(index, filter, module)));
     let last = own_step(builtin::ENRICH, enrich);
     std::iter::once(first).chain(own).chain(relabel).chain([last]).collect()
 }

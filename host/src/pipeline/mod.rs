@@ -46,7 +46,7 @@ use crate::telemetry::Metrics;
 pub use assemble::{Answer, Assembler, Counts};
 pub use batches::{Batches, Encoded, Requests};
 use builder::Builder;
-pub use builder::{Fitted, fit, for_trial};
+pub use builder::{Fitted, fit, for_trial, own_filter};
 pub use claims::{GroupIndex, Registry, Seat};
 pub use encoding::Encoding;
 use gateway::GatewayLane;

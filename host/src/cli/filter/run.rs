@@ -144,7 +144,7 @@ fn among_others(
     let folder = args.modules_folder.as_deref().or_else(|| file.parent()).unwrap_or(file);
     let modules = resource::modules(&mut tenant, at, own()?, runtime, folder, args.most)?;
     let interval = args.interval.unwrap_or(tenant.interval.duration());
-    let filters = pipeline::filters(runtime, &tenant, &modules)?;
+    let filters = pipeline::for_trial(runtime, &tenant, &modules)?;
     let trial = Trial::of_tenant(filters, tenant.stamps, interval);
     Ok(Setup { trial, interval, scope: Scope::Chain, memory_bytes_max: limits.memory_bytes_max })
 }
