@@ -25,7 +25,7 @@ test: target servers ## All tests: unit, property, end to end on real servers
 	$(CARGO) test --workspace
 
 # A language whose tools are not here, or can fetch nothing, is left out, and named.
-examples: target ## Build and run filters in JavaScript, Python and C, as far as their tools are here
+examples: target ## Build and run filters in JavaScript, Python and C, as far as their tools are here; SAMPLES=1: all of them
 	@languages=; \
 	have() { echo "examples: $$1"; languages="$$languages $$1"; }; lack() { echo "examples: no $$1: $$2"; }; \
 	if node -e 'process.exit(+(parseInt(process.versions.node) < 20))' >/dev/null 2>&1 && \
@@ -33,7 +33,7 @@ examples: target ## Build and run filters in JavaScript, Python and C, as far as
 		else lack javascript 'Node.js 20 is missing, or npm reaches no registry'; fi; \
 	if python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1 && \
 		python3 -m pip download --quiet --no-deps --dest target/pip $$(cat examples/filters/python/requirements.txt) \
-		>/dev/null 2>&1; then have python; else lack python 'Python 3.10 with venv is missing, or pip reaches no registry'; fi; \
+		>/dev/null 2>&1; then have python$(if $(SAMPLES), && have python_with_samples); else lack python 'Python 3.10 with venv is missing, or pip reaches no registry'; fi; \
 	if echo '#include <stdlib.h>' | $${CC_wasm32_wasi:-clang} --target=wasm32-wasi -E - >/dev/null 2>&1; then have c; \
 		else lack c 'clang or wasi-libc is missing'; fi; \
 	[ -z "$$languages" ] || { $(CARGO) build --workspace --bins && \

@@ -1,9 +1,9 @@
-// The contract's numbers as series, on what wit-bindgen makes of wit/filter.wit (label_filter.h). What a call is given belongs to us.
+// The contract's numbers as series, on what wit-bindgen makes of wit/filter.wit (contract.h). What a call is given belongs to us.
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "label_filter.h"
+#include "contract.h"
 #include "sluice.h"
 
 #define OWN 0x80000000u
@@ -23,7 +23,7 @@ struct edits {
 
 struct series {
     const uint32_t *pairs, *end;
-    uint32_t row;
+    uint32_t row, id;
 };
 
 // What the host has sent so far, and what this answer adds.
@@ -57,7 +57,7 @@ static void append(struct texts *texts, sluice_filter_types_symbols_t *symbols) 
         push(texts, (struct text){(const char *)symbols->text.ptr + start, end - start});
         start = end;
     }
-    label_filter_list_u32_free(&symbols->ends);
+    contract_list_u32_free(&symbols->ends);
 }
 
 // The number of one of our own strings. There are few different ones, and the last one is mostly the one.
@@ -98,6 +98,10 @@ struct text series_get(const struct series *series, const char *name) {
     return (struct text){"", 0};
 }
 
+uint32_t series_id(const struct series *series) {
+    return series->id;
+}
+
 static void edit(struct series *series, const char *name, uint32_t value) {
     push_edit(series->row);
     push_edit(number(&own_names, text_of(name)));
@@ -114,25 +118,26 @@ void series_remove(struct series *series, const char *name) {
 
 void exports_sluice_filter_labels_describe(sluice_filter_types_manifest_t *ret) {
     memset(ret, 0, sizeof *ret);
-    label_filter_string_dup(&ret->name, about.name);
-    label_filter_string_dup(&ret->version, about.version);
-    label_filter_string_dup(&ret->config_schema, about.config_schema);
-    ret->state = SLUICE_FILTER_TYPES_STATE_NONE;
+    contract_string_dup(&ret->name, about.name);
+    contract_string_dup(&ret->version, about.version);
+    contract_string_dup(&ret->config_schema, about.config_schema);
+    ret->state = about.state;
+    ret->columns = about.columns;
 }
 
 bool exports_sluice_filter_labels_configure(
-    sluice_filter_types_tenant_t *tenant, label_filter_string_t *config, sluice_filter_types_config_error_t *err) {
+    sluice_filter_types_tenant_t *tenant, contract_string_t *config, sluice_filter_types_config_error_t *err) {
     sluice_filter_types_tenant_free(tenant);
     // It is kept: the filter's configuration points into it.
     const char *refusal = configure((struct text){(const char *)config->ptr, config->len});
     if (!refusal) return true;
-    label_filter_string_dup(&err->path, "");
-    label_filter_string_dup(&err->message, refusal);
+    contract_string_dup(&err->path, "");
+    contract_string_dup(&err->message, refusal);
     return false;
 }
 
 bool exports_sluice_filter_labels_classify(
-    sluice_filter_types_label_sets_t *batch, sluice_filter_types_verdicts_t *ret, label_filter_string_t *err) {
+    sluice_filter_types_label_sets_t *batch, sluice_filter_types_verdicts_t *ret, contract_string_t *err) {
     (void)err;
     append(&names, &batch->new_names);
     append(&values, &batch->new_values);
@@ -143,7 +148,8 @@ bool exports_sluice_filter_labels_classify(
     uint32_t start = 0;
     for (size_t row = 0; row < rows; row++) {
         uint32_t end = batch->ends.ptr[row];
-        struct series series = {batch->pairs.ptr + 2 * start, batch->pairs.ptr + 2 * end, (uint32_t)row};
+        uint32_t id = row < batch->series.len ? batch->series.ptr[row] : 0;
+        struct series series = {batch->pairs.ptr + 2 * start, batch->pairs.ptr + 2 * end, (uint32_t)row, id};
         start = end;
         size_t before = edits.len;
         if (classify(&series)) {
@@ -152,20 +158,21 @@ bool exports_sluice_filter_labels_classify(
             edits.len = before;
         }
     }
-    ret->keep = (label_filter_list_u64_t){keep, words};
-    ret->edits = (label_filter_list_u32_t){edits.items, edits.len};
+    ret->keep = (contract_list_u64_t){keep, words};
+    ret->edits = (contract_list_u32_t){edits.items, edits.len};
     // The answer takes the list along.
     edits = (struct edits){0};
     ret->new_names = symbols(&own_names);
     ret->new_values = symbols(&own_values);
-    label_filter_list_u32_free(&batch->pairs);
-    label_filter_list_u32_free(&batch->ends);
-    label_filter_list_u32_free(&batch->series);
+    contract_list_u32_free(&batch->pairs);
+    contract_list_u32_free(&batch->ends);
+    contract_list_u32_free(&batch->series);
     return true;
 }
 
-void exports_sluice_filter_labels_forget(label_filter_list_u32_t *series) {
-    label_filter_list_u32_free(series);
+void exports_sluice_filter_labels_forget(contract_list_u32_t *series) {
+    if (about.forget) about.forget(series->ptr, series->len);
+    contract_list_u32_free(series);
 }
 
 struct text text_of(const char *text) {

@@ -1,4 +1,4 @@
-// What a filter that decides by labels alone has to write, and what it may use. sluice.c turns the contract's numbers into it.
+// What a filter has to write, and what it may use. sluice.c turns the contract's numbers into it, and samples.c where it sees samples.
 
 #pragma once
 
@@ -12,15 +12,25 @@ struct text {
     size_t len;
 };
 
+// Which answers depend on what was asked before: none, those of `classify`, those of `process`.
+enum { STATE_NONE, STATE_LABEL, STATE_SAMPLE };
+// What `process` looks at; what it does not is not sent.
+enum { COLUMN_TIMESTAMPS = 1, COLUMN_VALUES = 2 };
+
 // A filter writes these three.
 struct about {
     const char *name, *version, *config_schema;
+    uint8_t state, columns;
+    // Which series have ended, if it wants to know; their numbers are given to others.
+    void (*forget)(const uint32_t *series, size_t len);
 };
 extern const struct about about;
 struct series;
 const char *configure(struct text config);
 bool classify(struct series *series);
 
+// Its number, if the filter remembers anything or sees samples. Numbers are dense.
+uint32_t series_id(const struct series *series);
 // The label's value; empty if there is none. What was set is not seen here.
 struct text series_get(const struct series *series, const char *name);
 // Sets a label, once for each name. The texts must live as long as the call, and the name as long as the filter.

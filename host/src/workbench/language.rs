@@ -80,7 +80,11 @@ fn python(folder: &Path, out: &Path) -> Result<(), BuildError> {
         run(folder, "python3", ["-m", "venv", ".venv"], cure)?;
         run(folder, folder.join(".venv/bin/pip"), ["install", "--quiet", "-r", "requirements.txt"], cure)?;
     }
-    let before = ["-q", "-d", "wit", "-w", "label-filter", "componentize", "filter", "-o"].map(OsStr::new);
+    let filter = folder.join("filter.py");
+    let text = std::fs::read_to_string(&filter).map_err(|error| broken(&filter, &error))?;
+    // What it exports says what it sees.
+    let world = if text.contains("\nclass Samples(") { "sample-filter" } else { "label-filter" };
+    let before = ["-q", "-d", "wit", "-w", world, "componentize", "filter", "-o"].map(OsStr::new);
     run(folder, tool, before.into_iter().chain([out.as_os_str()]), cure)
 }
 

@@ -39,8 +39,8 @@ const JS: Files = example!("js": "README.md", "build.mjs", "filter.js", "package
 const PYTHON: Files = example!("python": "README.md", "filter.py", "requirements.txt", "sluice.py",
     "tests/drops/config.yaml", "tests/drops/expected.prom", "tests/drops/metrics.prom",
     "tests/letters/config.yaml", "tests/letters/expected.prom", "tests/letters/metrics.prom", "wit/filter.wit");
-const C: Files = example!("c": "README.md", "filter.c", "label_filter.c", "label_filter.h",
-    "label_filter_component_type.s", "sluice.c", "sluice.h",
+const C: Files = example!("c": "README.md", "contract.c", "contract.h", "contract_component_type.s", "filter.c",
+    "sluice.c", "sluice.h",
     "tests/drops/config.yaml", "tests/drops/expected.prom", "tests/drops/metrics.prom",
     "tests/letters/config.yaml", "tests/letters/expected.prom", "tests/letters/metrics.prom");
 
