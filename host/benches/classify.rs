@@ -1,4 +1,5 @@
-//! Classify: what a new series costs on its way through the three built-in filters, all of them in Wasm.
+//! Classify: what a new series costs on its way through the three built-in filters of every chain, all of them in Wasm; through the
+//! built-in ones that see labels alone; and through the example in each language, if it was built.
 //!
 //! The chain as a whole is measured in CPU time beside its floor; each step's guest in elapsed time; and what starting a
 //! runtime costs is printed once.
@@ -10,13 +11,16 @@ use std::hash::BuildHasher;
 use std::time::Instant;
 
 use common::Group;
+use common::examples::{LABELS, examples};
 use common::series::series;
-use serde_json::json;
-use sluice::filter::{Chain, Config, Runtime, Step, Tenant, builtin};
+use serde_json::{Value, json};
+use sluice::filter::{Chain, Config, Module, Runtime, Step, Tenant, builtin};
 use sluice::model::Labels;
 
 const SERIES: usize = 100_000;
 const ROUNDS: usize = 5;
+/// Series for filters in other languages; an interpreter takes its time.
+const EXAMPLES: usize = 20_000;
 
 fn main() {
     let start = Instant::now();
@@ -39,6 +43,37 @@ fn main() {
     ] {
         measure(what, &series, || chain(&runtime, &selectors, &rules));
     }
+    let names: serde_json::Map<String, Value> =
+        (0..5).map(|i| (format!("metric_{i}_http_requests_total"), format!("renamed_{i}").into())).collect();
+    for (what, name, config) in [
+        (
+            "rename: half by name, half by expression",
+            "rename",
+            json!({ "names": names, "patterns": [{ "regex": "metric_(.+)_total", "to": "$1" }] }),
+        ),
+        (
+            "redact: one label hashed, one masked in part",
+            "redact",
+            json!({ "salt": "0123456789abcdef", "rules": [
+                { "labels": ["pod"], "action": "hash" },
+                { "labels": ["instance"], "regex": "([^:]+):.*", "action": "mask" },
+            ] }),
+        ),
+    ] {
+        let module = runtime.builtin(name).expect("it is built in");
+        measure(what, &series, || alone(&runtime, module, &config));
+    }
+    for (language, module) in examples(&runtime, &LABELS) {
+        let config = json!({ "prefixes": ["metric_7", "go_"] });
+        measure(&format!("example in {language}"), &series[..EXAMPLES], || alone(&runtime, &module, &config));
+    }
+}
+
+/// A chain of one filter.
+fn alone(runtime: &Runtime, module: &Module, config: &Value) -> Chain {
+    let tenant = Tenant { namespace: "shop".into(), name: "web".into(), source: String::new() };
+    let step = Step::new(&module.manifest().name, module.clone(), config.clone());
+    runtime.chain(tenant, vec![step]).expect("the configuration is right")
 }
 
 /// The chain every tenant has, without filters of its own.

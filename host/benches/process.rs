@@ -1,16 +1,22 @@
-//! What a sample costs in the built-in filters that see samples, at every tick. 100,000 series of twelve labels, in Wasm, one core,
-//! copies in and out included; a filter that selects nothing shows what the boundary costs.
+//! What a sample costs in filters that see samples, at every tick: one that does hardly more than look at each, which has a bound;
+//! the same one in other languages, if they were built; the built-in ones. 100,000 series of twelve labels, in Wasm, one core, copies in
+//! and out included; a filter that selects nothing shows what the boundary costs.
 #![allow(clippy::print_stdout, missing_docs)]
 
 mod common;
+#[path = "../build/guests.rs"]
+mod guests;
 
-use std::cell::Cell;
 use std::hint::black_box;
+use std::path::Path;
 
-use common::Group;
+use common::examples::{SAMPLES, examples};
 use common::series::series;
+use common::{Bounds, Group};
 use serde_json::json;
-use sluice::filter::{Config, Moments, ROWS_MAX, Runtime, SampleRows, Stateful, Step, Tenant, Window};
+use sluice::filter::{
+    Config, Module, Moments, ROWS_MAX, Runtime, SampleRows, Stateful, Step, Tenant, Window,
+};
 use sluice::model::{Labels, Timestamp};
 
 const SERIES: usize = 100_000;
@@ -18,8 +24,10 @@ const ROUNDS: usize = 9;
 const TICK_MILLIS: i64 = 30_000;
 /// All of them are counters by their names.
 const ALL: &str = r#"{__name__=~"metric_.*"}"#;
+/// What a sample that a filter in Rust looks at may cost, in nanoseconds.
+const BOUND: u32 = 40;
 
-fn main() {
+fn main() -> Bounds {
     let runtime = Runtime::new(&Config::default()).expect("the engine starts");
     let labels: Vec<Labels> = (0..SERIES).map(series).collect();
     let numbers: Vec<u32> = (0..SERIES as u32).collect();
@@ -29,6 +37,22 @@ fn main() {
         let copied = (columns.series.to_vec(), columns.timestamps.clone(), columns.values.clone());
         black_box(copied).0.len()
     });
+    let rust = to_seconds(&runtime);
+    group.bounded(
+        "Rust: each looked at",
+        BOUND,
+        ticks(configured(&runtime, &rust, json!({}), &labels), &columns),
+    );
+    let old: Vec<Labels> = labels.iter().map(in_milliseconds).collect();
+    group.bounded(
+        "Rust: each looked at and changed",
+        BOUND,
+        ticks(configured(&runtime, &rust, json!({}), &old), &columns),
+    );
+    for (language, module) in examples(&runtime, &SAMPLES) {
+        let what = format!("{language}: each looked at and changed");
+        group.case(&what, ticks(configured(&runtime, &module, json!({}), &old), &columns));
+    }
     for (what, name, config) in [
         ("nothing selected", "rate", json!({ "rules": [{ "select": "none" }] })),
         ("downsample", "downsample", json!({ "rules": [{ "select": ALL, "every": 10 }] })),
@@ -55,16 +79,40 @@ fn main() {
             json!({ "limits": [{ "label": "pod", "max": 1_000 }, { "label": "instance", "max": 1_000 }] }),
         ),
     ] {
-        let mut filter = filter(&runtime, name, config, &labels);
+        let module = runtime.builtin(name).expect("it is built in");
+        let filter = configured(&runtime, module, config, &labels);
         println!("{what:<40} {:>8} KiB of memory", filter.usage().memory_bytes_peak >> 10);
-        let at = Cell::new(0);
-        let columns = &columns;
-        group.case(what, move || {
-            at.set(at.get() + TICK_MILLIS);
-            tick(&mut filter, at.get(), columns)
-        });
+        group.case(what, ticks(filter, &columns));
     }
-    group.run(ROUNDS);
+    group.run(ROUNDS)
+}
+
+/// The least that a filter of samples does, made with the SDK.
+fn to_seconds(runtime: &Runtime) -> Module {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let target_dir = Path::new(concat!(env!("OUT_DIR"), "/filters"));
+    let built = guests::build(&workspace, &["test-filter-to-seconds"], target_dir).expect("it compiles");
+    runtime.load("to-seconds", &built[0]).expect("it is a filter")
+}
+
+/// The same series, called so that `to-seconds` changes them.
+fn in_milliseconds(labels: &Labels) -> Labels {
+    let renamed = labels.iter().map(|(name, value)| match name {
+        "__name__" => (name, format!("{value}_milliseconds")),
+        _ => (name, value.to_owned()),
+    });
+    let renamed: Vec<_> = renamed.collect();
+    Labels::from_pairs(renamed.iter().map(|(name, value)| (*name, value.as_str())))
+        .expect("every name stands once")
+}
+
+/// One tick after the other.
+fn ticks<'a>(mut filter: Stateful, columns: &'a Columns<'a>) -> impl FnMut() -> u32 + 'a {
+    let mut at = 0;
+    move || {
+        at += TICK_MILLIS;
+        tick(&mut filter, at, columns)
+    }
 }
 
 /// A tick's samples.
@@ -82,10 +130,9 @@ impl Columns<'_> {
 }
 
 /// A filter that has judged all series.
-fn filter(runtime: &Runtime, name: &str, config: serde_json::Value, labels: &[Labels]) -> Stateful {
+fn configured(runtime: &Runtime, module: &Module, config: serde_json::Value, labels: &[Labels]) -> Stateful {
     let tenant = Tenant { namespace: "shop".into(), name: "web".into(), source: String::new() };
-    let module = runtime.builtin(name).expect("it is built in").clone();
-    let step = Step::new(name, module, config);
+    let step = Step::new(&module.manifest().name, module.clone(), config);
     let mut filter = runtime.stateful(tenant, step).expect("the configuration is right");
     let numbered: Vec<(u32, &Labels)> = (0..).zip(labels).collect();
     filter.classify(&numbered).expect("the filter answers");

@@ -2,10 +2,12 @@
 //! every figure. CPU time, because a busy machine lengthens wall time; interleaved, because a machine's speed drifts.
 #![allow(clippy::print_stdout, dead_code, unreachable_pub)]
 
+pub mod examples;
 pub mod response;
 pub mod series;
 
 use std::hint::black_box;
+use std::process::ExitCode;
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -23,6 +25,21 @@ struct Case<'a> {
     /// Runs once; how long it took, in nanoseconds of CPU time.
     run: Box<dyn FnMut() -> u64 + 'a>,
     times: Vec<u64>,
+    /// What a sample may cost, in nanoseconds.
+    bound: Option<u32>,
+}
+
+/// Whether what was promised is so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bounds {
+    Held,
+    Broken,
+}
+
+impl std::process::Termination for Bounds {
+    fn report(self) -> ExitCode {
+        if self == Bounds::Held { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
 }
 
 impl<'a> Group<'a> {
@@ -51,12 +68,20 @@ impl<'a> Group<'a> {
         self.add(name, false, timed(make, work));
     }
 
-    fn add(&mut self, name: &str, is_floor: bool, run: impl FnMut() -> u64 + 'a) {
-        self.cases.push(Case { name: name.to_owned(), is_floor, run: Box::new(run), times: Vec::new() });
+    /// Work of which a sample may cost so much.
+    pub fn bounded<T: 'a>(&mut self, name: &str, nanos: u32, work: impl FnMut() -> T + 'a) {
+        self.case(name, work);
+        self.cases.last_mut().expect("it was just added").bound = Some(nanos);
     }
 
-    /// Measures `rounds` rounds of all cases in turn, after one that warms up, and prints the medians.
-    pub fn run(mut self, rounds: usize) {
+    fn add(&mut self, name: &str, is_floor: bool, run: impl FnMut() -> u64 + 'a) {
+        let (name, run) = (name.to_owned(), Box::new(run));
+        self.cases.push(Case { name, is_floor, run, times: Vec::new(), bound: None });
+    }
+
+    /// Measures `rounds` rounds of all cases in turn, after one that warms up, and prints the medians. A bound is broken if no
+    /// round keeps it: a busy machine makes rounds slower, never faster.
+    pub fn run(mut self, rounds: usize) -> Bounds {
         for round in 0..=rounds {
             for case in &mut self.cases {
                 let time = (case.run)();
@@ -66,6 +91,7 @@ impl<'a> Group<'a> {
             }
         }
         self.print();
+        self.print_bounds()
     }
 
     fn print(&mut self) {
@@ -82,6 +108,21 @@ impl<'a> Group<'a> {
             line(&name, case.median());
         }
         line("floor", floor);
+    }
+}
+
+impl Group<'_> {
+    fn print_bounds(&self) -> Bounds {
+        let mut all = Bounds::Held;
+        for case in &self.cases {
+            let (Some(bound), Some(fastest)) = (case.bound, case.times.iter().min()) else { continue };
+            let fastest = *fastest as f64 / self.samples as f64;
+            let (word, bounds) =
+                if fastest <= f64::from(bound) { ("held", Bounds::Held) } else { ("broken", Bounds::Broken) };
+            println!("{:<48} bound {bound} ns: {word} (fastest round {fastest:.1})", case.name);
+            all = if bounds == Bounds::Broken { bounds } else { all };
+        }
+        all
     }
 }
 
