@@ -11,7 +11,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sluice::model::TenantId;
 use sluice::tenancy::ownership::{self, LEASE_DURATION, owner};
-use sluice::tenancy::shards::{self, Cursors, Grants, HANDOVER_MAX, Inputs, Record, Row, Shards, Wanted};
+use sluice::tenancy::shards::{
+    self, Cursors, Grants, HANDOVER_MAX, Inputs, Record, Row, Shards, Tag, Wanted,
+};
 use sluice_tests::apiserver::{FakeApi, Fault};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -57,9 +59,15 @@ impl Cursors for Memory {
         self.delivered(tenant).map(row).into_iter().collect()
     }
 
-    fn restore(&self, tenant: &TenantId, rows: &[Row]) {
-        rows.iter().for_each(|row| self.deliver(tenant, row.delivered));
+    fn tags(&self, _: &TenantId) -> Option<Vec<Tag>> {
+        Some(Vec::new())
     }
+
+    fn restore(&self, tenant: &TenantId, record: &Record) {
+        record.cursors.iter().for_each(|row| self.deliver(tenant, row.delivered));
+    }
+
+    fn let_go(&self, _: &TenantId) {}
 }
 
 /// Who runs what, over all replicas.

@@ -83,8 +83,8 @@ async fn a_filter_comes_from_a_config_map_that_may_be_read_and_goes_with_it() {
     let groups = ["", "observability.ethos.io", "coordination.k8s.io", "events.k8s.io"];
     grant(&api, "sluice", None, json!({ "verbs": ["*"], "apiGroups": groups, "resources": OTHERS }));
     let all = json!({ "verbs": ["*"], "apiGroups": [""], "resources": ["configmaps"] });
-    grant(&api, "sluice-records", Some(OURS), all);
     let world = World::around(api).await;
+    grant(&world.api, "sluice-records", Some(OURS), all);
     let mut sluice = replica("sluice-0", world.setup_as(Some(TOKEN))).await;
 
     apply(&world, "mapped", json!({ "configMap": { "name": "filters", "key": "sums.wasm" } })).await;
@@ -101,7 +101,7 @@ async fn a_filter_comes_from_a_config_map_that_may_be_read_and_goes_with_it() {
     config_map(&world.api, &rebuilt(&sums));
     runs(&world, "mapped", &digest(&rebuilt(&sums))).await;
     config_map(&world.api, b"\0asm");
-    world.says("mapped", "FiltersReady", "FilterFailing", "is not a filter").await;
+    world.says("mapped", "FiltersReady", "FilterNotReplaced", "is not a filter").await;
     world.more_ticks("mapped", 2).await;
 
     world.api.delete("ConfigMap", TEAM, "filters");

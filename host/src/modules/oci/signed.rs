@@ -63,6 +63,11 @@ impl Pull<'_> {
     }
 }
 
+/// Whether something beside the artefact says that somebody signed it. Nothing of it is checked.
+pub(super) async fn is_signed(session: &mut Session<'_>, artefact: Digest) -> Result<bool, Error> {
+    Ok(!payloads(session, artefact).await?.is_empty() || !bundles(session, artefact).await?.is_empty())
+}
+
 /// The signatures of cosign's first form.
 async fn payloads(session: &mut Session<'_>, artefact: Digest) -> Result<Vec<Claim>, Error> {
     let tag = Version::Tag(format!("sha256-{}.sig", artefact.hex()));
