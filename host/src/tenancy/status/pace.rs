@@ -4,7 +4,7 @@
 //! again. Never: IO, a clock, or two writes of one resource at a time.
 //!
 //! Two kinds of change share the API server's patience. A **transition** (another status or reason of a condition,
-//! another generation, finding or owner; a filter that failed for the first time) is written at once, after a pause in which several become one. **Counts** change at every
+//! another generation, finding or owner; a filter that is another module, or failed for the first time) is written at once, after a pause in which several become one. **Counts** change at every
 //! tick; they are written a minute after the last write at the earliest, and all resources together not more often than
 //! [`COUNTS_PER_SECOND`], the one that waited longest first. A thousand resources are then refreshed every 34 minutes, ten
 //! every minute. A resource whose conditions flip all the time uses up an allowance of its own.
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::bucket::{Bucket, Rate};
 use super::facts::Subject;
-use super::types::MetricAccessStatus;
+use super::types::{MetricAccessStatus, ModuleStatus};
 use crate::model::TenantId;
 
 /// Writes of counts, all resources together: half of the one request per second that a replica may cost in the steady
@@ -318,8 +318,9 @@ fn change(written: Option<&MetricAccessStatus>, wanted: &MetricAccessStatus) -> 
         let conditions = status.conditions.iter().chain(of_filters);
         let conditions: Vec<_> =
             conditions.map(|c| (c.type_.clone(), c.status.clone(), c.reason.clone())).collect();
-        let failed: Vec<bool> = status.filters.iter().map(|filter| filter.last_failure.is_some()).collect();
-        (conditions, failed)
+        let module = |filter: &ModuleStatus| (filter.digest.clone(), filter.last_failure.is_some());
+        let modules: Vec<_> = status.filters.iter().map(module).collect();
+        (conditions, modules)
     };
     // The review's words change only with what was reviewed; other messages repeat what servers say.
     let verdict =

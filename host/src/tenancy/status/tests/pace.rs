@@ -124,6 +124,8 @@ fn what_becomes_of_a_filter_is_written_at_once() {
             ModuleStatus { conditions: vec![condition], last_failure: failed, ..ModuleStatus::default() };
         MetricAccessStatus { filters: vec![filter], ..status(true, 1) }
     };
+    let mut other = with("True", Some("it trapped once more"));
+    other.filters[0].digest = Some("sha256:00".into());
     let mut world = World::new();
     for (wanted, writes) in [
         (with("Unknown", None), 1),
@@ -131,6 +133,7 @@ fn what_becomes_of_a_filter_is_written_at_once() {
         (with("True", Some("it trapped")), 3),
         // It traps again and again: these are words, and they can wait.
         (with("True", Some("it trapped once more")), 3),
+        (other, 4),
     ] {
         world.want(1, wanted);
         world.pass(SECOND);
