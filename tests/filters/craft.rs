@@ -41,9 +41,7 @@ pub(crate) fn with_a_table_bomb(component: &[u8]) -> Vec<u8> {
 
 /// Has four tables beside its own.
 pub(crate) fn with_many_tables(component: &[u8]) -> Vec<u8> {
-    with_module(component, |sections| {
-        set(sections, TABLE, |tables| longer(tables, &vec![[FUNCREF, 0, 1]; 4]))
-    })
+    with_module(component, |sections| set(sections, TABLE, |tables| longer(tables, &[[FUNCREF, 0, 1]; 4])))
 }
 
 /// What it exports as `grow_a_table` adds a thousand entries to a table of its own, again and again; refused, it traps.

@@ -179,6 +179,8 @@ pub(super) fn engine_config(config: &Config) -> wasmtime::Config {
         .max_core_instances_per_component(MODULES_PER_INSTANCE_MAX)
         .total_core_instances(most.saturating_mul(MODULES_PER_INSTANCE_MAX))
         .max_tables_per_component(TABLES_PER_INSTANCE_MAX)
+        // All of them may be one module's.
+        .max_tables_per_module(TABLES_PER_INSTANCE_MAX)
         .total_tables(most.saturating_mul(TABLES_PER_INSTANCE_MAX))
         .table_elements(TABLE_ENTRIES_MAX)
         .max_memories_per_component(1)

@@ -319,7 +319,7 @@ fn modules_that_ask_for_too_much_are_refused_before_they_run() {
             craft::with_a_memory_bomb(good),
             "memory has a minimum byte size of 4294967296 which exceeds the limit of 0x4000000 bytes",
         ),
-        (craft::with_many_tables(good), "tables, which exceeds the configured maximum of 4"),
+        (craft::with_many_tables(good), "tables count of 5 exceeds the per-instance limit of 4"),
         (craft::with_many_modules(good), "core module instances, which exceeds the configured maximum of 32"),
         (craft::with_two_memories(good), "multiple memories"),
         (craft::with_threads(good), "threads must be enabled for shared memories"),

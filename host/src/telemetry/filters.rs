@@ -135,7 +135,7 @@ impl Filters {
             samples: r.add("sluice_filter_samples", "What a resource's own filter made of samples: kept, changed, dropped or added"),
             bypassed: r.add("sluice_filter_bypassed", "Series and samples that went past a resource's own filter because it failed and may be ignored"),
             instances: r.add("sluice_filter_instances", "Instances made of a resource's own filter; one that remembers needs one until it fails"),
-            restarts: r.add("sluice_filter_restarts", "Instances of a resource's own filter that were lost because it failed; what it remembered is gone"),
+            restarts: r.add("sluice_filter_restarts", "Instances of a resource's own filter that were lost because it failed, with all that it remembered"),
             memory: r.add_in(Unit::Bytes, "sluice_filter_memory_peak", "The most memory an instance of a resource's own filter has had", Family::default()),
             known: Mutex::default(),
         }

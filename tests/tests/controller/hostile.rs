@@ -17,12 +17,11 @@ use sluice_tests::strict_receiver::{Seen, StrictReceiver};
 use sluice_tests::wait::within;
 use tempfile::TempDir;
 
+use super::guests;
 use super::world::{INTERVAL_MS, SELECTED, TEAM, World, replica};
 
 #[path = "../../filters/craft.rs"]
 mod craft;
-#[path = "../../../host/build/guests.rs"]
-mod guests;
 
 /// Teams that do no harm.
 const GOOD: usize = 10;
@@ -88,7 +87,7 @@ fn cases() -> Vec<Case> {
         case("memory-at-once", "memory.wasm", "", compiled("memory has a minimum byte size of 4294967296")),
         case("table-bomb", "table.wasm", "", compiled("a minimum element size of 100000000")),
         case("table-growth", "growth.wasm", "grow a table", configured("needs more than 20000 table entries")),
-        case("many-tables", "tables.wasm", "", compiled("tables, which exceeds the configured maximum of 4")),
+        case("many-tables", "tables.wasm", "", compiled("tables count of 5 exceeds the per-instance limit of 4")),
         case("many-modules", "modules.wasm", "", compiled("core module instances, which exceeds the configured maximum of 32")),
         case("recursion", LABELS, "recurse", configured("call stack exhausted")),
         case("recursion-later", SAMPLES, "recurse on 666", Stopped("call stack exhausted")),

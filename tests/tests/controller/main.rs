@@ -7,6 +7,8 @@
 //! chance is scripted here.
 
 mod groups;
+#[path = "../../../host/build/guests.rs"]
+mod guests;
 mod held;
 mod hostile;
 mod life;

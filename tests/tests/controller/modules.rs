@@ -9,11 +9,9 @@ use sluice_tests::apiserver::FakeApi;
 use sluice_tests::registry::{Lock, Registry, USER as ROBOT, digest};
 use sluice_tests::servers::{Setup, Sluice};
 
+use super::guests;
 use super::references::{OPEN, TOKEN, USER, grant};
 use super::world::{OURS, TEAM, World, replica};
-
-#[path = "../../../host/build/guests.rs"]
-mod guests;
 
 const WASM: &str = "application/wasm";
 const OTHERS: [&str; 7] = [

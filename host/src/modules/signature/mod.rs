@@ -228,7 +228,7 @@ mod tests {
             [include_bytes!("testdata/statement.json").as_slice(), include_bytes!("testdata/message.json")]
         {
             let claim = bundled(bundle).unwrap();
-            check(&[claim.clone()], &keys, Ok(&keys[0]));
+            check(std::slice::from_ref(&claim), &keys, Ok(&keys[0]));
             let other = Artefact { digest: Digest::of(b"x"), manifest: b"x" };
             assert!(signer(other, &[claim], &keys).is_err());
         }

@@ -79,12 +79,12 @@ mod tests {
         let no_form = "a signed statement is not of in-toto's form";
         let another = "a signed statement is about another artefact";
         for (payload, outcome) in [
-            (of(STATEMENT, SIGNS, &[ours.clone()]), Ok(())),
+            (of(STATEMENT, SIGNS, std::slice::from_ref(&ours)), Ok(())),
             (of(STATEMENT, SIGNS, &[other.clone(), ours.clone()]), Ok(())),
             (of(STATEMENT, SIGNS, &[other]), Err(another)),
             (of(STATEMENT, SIGNS, &[("sha512", artefact.hex())]), Err(another)),
             (of(STATEMENT, SIGNS, &[]), Err(another)),
-            (of("https://in-toto.io/Statement/v0.1", SIGNS, &[ours.clone()]), Err(no_form)),
+            (of("https://in-toto.io/Statement/v0.1", SIGNS, std::slice::from_ref(&ours)), Err(no_form)),
             (
                 of(STATEMENT, "https://cosign.sigstore.dev/attestation/vuln/v1", &[ours]),
                 Err("a signed statement is no signature; sign the artefact with cosign sign"),
