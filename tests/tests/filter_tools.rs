@@ -99,9 +99,9 @@ fn a_component_is_run_where_a_resource_has_its_filter() {
     let told: Value = serde_json::from_slice(&of("json").stdout).unwrap();
     let samples = &told["scrapes"][0]["samples"];
     assert_eq!((&samples[1]["isMerged"], &samples[2]["droppedBy"]), (&true.into(), &"no-threads".into()));
-    assert_eq!(samples[4]["droppedBy"], "sluice-filter-patterns");
+    assert_eq!(samples[4]["droppedBy"], "patterns");
     let names: Vec<&Value> = told["steps"].as_array().unwrap().iter().map(|step| &step["name"]).collect();
-    assert_eq!(names, ["sluice-filter-patterns", "mine", "no-threads", "sluice-filter-enrich"]);
+    assert_eq!(names, ["patterns", "mine", "no-threads", "enrich"]);
 
     let both = sluice(folder.path(), &[&run[..], &["--config", "ma.yaml"]].concat());
     assert_eq!(both.status.code(), Some(2), "{both:?}");

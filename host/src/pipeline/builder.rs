@@ -214,10 +214,7 @@ pub fn own_filter(index: usize, filter: &Filter, module: &Module) -> Step {
 
 /// The chain: what may be had, what the tenant's own filters make of it, how it is rewritten, what is stamped on it.
 fn steps(runtime: &Runtime, tenant: &Tenant, modules: &[Module]) -> Result<Vec<Step>, filter::Error> {
-    let own_step = |name, config| {
-        let module = runtime.builtin(name)?.clone();
-        Ok(Step::new(module.manifest().name.clone(), module, config))
-    };
+    let own_step = |name, config| Ok(Step::new(name, runtime.builtin(name)?.clone(), config));
     let selectors: Vec<String> = tenant.selectors.iter().map(ToString::to_string).collect();
     let stamps: Vec<_> = tenant.stamps.labels.iter().collect();
     let enrich = json!({
