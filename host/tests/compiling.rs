@@ -56,6 +56,20 @@ fn what_takes_the_compiler_too_much_memory_is_refused_with_what_it_had() {
     assert_eq!(refusal(64 << 20, CPU_SECONDS_MAX, &bomb(500_000)), told);
 }
 
+/// A component that imports one name twice, which is told with the name.
+fn with_a_long_name(bytes: usize) -> Vec<u8> {
+    let import = [&[0][..], &leb(bytes), &vec![b'a'; bytes], &[1, 0]].concat();
+    let imports = [&[2][..], &import, &import].concat();
+    [b"\0asm\x0d\0\x01\0".as_slice(), &section(7, &[1, 0x40, 0, 1, 0]), &section(10, &imports)].concat()
+}
+
+#[test]
+fn what_takes_long_to_tell_is_told_in_part_and_holds_nobody_up() {
+    let said = refusal(MEMORY_BYTES_MAX, CPU_SECONDS_MAX, &with_a_long_name(95_000));
+    assert!(said.starts_with("evil.wasm is not a filter: it does not compile as a component"), "{said}");
+    assert!(said.len() < 5_000, "{} bytes", said.len());
+}
+
 #[test]
 fn what_stays_within_is_compiled_and_then_judged() {
     let told = "evil.wasm is not a filter: ";

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, WasmStr};
 
-use super::instance::Host;
+use super::instance::{Host, said};
 use super::wire::Level;
 
 /// The interface's name.
@@ -47,7 +47,8 @@ impl GuestLog {
     }
 
     pub(super) fn write(&mut self, level: Level, message: &str) {
-        let message = &message[..message.floor_char_boundary(MESSAGE_BYTES_MAX)];
+        // One line, whatever the log's form: a guest writes no lines of ours.
+        let message = &said(message.to_owned());
         if level == Level::Error {
             self.last_error = Some(message.to_owned());
         }

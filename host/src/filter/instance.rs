@@ -339,7 +339,7 @@ impl Calls {
 }
 
 /// What a guest says, in one line that ends.
-fn said(mut text: String) -> String {
+pub(super) fn said(mut text: String) -> String {
     text.truncate(text.floor_char_boundary(MESSAGE_BYTES_MAX));
     if text.contains(char::is_control) {
         text = text.replace(char::is_control, " ");

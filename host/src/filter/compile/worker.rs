@@ -111,17 +111,29 @@ pub(super) fn call(program: &Program, component: &[u8]) -> Result<Vec<u8>, Faile
     Err(cause_of(program, status, String::from_utf8_lossy(&stderr).trim()))
 }
 
-/// Gives the worker its input and takes its output. It reads all before it writes anything, and ends by itself.
+/// Gives the worker its input and takes its output. It reads all before it writes anything, and ends by itself; what it says is
+/// heard meanwhile, to its end, or it would wait for us with a full pipe while we wait for its code.
 fn attend(mut worker: Child, component: &[u8]) -> io::Result<Output> {
     let (stdin, stdout, stderr) = (worker.stdin.take(), worker.stdout.take(), worker.stderr.take());
     // One that ended before it had read everything says why.
     let _ = stdin.map(|mut stdin| stdin.write_all(component));
-    let (mut code, mut said) = (Vec::new(), Vec::new());
-    let read = stdout.map_or(Ok(0), |mut stdout| stdout.read_to_end(&mut code));
-    let heard = stderr.map_or(Ok(0), |stderr| stderr.take(SAID_BYTES_MAX).read_to_end(&mut said));
+    let mut code = Vec::new();
+    let (read, heard) = std::thread::scope(|scope| {
+        let hearing = scope.spawn(move || stderr.map_or(Ok(Vec::new()), hear));
+        let read = stdout.map_or(Ok(0), |mut stdout| stdout.read_to_end(&mut code));
+        (read, hearing.join().expect("hearing does not panic"))
+    });
     let status = worker.wait()?;
-    read.and(heard)?;
-    Ok(Output { status, stdout: code, stderr: said })
+    read?;
+    Ok(Output { status, stdout: code, stderr: heard? })
+}
+
+/// The beginning of what is said; the rest goes nowhere.
+fn hear(mut stderr: impl io::Read) -> io::Result<Vec<u8>> {
+    let mut said = Vec::new();
+    stderr.by_ref().take(SAID_BYTES_MAX).read_to_end(&mut said)?;
+    io::copy(&mut stderr, &mut io::sink())?;
+    Ok(said)
 }
 
 fn cause_of(program: &Program, status: ExitStatus, said: &str) -> Failed {
