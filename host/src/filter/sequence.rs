@@ -49,11 +49,17 @@ impl Sequence {
         Ok(Sequence { first, then })
     }
 
-    /// Shows all filters these series, as a tick would. What they make of them is not told.
+    /// Shows all filters these series, as a tick would, one after the other as long as it `goes_on`. What they make of them is
+    /// not told.
     ///
     /// # Errors
     /// The first filter that fails.
-    pub fn try_out(&mut self, window: Window, series: &[(Labels, f64)]) -> Result<(), Error> {
+    pub fn try_out(
+        &mut self,
+        window: Window,
+        series: &[(Labels, f64)],
+        goes_on: impl Fn() -> bool,
+    ) -> Result<(), Error> {
         let timing = Timing { now: window.at, tick: window.at };
         self.first.begin(timing);
         for (filter, behind) in &mut self.then {
@@ -66,6 +72,9 @@ impl Sequence {
         let mut rows: Vec<(Labels, f64)> =
             kept.into_iter().zip(series).filter_map(|(kept, (_, value))| Some((kept?, *value))).collect();
         for (filter, behind) in &mut self.then {
+            if !goes_on() {
+                break;
+            }
             rows = filter.try_out(window, &rows)?;
             let labels: Vec<&Labels> = rows.iter().map(|(labels, _)| labels).collect();
             let kept = behind.classify(&labels)?;

@@ -17,6 +17,9 @@ use super::usage::Usage;
 use super::{Error, check, wire};
 use crate::model::{FilterMode, Labels};
 
+/// Series that a filter emits in a trial and that the filters behind it are shown.
+const TRIED_EMITTED_MAX: usize = 1_000;
+
 /// A filter whose instance is kept between calls.
 ///
 /// When the instance had to be replaced, [`Stateful::generation`] grows: all that it said before is void.
@@ -222,7 +225,8 @@ impl Stateful {
                 }
             }
         }
-        let emitted = self.emitted.series.iter().map(|labels| (labels.clone(), 0.0));
+        // No more of them than a trial begins with.
+        let emitted = self.emitted.series.iter().take(TRIED_EMITTED_MAX).map(|labels| (labels.clone(), 0.0));
         Ok(kept.into_iter().map(|(_, labels, value)| (labels, value)).chain(emitted).collect())
     }
 

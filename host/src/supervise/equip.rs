@@ -228,11 +228,30 @@ impl Equipment {
         if !outfit.modules.is_empty() {
             self.trials.run(deps, tenant, groups, &outfit.modules).await?;
         }
-        match fitted(deps, tenant, groups, outfit).await {
+        match self.fitted(deps, tenant, groups, outfit).await {
             Ok(fitted) => Ok(Some(fitted)),
             Err(Error::Filter(filter::Error::Kept { .. })) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// The filters of every lane, configured where nobody waits for the thread.
+    pub(super) async fn fitted(
+        &self,
+        deps: &Arc<Deps>,
+        tenant: &Arc<Tenant>,
+        groups: &[SourceGroup],
+        outfit: &Outfit,
+    ) -> Result<Fitted, Error> {
+        let turn = self.trials.turn(&tenant.id.namespace).await;
+        let (with, of, modules) = (deps.clone(), tenant.clone(), outfit.modules.clone());
+        let groups = groups.to_vec();
+        let fitting = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            pipeline::fit(&with.runtime, &of, &modules, &groups)
+        });
+        let first = || tenant.filters.first().map_or_else(|| "patterns".to_owned(), |own| own.name.clone());
+        Ok(fitting.await.map_err(|_| Error::Broken { filter: first() })??)
     }
 
     async fn fetched(&self, filter: &Filter, tags: &Tags) -> Result<Fetched, Error> {
@@ -261,20 +280,6 @@ fn settled(origin: &Origin, tags: &Tags) -> Origin {
         }
         other => other.clone(),
     }
-}
-
-/// The filters of every lane, configured where nobody waits for the thread.
-pub(super) async fn fitted(
-    deps: &Arc<Deps>,
-    tenant: &Arc<Tenant>,
-    groups: &[SourceGroup],
-    outfit: &Outfit,
-) -> Result<Fitted, Error> {
-    let (with, of, modules) = (deps.clone(), tenant.clone(), outfit.modules.clone());
-    let groups = groups.to_vec();
-    let fitting = tokio::task::spawn_blocking(move || pipeline::fit(&with.runtime, &of, &modules, &groups));
-    let first = || tenant.filters.first().map_or_else(|| "patterns".to_owned(), |filter| filter.name.clone());
-    Ok(fitting.await.map_err(|_| Error::Broken { filter: first() })??)
 }
 
 fn fault(error: &Error) -> Option<&str> {

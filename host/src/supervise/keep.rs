@@ -132,7 +132,10 @@ impl Keeper {
         match equipped {
             Ok(Equipped { outfit, fitted }) => match self.replace(&wanted, &outfit, fitted).await {
                 Ok(next) => {
-                    self.failures = 0;
+                    if std::mem::take(&mut self.failures) > 0 {
+                        let TenantId { namespace, name } = &self.id;
+                        info!(%namespace, %name, "Filters are ready");
+                    }
                     self.good = Some((wanted.tenant, outfit));
                     next
                 }
@@ -148,7 +151,10 @@ impl Keeper {
     /// The filters are not ready. Where nothing else changed, the last ones that were go on; else the pipeline waits.
     async fn without(&mut self, wanted: Wanted, trouble: Trouble) -> Next {
         let TenantId { namespace, name } = &self.id;
-        warn!(%namespace, %name, error = %trouble.error, "Filters are not ready");
+        let stays =
+            self.good.as_ref().is_some_and(|(tenant, _)| differs_in_filters_alone(tenant, &wanted.tenant));
+        let runs = if stays { "those of before" } else { "nothing" };
+        warn!(%namespace, %name, error = %trouble.error, runs, "Filters are not ready");
         self.failures = self.failures.saturating_add(1);
         let pause = RETRY_FIRST.saturating_mul(1 << (self.failures - 1).min(16)).min(RETRY_MAX);
         let next = Next::Wait(trouble.may_pass.then_some(pause));
@@ -191,7 +197,10 @@ impl Keeper {
         let deps = self.site.deps.clone();
         let fitted = match fitted {
             Some(fitted) => fitted,
-            None => equip::fitted(&deps, &wanted.tenant, &wanted.groups, outfit).await?,
+            None => {
+                let equipment = self.site.equipment.clone();
+                equipment.fitted(&deps, &wanted.tenant, &wanted.groups, outfit).await?
+            }
         };
         let former = std::mem::take(&mut self.lanes);
         match Pipeline::build(&deps, &wanted.tenant, fitted, &wanted.groups, former) {

@@ -4,9 +4,11 @@
 //! source's failure taken for the filters'.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedMutexGuard, Semaphore};
 
+use super::workshop::Lanes;
 use crate::filter::{self, Module, Moments, Window};
 use crate::model::{Labels, SourceGroup, Standing, Tenant, Tick};
 use crate::pipeline::{self, Deps};
@@ -18,14 +20,25 @@ const BYTES_MAX: usize = 8 << 20;
 
 /// So many tenants' filters at once: what a trial keeps comes out of what is left for filters without state.
 const AT_ONCE_MAX: usize = 4;
+/// How long a trial goes on to the next filter. Those that are not reached by then are tried by the pipeline.
+const TIME_MAX: Duration = Duration::from_secs(10);
 
-/// Where filters are tried.
+/// Where filters are tried and configured: of each namespace one resource's at a time, so that no namespace waits for
+/// another's whole list.
 #[derive(Debug)]
-pub(super) struct Trials(Semaphore);
+pub(super) struct Trials {
+    namespaces: Lanes<String>,
+    at_once: Arc<Semaphore>,
+}
 
 impl Trials {
     pub(super) fn new() -> Trials {
-        Trials(Semaphore::new(AT_ONCE_MAX))
+        Trials { namespaces: Lanes::default(), at_once: Arc::new(Semaphore::new(AT_ONCE_MAX)) }
+    }
+
+    /// A namespace's own turn. It goes where the work goes, which ends when it ends, whoever still waits for it.
+    pub(super) async fn turn(&self, namespace: &str) -> OwnedMutexGuard<()> {
+        self.namespaces.enter(namespace.to_owned()).await
     }
 
     /// Tries a tenant's filters, whose own ones are `modules`: whether they take their configurations, and then the newest tick
@@ -58,20 +71,28 @@ impl Trials {
         modules: &[Module],
         samples: Vec<(Tick, Vec<(Labels, f64)>)>,
     ) -> Result<(), filter::Error> {
-        let _turn = self.0.acquire().await.expect("the semaphore is never closed");
+        let own = self.turn(&tenant.id.namespace).await;
+        let turn = self.at_once.clone().acquire_owned().await.expect("the semaphore is never closed");
         let (deps, tenant, modules) = (deps.clone(), tenant.clone(), modules.to_vec());
+        // Nobody waits any more once this future is gone.
+        let (waiting, waited) = (Arc::new(()), Instant::now());
+        let waits = Arc::downgrade(&waiting);
         let trying = move || {
+            let _turns = (own, turn);
+            let goes_on = || waits.strong_count() > 0 && waited.elapsed() < TIME_MAX;
             let mut filters = pipeline::for_trial(&deps.runtime, &tenant, &modules)?;
             for (tick, series) in samples {
                 let at = tick.timestamp();
                 let window =
                     Window { since: at.minus(tenant.interval.duration()), at, moments: Moments::Tick };
-                filters.try_out(window, &series)?;
+                filters.try_out(window, &series, goes_on)?;
             }
             Ok(())
         };
         // A panic is no fault of the filters'; the pipeline will say what it is.
-        tokio::task::spawn_blocking(trying).await.unwrap_or(Ok(()))
+        let tried = tokio::task::spawn_blocking(trying).await.unwrap_or(Ok(()));
+        drop(waiting);
+        tried
     }
 }
 

@@ -105,7 +105,7 @@ impl Modules {
 
 /// One at a time for each key, in the order they came.
 #[derive(Debug)]
-struct Lanes<K>(Mutex<HashMap<K, Weak<tokio::sync::Mutex<()>>>>);
+pub(super) struct Lanes<K>(Mutex<HashMap<K, Weak<tokio::sync::Mutex<()>>>>);
 
 impl<K> Default for Lanes<K> {
     fn default() -> Self {
@@ -114,7 +114,7 @@ impl<K> Default for Lanes<K> {
 }
 
 impl<K: Hash + Eq> Lanes<K> {
-    async fn enter(&self, key: K) -> OwnedMutexGuard<()> {
+    pub(super) async fn enter(&self, key: K) -> OwnedMutexGuard<()> {
         let lane = self.lane(key);
         lane.lock_owned().await
     }
