@@ -28,6 +28,13 @@ pub struct Failing {
     last: Timestamp,
 }
 
+impl Failing {
+    /// When it failed last.
+    pub fn last(&self) -> Timestamp {
+        self.last
+    }
+}
+
 /// How a filter does.
 #[derive(Debug, Default)]
 pub(super) struct Health {
@@ -67,11 +74,14 @@ impl Health {
         let attempts = before.as_ref().map_or(0, |before| before.attempts) + u32::from(is_new);
         let beyond = attempts.checked_sub(FAILURES_MAX);
         let held = beyond.map(|beyond| HELD_FIRST.saturating_mul(1 << beyond.min(8)).min(HELD_MAX));
+        let since = before.as_ref().map_or(now, |before| before.since);
+        // That it has to be asked again follows from what went wrong before, and says nothing of it.
+        let told = before.filter(|_| matches!(error, Error::Forgotten { .. })).map(|before| before.message);
         self.failing = Some(Failing {
-            since: before.map_or(now, |before| before.since),
+            since,
             attempts,
             held_until: held.map(|held| now.plus(held)),
-            message: error.to_string(),
+            message: told.unwrap_or_else(|| error.to_string()),
             last: now,
         });
     }
@@ -83,6 +93,18 @@ mod tests {
 
     fn error() -> Error {
         Error::Refused { filter: "f".into(), message: "no".into() }
+    }
+
+    #[test]
+    fn what_went_wrong_is_told_until_something_else_does() {
+        let mut health = Health::default();
+        let message = |health: &Health| health.failing().unwrap().message.clone();
+        health.failed(&error(), Timestamp(0));
+        health.failed(&Error::Forgotten { filter: "f".into() }, Timestamp(1000));
+        assert_eq!((message(&health), health.failing().unwrap().attempts), (error().to_string(), 2));
+        let other = Error::Refused { filter: "f".into(), message: "not that".into() };
+        health.failed(&other, Timestamp(2000));
+        assert_eq!(message(&health), other.to_string());
     }
 
     #[test]

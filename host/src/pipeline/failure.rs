@@ -6,7 +6,7 @@ use super::assemble;
 use super::news::Fault;
 use crate::model::memory::Full;
 use crate::status::Stage;
-use crate::{collect, deliver};
+use crate::{collect, deliver, filter};
 
 /// Why a tick could not be sent. It is tried again.
 #[derive(Debug, thiserror::Error)]
@@ -40,9 +40,10 @@ impl Failure {
         }
     }
 
-    /// The filter that failed, if one did.
+    /// The filter that failed, if one did. That it has to be asked again because it failed before is told already.
     pub(super) fn filter(&self) -> Option<&str> {
         match self {
+            Failure::Assemble(assemble::Error::Filter(filter::Error::Forgotten { .. })) => None,
             Failure::Assemble(assemble::Error::Filter(error)) => error.filter(),
             _ => None,
         }

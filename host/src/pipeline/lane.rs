@@ -245,6 +245,9 @@ impl Context {
         let mut bypassed = None;
         for (at, usage) in steps.enumerate() {
             bypassed = bypassed.or(usage.failing.as_ref().filter(|_| usage.bypassed > 0));
+            if let Some(failing) = usage.failing.as_ref().filter(|_| usage.bypassed > 0) {
+                self.status.filter_failed(&usage.name, &Bypassed(failing.message.clone()), failing.last());
+            }
             if at == self.counted.len() {
                 let owner = match self.tenant.filters.iter().any(|own| *own.name == *usage.name) {
                     true => FilterOwner::Resource(&self.tenant.id),
@@ -348,6 +351,11 @@ impl Context {
         self.cursors.end(&self.key)
     }
 }
+
+/// Why series went past a filter.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Bypassed(String);
 
 /// A source that does not answer is asked again after a second, then twice that, up to half a minute.
 fn backoff(failures: u32) -> Duration {

@@ -112,6 +112,13 @@ impl TenantStatus {
             worst = worst.max(Health::Degraded);
             reasons.push("no source is there for this resource, so nothing is collected".to_owned());
         }
+        for (filter, failure) in self.filters.iter().filter_map(|f| Some((f, f.failing()?.1))) {
+            worst = worst.max(Health::Degraded);
+            // The error names the filter.
+            let (why, name) = (&failure.message, &filter.name);
+            let kept = if self.lanes.is_empty() { "" } else { "; what was ready before goes on" };
+            reasons.push(format!("filter {name} is not ready: {why}{kept}"));
+        }
         for lane in &self.lanes {
             let (health, reason) = lane.health(interval, now);
             worst = worst.max(health);
