@@ -112,6 +112,19 @@ impl Store {
         tokio::time::timeout(FETCH_TIME_MAX, fetch).await.unwrap_or_else(|_| Err(Error::Slow(FETCH_TIME_MAX)))
     }
 
+    /// Whether what a resource names may be asked for at all. Nobody is asked.
+    ///
+    /// # Errors
+    /// [`Error::NotAllowed`] and [`Error::PlainText`].
+    pub fn permits(&self, origin: &Origin) -> Result<(), Error> {
+        let net = &self.inner.net;
+        match origin {
+            Origin::Http { url, .. } => net.entry(url).map(drop),
+            Origin::Oci { reference, .. } => net.entry_of(reference).map(drop),
+            Origin::Builtin { .. } | Origin::File { .. } | Origin::ConfigMap { .. } => Ok(()),
+        }
+    }
+
     /// Whether anything of cosign's lies beside an artefact, of whatever keys; it is not checked.
     ///
     /// # Errors

@@ -85,8 +85,17 @@ impl Bench {
                 self.files.insert(path.clone(), loaded.clone());
                 loaded.map(Some)
             }
-            Origin::ConfigMap { .. } | Origin::Http { .. } | Origin::Oci { .. } => Ok(None),
+            Origin::Oci { .. } => self.permitted(origin, &at.keys("oci.ref")),
+            Origin::Http { .. } => self.permitted(origin, &at.keys("http.url")),
+            Origin::ConfigMap { .. } => Ok(None),
         }
+    }
+
+    /// Whether the installation lets anybody ask for it; what it is shows where it is run.
+    fn permitted(&self, origin: &Origin, at: &Path) -> Result<Option<Module>, Problem> {
+        let Some(modules) = self.modules.clone() else { return Ok(None) };
+        let permitted = here(async { Ok(Store::new(modules, None)?.permits(origin)?) });
+        permitted.map(|()| None).map_err(|error| Problem::error(at.clone(), error.to_string(), ""))
     }
 
     fn file(&mut self, origin: &Origin, at: &Path) -> Result<Module, Problem> {
@@ -100,8 +109,7 @@ impl Bench {
     fn read(&self, origin: &Origin) -> anyhow::Result<Fetched> {
         let modules = self.modules.clone().expect("it was looked at before");
         let reach = Reach::Listed { allow: Vec::new(), receivers: Receivers::default() };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async {
+        here(async {
             let store = Store::new(modules::Config { reach, ..modules }, None)?;
             Ok(store.fetch(origin, None).await?)
         })
@@ -113,6 +121,11 @@ impl Bench {
         }
         Ok(self.runtime.as_ref().expect("it was just made"))
     }
+}
+
+/// Runs what wants a runtime, and waits for nobody else.
+fn here<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
 }
 
 /// What a filter says, at its place in the resource. `at` is the filter, or what names its module.

@@ -55,14 +55,24 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The skeleton; without a line that counts, an empty object stands in its place.
+/// The skeleton. Without a line that counts all of it is a remark, so that whoever takes a mark away takes that of `config`
+/// as well.
 fn config(out: &mut impl std::io::Write, lines: &[Line]) -> std::io::Result<()> {
     let is_empty = !lines.iter().any(|line| line.is_required);
-    writeln!(out, "    config:{}", if is_empty { " {}" } else { "" })?;
+    if !lines.is_empty() {
+        writeln!(out, "    {}config:", if is_empty { "# " } else { "" })?;
+    }
     for Line { name, value, about, is_required } in lines {
         let remark = if about.is_empty() { String::new() } else { format!("  # {about}") };
-        let mark = if *is_required { "" } else { "# " };
-        writeln!(out, "      {mark}{}: {value}{remark}", key(name))?;
+        let mark = if *is_required {
+            ""
+        } else if is_empty {
+            "#   "
+        } else {
+            "# "
+        };
+        let indent = if is_empty { "    " } else { "      " };
+        writeln!(out, "{indent}{mark}{}: {value}{remark}", key(name))?;
     }
     Ok(())
 }
