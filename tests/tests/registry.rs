@@ -109,7 +109,7 @@ impl Author {
         let printed: Value = serde_saphyr::from_str(&printed).unwrap();
         let oci = json!({ "ref": by_digest, "pullSecretRef": { "name": "regcred" } });
         let filter = &printed["filters"][0];
-        assert_eq!((&filter["module"], &filter["config"]), (&json!({ "oci": oci }), &json!({})));
+        assert_eq!((&filter["module"], &filter["config"]), (&json!({ "oci": oci }), &Value::Null));
         let printed = self.succeeds(&["manifest", by_digest, "-o", "json"]);
         let printed: Value = serde_json::from_str(&printed).unwrap();
         assert_eq!(printed["module"], json!({ "oci": { "ref": by_digest } }));
