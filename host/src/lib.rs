@@ -5,6 +5,7 @@
 //! repository's root, shows how the rooms below fit together.
 
 pub mod app;
+pub mod background;
 pub mod cache;
 pub mod cli;
 pub mod collect;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 const ROOMS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("cache", &[]),
+    ("background", &[]),
     ("document", &["model"]),
     ("http", &["model"]),
     ("telemetry", &["model"]),
@@ -20,8 +21,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("filter", &["cache", "model"]),
     ("modules", &["cache", "model", "http"]),
     ("deliver", &["model", "http"]),
-    ("pipeline", &["model", "http", "collect", "filter", "deliver", "status", "telemetry"]),
-    ("supervise", &["model", "modules", "filter", "status", "pipeline"]),
+    ("pipeline", &["background", "model", "http", "collect", "filter", "deliver", "status", "telemetry"]),
+    ("supervise", &["background", "model", "collect", "modules", "filter", "status", "pipeline"]),
     ("serve", &["model", "status", "telemetry"]),
     ("workbench", &["model", "document", "filter"]),
     ("config", &["*"]),

@@ -9,6 +9,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 use sluice::filter::{Chain, Config, Runtime, Step, Tenant, builtin};
+use sluice::model::memory::Payer;
 use sluice::model::{Labels, pattern};
 use sluice_filter::selector::Selector;
 use sluice_tests::prom_api::Api;
@@ -134,7 +135,12 @@ impl Judges {
 
     /// The series our component takes.
     fn ours(&self, selector: &Selector) -> BTreeSet<LabelSet> {
-        let tenant = Tenant { namespace: "team".into(), name: "a".into(), source: "team".into() };
+        let tenant = Tenant {
+            namespace: "team".into(),
+            name: "a".into(),
+            source: "team".into(),
+            payer: Payer::unlimited("team"),
+        };
         let config = serde_json::json!({ "selectors": [selector.to_string()] });
         let step = Step::new("patterns", RUNTIME.builtin(builtin::PATTERNS).unwrap().clone(), config);
         let mut chain: Chain = RUNTIME.chain(tenant, vec![step]).unwrap();

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::model::memory::Full;
+
 /// A filter could not be loaded, configured, or asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -86,6 +88,14 @@ pub enum Error {
         /// What it may have, in bytes.
         limit: usize,
     },
+    /// Its namespace, or the process, has no room for the memory that the filter wanted.
+    #[error("filter {filter} gets no more memory: {source}")]
+    Full {
+        /// The step's name.
+        filter: String,
+        /// Who has no room.
+        source: Full,
+    },
     /// The filter wanted more table entries than it may have.
     #[error("filter {filter} needs more than {limit} table entries: call fewer functions by pointer")]
     Tables {
@@ -152,6 +162,7 @@ impl Error {
         matches!(
             self,
             Error::Busy { .. }
+                | Error::Full { .. }
                 | Error::Compiler { .. }
                 | Error::Kept { .. }
                 | Error::Deadline { .. }
@@ -184,6 +195,7 @@ impl Error {
             | Error::Trapped { filter, .. }
             | Error::Deadline { filter, .. }
             | Error::Memory { filter, .. }
+            | Error::Full { filter, .. }
             | Error::Tables { filter, .. }
             | Error::Nonsense { filter, .. }
             | Error::HeldOff { filter, .. }

@@ -4,23 +4,24 @@
 //! instance and makes another.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use wasmtime::component::{ComponentNamedList, Func, InstancePre, Lift, Lower};
-use wasmtime::{ResourceLimiter, Store, Trap};
+use wasmtime::{Store, Trap, UpdateDeadline};
 
+use super::allowance::{Allowance, Denied, Stay};
+use super::deadline::{Deadline, processor_time};
 use super::guest_log::GuestLog;
 use super::module::{Exports, Module};
-use super::runtime::{Shared, TABLE_ENTRIES_MAX};
+use super::runtime::Shared;
 use super::symbols::Symbols;
-use super::ticker::Ticker;
 use super::usage::Usage;
 use super::wasi::World;
 use super::{Error, Nonsense, wire};
+use crate::model::memory::{Held, Payer};
 use crate::model::{FilterLimits, Timestamp};
 
 /// For whom a chain works.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Tenant {
     /// Namespace of the tenant's resource.
     pub namespace: String,
@@ -28,6 +29,8 @@ pub struct Tenant {
     pub name: String,
     /// The resource's `source`; empty if it names none.
     pub source: String,
+    /// Who pays for the memory of its filters.
+    pub payer: Payer,
 }
 
 /// A configuration, as a guest is given it.
@@ -48,46 +51,8 @@ const TOO_MUCH: &str = "too much data is being copied between the host and the g
 pub(super) struct Host {
     pub(super) log: GuestLog,
     pub(super) world: World,
-    /// Bytes of all its memories together.
-    memory: Allowance,
-    /// Entries of all its tables together.
-    tables: Allowance,
-}
-
-/// What a guest may take of something. It never shrinks.
-#[derive(Debug)]
-struct Allowance {
-    max: usize,
-    taken: usize,
-    exceeded: bool,
-}
-
-impl Allowance {
-    fn of(max: usize) -> Allowance {
-        Allowance { max, taken: 0, exceeded: false }
-    }
-
-    /// Whether one of what it has may grow.
-    fn grow(&mut self, current: usize, desired: usize) -> bool {
-        let taken = self.taken.saturating_add(desired.saturating_sub(current));
-        let fits = taken <= self.max;
-        self.exceeded |= !fits;
-        if fits {
-            self.taken = taken;
-        }
-        fits
-    }
-}
-
-/// The pool bounds each memory and each table, and how many there are; here it is what they come to.
-impl ResourceLimiter for Host {
-    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(self.memory.grow(current, desired))
-    }
-
-    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(self.tables.grow(current, desired))
-    }
+    allowance: Allowance,
+    deadline: Deadline,
 }
 
 /// One guest at work.
@@ -127,7 +92,7 @@ pub(super) fn describe(
         FilterLimits { memory_bytes_max: config.memory_bytes_max, call_time_max: config.call_time_max() };
     // Errors say "filter" themselves.
     let name = origin.strip_prefix("filter ").unwrap_or(origin);
-    let mut calls = Calls::new(shared, "".into(), name.into(), limits);
+    let mut calls = Calls::new(shared, "".into(), name.into(), limits, (Stay::Passing, Held::default()));
     let (instance, funcs) = calls.instantiate(pre, exports)?;
     let describe = instance.get_func(&mut calls.store, exports.describe).expect("the export was found");
     // The other functions are called later, maybe never; that their types are right is found out now.
@@ -159,10 +124,12 @@ impl Instance {
         limits: FilterLimits,
     ) -> Result<Instance, Error> {
         let owner = format!("{}/{}", tenant.namespace, tenant.name);
-        let mut calls = Calls::new(module.shared(), owner.into(), filter.clone(), limits);
+        let stay = if module.is_stateful() { Stay::Kept } else { Stay::Passing };
+        let paid = (stay, tenant.payer.hold_own());
+        let mut calls = Calls::new(module.shared(), owner.into(), filter.clone(), limits, paid);
         let (_, Funcs { configure, classify, forget, process }) =
             calls.instantiate(module.pre(), module.exports())?;
-        let Tenant { namespace, name, source } = tenant;
+        let Tenant { namespace, name, source, payer: _ } = tenant;
         let params = (wire::Tenant { namespace, name, source }, &*config.json);
         let (configured,) = calls.call::<_, (Result<(), wire::ConfigError>,)>(configure, params)?;
         configured.map_err(|wire::ConfigError { path, message }| Error::Config {
@@ -216,11 +183,6 @@ impl Instance {
         answer?.0.map_err(|message| self.refused(message, usage))
     }
 
-    /// Its memory, in bytes.
-    pub(super) fn memory_bytes(&self) -> usize {
-        self.calls.store.data().memory.taken
-    }
-
     fn refused(&self, message: String, usage: &mut Usage) -> Error {
         usage.refused += 1;
         Error::Refused { filter: self.calls.filter.to_string(), message: said(message) }
@@ -235,15 +197,25 @@ struct Funcs {
 }
 
 impl Calls {
-    fn new(shared: &Arc<Shared>, tenant: Arc<str>, filter: Arc<str>, limits: FilterLimits) -> Calls {
+    fn new(
+        shared: &Arc<Shared>,
+        tenant: Arc<str>,
+        filter: Arc<str>,
+        limits: FilterLimits,
+        (stay, pays): (Stay, Held),
+    ) -> Calls {
         let host = Host {
             world: World::new(&tenant, &filter),
             log: GuestLog::new(tenant, filter.clone()),
-            memory: Allowance::of(limits.memory_bytes_max),
-            tables: Allowance::of(TABLE_ENTRIES_MAX),
+            allowance: Allowance::new(limits.memory_bytes_max, stay, pays),
+            deadline: Deadline::of(limits.call_time_max),
         };
         let mut store = Store::new(&shared.engine, host);
-        store.limiter(|host| host);
+        store.limiter(|host| &mut host.allowance);
+        store.epoch_deadline_callback(|guest| {
+            let left = guest.data().deadline.ticks_left();
+            Ok(left.map_or(UpdateDeadline::Interrupt, UpdateDeadline::Continue))
+        });
         store.set_hostcall_fuel(shared.config.answer_bytes_max);
         Calls { store, shared: shared.clone(), filter, limits }
     }
@@ -270,11 +242,11 @@ impl Calls {
         P: ComponentNamedList + Lower,
         R: ComponentNamedList + Lift + 'static,
     {
-        let start = Instant::now();
+        let start = processor_time();
         let answer = self.call(func, params);
-        usage.guest_time += start.elapsed();
+        usage.guest_time += processor_time().saturating_sub(start);
         usage.calls += 1;
-        usage.memory_bytes_peak = usage.memory_bytes_peak.max(self.store.data().memory.taken);
+        usage.memory_bytes_peak = usage.memory_bytes_peak.max(self.store.data().allowance.memory_bytes());
         usage.log_lines_left_out += self.store.data_mut().log.left_out();
         usage.traps +=
             u64::from(answer.as_ref().is_err_and(|error| !matches!(error, Error::Nonsense { .. })));
@@ -310,8 +282,11 @@ impl Calls {
     }
 
     fn begin(&mut self) {
-        self.store.set_epoch_deadline(Ticker::ticks(self.limits.call_time_max));
+        let deadline = Deadline::of(self.limits.call_time_max);
+        self.store.set_epoch_deadline(deadline.ticks());
         let host = self.store.data_mut();
+        host.deadline = deadline;
+        host.allowance.begin();
         host.log.begin();
         host.world.begin_call();
     }
@@ -326,11 +301,11 @@ impl Calls {
             return Error::Deadline { filter, limit: self.limits.call_time_max };
         }
         let host = self.store.data_mut();
-        if host.memory.exceeded {
-            return Error::Memory { filter, limit: host.memory.max };
-        }
-        if host.tables.exceeded {
-            return Error::Tables { filter, limit: host.tables.max };
+        match host.allowance.denied() {
+            Some(Denied::Memory(limit)) => return Error::Memory { filter, limit },
+            Some(Denied::Tables(limit)) => return Error::Tables { filter, limit },
+            Some(Denied::Full(source)) => return Error::Full { filter, source },
+            None => {}
         }
         let last = host.log.last_error().or_else(|| host.world.last_words());
         let last = last.unwrap_or_else(|| error.root_cause().to_string());
@@ -345,19 +320,4 @@ pub(super) fn said(mut text: String) -> String {
         text = text.replace(char::is_control, " ");
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Allowance;
-
-    #[test]
-    fn what_a_guest_may_take_is_for_all_that_it_has() {
-        let mut tables = Allowance::of(20);
-        assert!(tables.grow(0, 15), "one of them may have most of it");
-        assert!(!tables.grow(0, 6), "and another one has what is left");
-        assert!(tables.exceeded);
-        assert!(tables.grow(15, 17) && tables.grow(0, 3));
-        assert!(!tables.grow(3, 4));
-    }
 }

@@ -7,12 +7,14 @@
 //! A [`Runtime`] holds the engine and the built-in [`Module`]s; a [`Sequence`] is one tenant's steps in order: [`Chain`]s of
 //! filters without state, and between them the [`Stateful`] ones. `wit/filter.wit` is the contract with guests.
 
+mod allowance;
 mod batch;
 pub mod builtin;
 mod chain;
 mod check;
 mod compile;
 mod config;
+mod deadline;
 mod error;
 #[cfg(test)]
 pub(crate) mod fixtures;

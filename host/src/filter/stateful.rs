@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::batch::{Batch, batch_rows};
-use super::instance::{Instance, Tenant};
+use super::instance::Tenant;
 use super::module::Columns;
 use super::runtime::Shared;
 use super::samples::{self, Emitted, ROWS_MAX, SampleEdits, SampleRows, Window};
@@ -150,9 +150,14 @@ impl Stateful {
         self.columns.is_some()
     }
 
-    /// The memory of its instance, in bytes, and of the labels it had us keep.
-    pub fn memory_bytes(&self) -> usize {
-        self.step.instance.as_ref().map_or(0, Instance::memory_bytes) + self.emitted.bytes
+    /// What the labels take that it had us keep, in bytes. The memory of its instance is paid for by the tenant's payer.
+    pub fn emitted_bytes(&self) -> usize {
+        self.emitted.bytes
+    }
+
+    /// It begins anew, because there is no room for what it has.
+    pub fn begin_anew(&mut self) {
+        self.lose();
     }
 
     /// What the filter has done so far.

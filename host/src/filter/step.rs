@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::batch::Batch;
 use super::check::{self, Done};
+use super::deadline::processor_time;
 use super::health::Health;
 use super::instance::{Given, Instance, Tenant};
 use super::module::Module;
@@ -183,7 +184,10 @@ impl Running {
     fn instance(&mut self, tenant: &Tenant) -> Result<(), Error> {
         if self.instance.is_none() {
             let Running { module, filter, config, limits, .. } = &*self;
-            let mut instance = Instance::new(module, tenant, filter, config, *limits)?;
+            let start = processor_time();
+            let instance = Instance::new(module, tenant, filter, config, *limits);
+            self.usage.making_time += processor_time().saturating_sub(start);
+            let mut instance = instance?;
             instance.begin_tick(self.timing.tick);
             self.instance = Some(instance);
             self.usage.instances += 1;

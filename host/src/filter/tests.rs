@@ -9,6 +9,7 @@ use serde_json::json;
 use super::builtin::{ENRICH, PATTERNS, RELABEL};
 use super::fixtures::{craft, guests};
 use super::*;
+use crate::model::memory::Payer;
 use crate::model::{FilterMode, Labels, OnFailure, Timestamp};
 
 fn config() -> Config {
@@ -31,7 +32,12 @@ fn embedded(name: &str) -> Vec<u8> {
 }
 
 fn tenant() -> Tenant {
-    Tenant { namespace: "shop".into(), name: "web".into(), source: String::new() }
+    Tenant {
+        namespace: "shop".into(),
+        name: "web".into(),
+        source: String::new(),
+        payer: Payer::unlimited("shop"),
+    }
 }
 
 fn step(name: &str, module: &Module, config: serde_json::Value) -> Step {
@@ -293,17 +299,16 @@ fn of_a_call_that_fails_a_filter_forgets_what_it_was_asked_before() {
 }
 
 #[test]
-fn what_a_guest_has_us_keep_is_its_memory_too() {
+fn what_a_guest_has_us_keep_is_counted() {
     let runtime = runtime_of(&config(), &guests().hostile_samples);
     let evil = step("evil", runtime.builtin(PATTERNS).unwrap(), json!("emit more and more"));
     let mut filter = runtime.stateful(tenant(), evil).unwrap();
     filter.classify(&[]).unwrap();
-    let before = filter.memory_bytes();
     let window = Window { since: Timestamp(0), at: Timestamp(1_000), moments: Moments::Tick };
     filter.process(window, true, SampleRows::default()).unwrap();
     let labels: usize = filter.emitted().iter().map(Labels::text_bytes).sum();
     assert_eq!((filter.emitted().len(), labels), (20_000, 20_000 * 21));
-    assert!(filter.memory_bytes() >= before + labels);
+    assert!(filter.emitted_bytes() >= labels);
 }
 
 #[test]

@@ -31,8 +31,10 @@ pub struct Usage {
     pub failing: Option<Failing>,
     /// Calls into the guest.
     pub calls: u64,
-    /// Time in calls, from the first byte sent to the last one read.
+    /// Processor time in calls, from the first byte sent to the last one read.
     pub guest_time: Duration,
+    /// Processor time in making instances and configuring them.
+    pub making_time: Duration,
     /// The part of it in which it was shown samples.
     pub process_time: Duration,
     /// The most memory that one of its instances has had after a call, in bytes.

@@ -59,7 +59,7 @@ impl Memory {
 
     /// What `payer` has for itself; nothing yet. The process pays as well.
     pub fn hold(&self, payer: &Payer) -> Held {
-        Held { namespace: Some(payer.account.clone()), pool: Some(Arc::clone(&self.pool)), bytes: 0 }
+        payer.hold_own()
     }
 
     /// What the process has for several namespaces; nothing yet.
@@ -69,9 +69,20 @@ impl Memory {
 }
 
 impl Payer {
+    /// One without a limit, of a process that has none either.
+    pub fn unlimited(name: &str) -> Payer {
+        Memory::default().payer(name, usize::MAX)
+    }
+
     /// The namespace.
     pub fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    /// What it has for itself; nothing yet. The process pays as well.
+    pub fn hold_own(&self) -> Held {
+        let pool = Some(Arc::clone(&self.account.pool));
+        Held { namespace: Some(self.account.clone()), pool, bytes: 0 }
     }
 
     /// Its share of what the process holds for several; nothing yet.
@@ -210,8 +221,9 @@ impl Drop for Held {
 pub enum Full {
     /// The operator allows the namespace no more.
     #[error(
-        "all series of the namespace, with their labels, take more than {max} bytes (limits.maxMemory), so nothing of the \
-         tick is delivered; select fewer, write fewer or shorter extraLabels, or ask the operator to allow more"
+        "all series of the namespace, with their labels, and its filters take more than {max} bytes (limits.maxMemory), so \
+         nothing of the tick is delivered; select fewer, write fewer or shorter extraLabels, use smaller filters, or ask \
+         the operator to allow more"
     )]
     Namespace {
         /// The limit.
@@ -219,8 +231,8 @@ pub enum Full {
     },
     /// The process has no more.
     #[error(
-        "the series of all tenants here take what this replica has for them, {max} bytes, and this namespace's more than an \
-         equal share; the tick waits: select fewer, or ask the operator for replicas with more memory"
+        "the series and filters of all tenants here take what this replica has for them, {max} bytes, and this namespace's \
+         more than an equal share; the tick waits: select fewer, or ask the operator for replicas with more memory"
     )]
     Process {
         /// What there is.

@@ -17,6 +17,7 @@ use super::lane::{Context, lock};
 use super::latest::Shown;
 use super::news::Missed;
 use super::outputs::{Outputs, Rank};
+use super::pace::Pace;
 use super::quota::{Beyond, Quota, Used};
 use super::remote::RemoteLane;
 use super::schedule::Schedule;
@@ -25,7 +26,7 @@ use crate::deliver::cursor;
 use crate::deliver::pushgateway::Pushgateway;
 use crate::deliver::remote_write::RemoteWrite;
 use crate::filter::{self, Module, Runtime, Sequence, Step, builtin};
-use crate::model::memory::Payer;
+use crate::model::memory::{Memory, Payer};
 use crate::model::{Endpoint, Filter, HonorLabels, SourceGroup, Tenant, TenantId};
 
 /// Makes one tenant's lanes.
@@ -125,6 +126,7 @@ impl Builder<'_> {
             counted: Vec::new(),
             conflict: None,
             bypassed: None,
+            pace: Pace::default(),
             beyond: Beyond::default(),
             outages: Mutex::default(),
             missed: match endpoint {
@@ -174,34 +176,43 @@ pub struct Fitted(pub(super) Vec<Sequence>);
 /// The first filter that refuses its configuration, or for whose instance there is no room.
 pub fn fit(
     runtime: &Runtime,
+    memory: &Memory,
     tenant: &Tenant,
     modules: &[Module],
     groups: &[SourceGroup],
 ) -> Result<Fitted, filter::Error> {
+    let owner = owner(tenant, memory.payer(&tenant.id.namespace, tenant.limits.memory_max));
     let lanes = |endpoint: &Endpoint| match endpoint {
         Endpoint::Pushgateway(_) => 1,
         Endpoint::RemoteWrite(_) => groups.len(),
     };
     let lanes = tenant.endpoints.iter().map(lanes).sum();
-    Ok(Fitted((0..lanes).map(|_| fit_one(runtime, tenant, modules)).collect::<Result<_, _>>()?))
-}
-
-fn fit_one(runtime: &Runtime, tenant: &Tenant, modules: &[Module]) -> Result<Sequence, filter::Error> {
-    runtime.sequence(&owner(tenant), steps(runtime, tenant, modules)?)
+    let fit_one = |_| runtime.sequence(&owner, steps(runtime, tenant, modules)?);
+    Ok(Fitted((0..lanes).map(fit_one).collect::<Result<_, _>>()?))
 }
 
 /// All filters of a tenant, configured for a [trial](Runtime::trial): its own ones are `modules`, in their order.
 ///
 /// # Errors
 /// As [`fit`].
-pub fn for_trial(runtime: &Runtime, tenant: &Tenant, modules: &[Module]) -> Result<Sequence, filter::Error> {
-    runtime.trial(&owner(tenant), steps(runtime, tenant, modules)?)
+pub fn for_trial(
+    runtime: &Runtime,
+    memory: &Memory,
+    tenant: &Tenant,
+    modules: &[Module],
+) -> Result<Sequence, filter::Error> {
+    // A trial has as much as its namespace, and nothing of it: what runs there must not feel it.
+    let payer = memory.payer(&format!("{}{TRIAL}", tenant.id.namespace), tenant.limits.memory_max);
+    runtime.trial(&owner(tenant, payer), steps(runtime, tenant, modules)?)
 }
 
+/// Behind a namespace's name, in which there is no space.
+const TRIAL: &str = " (trial)";
+
 /// Whose filters they are, as they are told.
-fn owner(tenant: &Tenant) -> filter::Tenant {
+fn owner(tenant: &Tenant, payer: Payer) -> filter::Tenant {
     let TenantId { namespace, name } = tenant.id.clone();
-    filter::Tenant { namespace, name, source: tenant.source.clone() }
+    filter::Tenant { namespace, name, source: tenant.source.clone(), payer }
 }
 
 /// One of a tenant's own filters; `index` is its place in the resource.

@@ -16,7 +16,7 @@ use super::assemble::{self, Assembler, Counts};
 use super::claims::Seat;
 use super::failure::Failure;
 use super::intake::{Gathered, Intake};
-use super::lane::{Context, Progress, Sent, compute, lock};
+use super::lane::{Context, Progress, Sent, lock};
 use super::outputs::{Conclude, Emitted, Outputs};
 use super::quota::{Breach, Quota};
 use super::schedule::pause;
@@ -79,7 +79,8 @@ impl GatewayLane {
             ControlFlow::Break(progress) => return Ok(progress),
         };
         let (series, targets) = (asked.series(), asked.answers.len());
-        let prepared = compute(|| self.prepare(tick, &asked));
+        let priority = self.context.pace.priority(self.context.now());
+        let prepared = priority.compute(|| self.prepare(tick, &asked));
         self.context.filtered(self.assembler.usage());
         self.quota.held(lock(self.assembler.outputs()).held_by_namespace());
         let prepared = match prepared {

@@ -16,6 +16,7 @@ use super::failure::Failure;
 use super::intake::Gathered;
 use super::news::{Fault, Missed};
 use super::outputs::Emitted;
+use super::pace::Pace;
 use super::quota::{Beyond, Breach, Quota};
 use super::schedule::{Due, Schedule};
 use crate::collect::{self, Collected};
@@ -74,6 +75,8 @@ pub(crate) struct Context {
     pub(crate) outages: Mutex<Outages<Fault>>,
     /// Whether ticks that were missed are asked for again.
     pub(crate) missed: Missed,
+    /// How long the filters take.
+    pub(crate) pace: Pace,
     /// There was no room for the answers.
     pub(crate) beyond: Beyond,
 }
@@ -242,7 +245,7 @@ impl Context {
 
     /// Counts what the lane's filters did since the last call. In the steady state those that see labels did nothing.
     pub(crate) fn filtered<'a>(&mut self, steps: impl Iterator<Item = &'a Usage>) {
-        let mut bypassed = None;
+        let (mut bypassed, mut taken) = (None, Duration::ZERO);
         for (at, usage) in steps.enumerate() {
             bypassed = bypassed.or(usage.failing.as_ref().filter(|_| usage.bypassed > 0));
             if let Some(failing) = usage.failing.as_ref().filter(|_| usage.bypassed > 0) {
@@ -256,7 +259,9 @@ impl Context {
                 self.counted.push(self.registry.for_filter(owner, &usage.name));
             }
             self.counted[at].count(usage.into());
+            taken += usage.guest_time + usage.making_time;
         }
+        self.pace.took(self.now(), taken);
         self.bypassed(bypassed.map(|failing| failing.message.clone()));
     }
 
@@ -365,13 +370,4 @@ fn backoff(failures: u32) -> Duration {
 /// A panic while it was locked leaves what is locked usable: the outputs, and what was told.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Runs work that takes milliseconds of CPU without holding up other tasks of this thread.
-pub(crate) fn compute<T>(work: impl FnOnce() -> T) -> T {
-    use tokio::runtime::{Handle, RuntimeFlavor};
-    match Handle::current().runtime_flavor() {
-        RuntimeFlavor::CurrentThread => work(),
-        _ => tokio::task::block_in_place(work),
-    }
 }

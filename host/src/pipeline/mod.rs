@@ -20,6 +20,7 @@ mod lane;
 mod latest;
 mod news;
 mod outputs;
+mod pace;
 mod quota;
 mod remote;
 mod rows;

@@ -18,7 +18,7 @@ use super::batches::{Batches, Encoded};
 use super::claims::Seat;
 use super::failure::Failure;
 use super::intake::{Gathered, Intake};
-use super::lane::{Context, Progress, Sent, compute, lock};
+use super::lane::{Context, Progress, Sent, lock};
 use super::news::Fault;
 use super::outputs::{Emitted, Outputs};
 use super::quota::Quota;
@@ -103,7 +103,8 @@ impl RemoteLane {
             ControlFlow::Break(progress) => return Ok(progress),
         };
         let (series, targets) = (asked.series(), asked.answers.len());
-        let prepared = compute(|| self.prepare(tick, &asked));
+        let priority = self.context.pace.priority(self.context.now());
+        let prepared = priority.compute(|| self.prepare(tick, &asked));
         self.context.filtered(self.assembler.usage());
         self.quota.held(lock(self.assembler.outputs()).held_by_namespace());
         let prepared = match prepared {

@@ -37,7 +37,7 @@ pub(super) struct Stage {
     /// What the filter was shown of the newest tick.
     shown: Shown,
     beyond: Beyond,
-    /// What the filter's instance takes.
+    /// What the filter emits takes.
     held: Held,
     /// The last tick left something in the table that was not seen.
     is_idle: bool,
@@ -64,7 +64,7 @@ struct Shown {
 }
 
 impl Stage {
-    /// `table_held` pays for the table, and `held` for the filter's instance; `step` is the filter's number among all steps of the lane.
+    /// `table_held` pays for the table, and `held` for what the filter emits; `step` is the filter's number among all steps of the lane.
     pub(super) fn new(filter: Stateful, step: usize, behind: Chain, table_held: Held, held: Held) -> Stage {
         Stage {
             table: Outputs::new(table_held),
@@ -106,7 +106,6 @@ impl Stage {
     ) -> Result<(), Error> {
         self.begin_tick(tick);
         self.decide(tick, door, counts)?;
-        self.pay()?;
         if !self.filter.sees_samples() {
             self.pass(tick, door, counts);
             return Ok(());
@@ -123,14 +122,18 @@ impl Stage {
         Ok(())
     }
 
-    /// The filter's memory is its namespace's too: what it has taken is paid for, or the tick is over.
+    /// What the filter has us keep is paid for, or the tick is over, and the filter begins anew.
     fn pay(&mut self) -> Result<(), Error> {
-        let (taken, paid) = (self.filter.memory_bytes(), self.held.bytes());
+        let (taken, paid) = (self.filter.emitted_bytes(), self.held.bytes());
         if taken < paid {
             self.held.give(paid - taken);
             return Ok(());
         }
-        Ok(self.held.take(taken - paid)?)
+        self.held.take(taken - paid).map_err(|full| {
+            self.filter.begin_anew();
+            self.held.give(paid);
+            full.into()
+        })
     }
 
     fn begin_tick(&mut self, tick: Tick) {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::trial::Trials;
 use super::workshop::Workshop;
+use crate::background;
 use crate::filter::{self, Module};
 use crate::model::{Filter, Origin, Reference, SourceGroup, Tags, Tenant};
 use crate::modules::{self, Credentials, Fetched, Store};
@@ -33,7 +34,7 @@ pub(super) struct Outfit {
 #[derive(Debug)]
 pub(super) struct Equipped {
     pub(super) outfit: Outfit,
-    /// Configured for each lane; `None` if as many instances are kept as may be, those of the pipeline that runs among them.
+    /// Configured for each lane; `None` if there is no room for them beside the pipeline that runs.
     pub(super) fitted: Option<Fitted>,
 }
 
@@ -230,7 +231,7 @@ impl Equipment {
         }
         match self.fitted(deps, tenant, groups, outfit).await {
             Ok(fitted) => Ok(Some(fitted)),
-            Err(Error::Filter(filter::Error::Kept { .. })) => Ok(None),
+            Err(Error::Filter(filter::Error::Kept { .. } | filter::Error::Full { .. })) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -243,15 +244,15 @@ impl Equipment {
         groups: &[SourceGroup],
         outfit: &Outfit,
     ) -> Result<Fitted, Error> {
-        let turn = self.trials.turn(&tenant.id.namespace).await;
+        let turn = self.trials.fitting(&tenant.id.namespace).await;
         let (with, of, modules) = (deps.clone(), tenant.clone(), outfit.modules.clone());
         let groups = groups.to_vec();
-        let fitting = tokio::task::spawn_blocking(move || {
+        let fitting = background::spawn(move || {
             let _turn = turn;
-            pipeline::fit(&with.runtime, &of, &modules, &groups)
+            pipeline::fit(&with.runtime, &with.memory, &of, &modules, &groups)
         });
         let first = || tenant.filters.first().map_or_else(|| "patterns".to_owned(), |own| own.name.clone());
-        Ok(fitting.await.map_err(|_| Error::Broken { filter: first() })??)
+        Ok(fitting.await.ok_or_else(|| Error::Broken { filter: first() })??)
     }
 
     async fn fetched(&self, filter: &Filter, tags: &Tags) -> Result<Fetched, Error> {

@@ -1,14 +1,16 @@
 //! Trial: filters are tried on what the sources have before they replace others.
 //!
-//! In: modules, and how they are configured. Out: whether they take that, and got through the newest tick's series. Never: more of them than a sample; a
+//! In: modules, and how they are configured. Out: whether they take that, and got through the series of the newest tick that has any. Never: more of them than a sample; a
 //! source's failure taken for the filters'.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedMutexGuard, Semaphore};
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use super::workshop::Lanes;
+use crate::background;
+use crate::collect::{Collected, Subscription};
 use crate::filter::{self, Module, Moments, Window};
 use crate::model::{Labels, SourceGroup, Standing, Tenant, Tick};
 use crate::pipeline::{self, Deps};
@@ -18,8 +20,13 @@ const SERIES_MAX: usize = 10_000;
 /// Their labels, those that are stamped on them included, in bytes: nobody's account pays for a trial.
 const BYTES_MAX: usize = 8 << 20;
 
+/// Ticks that are looked at for series: a scrape may just have failed.
+const TICKS_MAX: usize = 3;
+
 /// So many tenants' filters at once: what a trial keeps comes out of what is left for filters without state.
 const AT_ONCE_MAX: usize = 4;
+/// So many tenants' filters are configured at once: each has a thread.
+const FITTED_AT_ONCE_MAX: usize = 64;
 /// How long a trial goes on to the next filter. Those that are not reached by then are tried by the pipeline.
 const TIME_MAX: Duration = Duration::from_secs(10);
 
@@ -29,16 +36,35 @@ const TIME_MAX: Duration = Duration::from_secs(10);
 pub(super) struct Trials {
     namespaces: Lanes<String>,
     at_once: Arc<Semaphore>,
+    fitted_at_once: Arc<Semaphore>,
+}
+
+/// The right to call guests, of one namespace. It goes where the work goes, which ends when it ends, whoever still waits for it.
+#[derive(Debug)]
+pub(super) struct Turn {
+    _namespace: OwnedMutexGuard<()>,
+    _machine: OwnedSemaphorePermit,
 }
 
 impl Trials {
     pub(super) fn new() -> Trials {
-        Trials { namespaces: Lanes::default(), at_once: Arc::new(Semaphore::new(AT_ONCE_MAX)) }
+        let semaphore = |max| Arc::new(Semaphore::new(max));
+        Trials {
+            namespaces: Lanes::default(),
+            at_once: semaphore(AT_ONCE_MAX),
+            fitted_at_once: semaphore(FITTED_AT_ONCE_MAX),
+        }
     }
 
-    /// A namespace's own turn. It goes where the work goes, which ends when it ends, whoever still waits for it.
-    pub(super) async fn turn(&self, namespace: &str) -> OwnedMutexGuard<()> {
-        self.namespaces.enter(namespace.to_owned()).await
+    /// A namespace's turn to configure filters.
+    pub(super) async fn fitting(&self, namespace: &str) -> Turn {
+        self.turn(namespace, &self.fitted_at_once).await
+    }
+
+    async fn turn(&self, namespace: &str, at_once: &Arc<Semaphore>) -> Turn {
+        let _namespace = self.namespaces.enter(namespace.to_owned()).await;
+        let machine = at_once.clone().acquire_owned().await;
+        Turn { _namespace, _machine: machine.expect("the semaphore is never closed") }
     }
 
     /// Tries a tenant's filters, whose own ones are `modules`: whether they take their configurations, and then the newest tick
@@ -55,8 +81,7 @@ impl Trials {
         self.tried(deps, tenant, modules, Vec::new()).await?;
         let mut samples = Vec::new();
         for group in groups {
-            let tick = Tick::at_or_before((deps.now)().minus(group.lag()), tenant.interval);
-            samples.extend(sample(deps, tenant, group, tick).await.map(|series| (tick, series)));
+            samples.extend(sample(deps, tenant, group).await);
         }
         if samples.is_empty() {
             return Ok(());
@@ -71,16 +96,15 @@ impl Trials {
         modules: &[Module],
         samples: Vec<(Tick, Vec<(Labels, f64)>)>,
     ) -> Result<(), filter::Error> {
-        let own = self.turn(&tenant.id.namespace).await;
-        let turn = self.at_once.clone().acquire_owned().await.expect("the semaphore is never closed");
+        let turn = self.turn(&tenant.id.namespace, &self.at_once).await;
         let (deps, tenant, modules) = (deps.clone(), tenant.clone(), modules.to_vec());
         // Nobody waits any more once this future is gone.
         let (waiting, waited) = (Arc::new(()), Instant::now());
         let waits = Arc::downgrade(&waiting);
         let trying = move || {
-            let _turns = (own, turn);
+            let _turn = turn;
             let goes_on = || waits.strong_count() > 0 && waited.elapsed() < TIME_MAX;
-            let mut filters = pipeline::for_trial(&deps.runtime, &tenant, &modules)?;
+            let mut filters = pipeline::for_trial(&deps.runtime, &deps.memory, &tenant, &modules)?;
             for (tick, series) in samples {
                 let at = tick.timestamp();
                 let window =
@@ -89,32 +113,59 @@ impl Trials {
             }
             Ok(())
         };
-        // A panic is no fault of the filters'; the pipeline will say what it is.
-        let tried = tokio::task::spawn_blocking(trying).await.unwrap_or(Ok(()));
+        let tried = background::spawn(trying).await;
         drop(waiting);
-        tried
+        match tried {
+            // Beside what runs there is no room to try them, so the pipeline is where they are tried.
+            Some(Err(filter::Error::Full { .. })) => Ok(()),
+            // A panic is no fault of the filters'; the pipeline will say what it is.
+            None => Ok(()),
+            Some(tried) => tried,
+        }
     }
 }
 
-/// Some of the series that a group has at `tick`, spread over all of them; `None` if no source answers.
+/// Some of the series that a group has at the newest tick at which it has any, spread over all of them; `None` if no source
+/// answers.
 async fn sample(
     deps: &Arc<Deps>,
     tenant: &Arc<Tenant>,
     group: &SourceGroup,
-    tick: Tick,
-) -> Option<Vec<(Labels, f64)>> {
+) -> Option<(Tick, Vec<(Labels, f64)>)> {
+    let newest = Tick::at_or_before((deps.now)().minus(group.lag()), tenant.interval);
+    let ticks = std::iter::successors(Some(newest), |tick| Some(tick.previous(tenant.interval)));
+    let subscriptions = subscriptions(deps, tenant, group);
+    let mut answer = None;
+    for tick in ticks.take(TICKS_MAX) {
+        let collected = answer_of(&subscriptions, tick).await?;
+        let has_any = collected.series > 0;
+        answer = Some((tick, collected));
+        if has_any {
+            break;
+        }
+    }
+    answer.map(|(tick, collected)| (tick, spread(tenant, &collected)))
+}
+
+/// One for each source of the group, those in good health first.
+fn subscriptions(deps: &Deps, tenant: &Tenant, group: &SourceGroup) -> Vec<Subscription> {
     let payer = deps.memory.payer(&tenant.id.namespace, tenant.limits.memory_max);
     let subscribe = |source| deps.collector.subscribe(&payer, source, &tenant.selectors, tenant.interval);
     let mut subscriptions: Vec<_> = group.sources.iter().map(subscribe).collect();
     subscriptions.sort_by_key(|subscription| subscription.standing() != Standing::Preferred);
-    let mut newest = None;
+    subscriptions
+}
+
+async fn answer_of(subscriptions: &[Subscription], tick: Tick) -> Option<Collected> {
     for subscription in subscriptions {
-        newest = subscription.at(tick).await.ok();
-        if newest.is_some() {
-            break;
+        if let Ok(collected) = subscription.at(tick).await {
+            return Some(collected);
         }
     }
-    let collected = newest?;
+    None
+}
+
+fn spread(tenant: &Tenant, collected: &Collected) -> Vec<(Labels, f64)> {
     let stamps: usize = tenant.stamps.labels.iter().map(|(name, value)| name.len() + value.len()).sum();
     let mut bytes = 0;
     let fits = |(labels, _): &(Labels, f64)| {
@@ -126,5 +177,5 @@ async fn sample(
         .parts
         .iter()
         .flat_map(|part| part.rows().map(|row| (part.catalog().labels(row.series.slot).clone(), row.value)));
-    Some(rows.step_by(step).take_while(fits).collect())
+    rows.step_by(step).take_while(fits).collect()
 }

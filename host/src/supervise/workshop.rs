@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use bytes::Bytes;
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
+use crate::background;
 use crate::filter::{Error, Module, Runtime};
 use crate::model::Digest;
 
@@ -69,7 +70,7 @@ impl Workshop {
             modules.put(digest, module.clone());
             Ok(module)
         };
-        tokio::task::spawn_blocking(compiling).await.ok()
+        background::spawn(compiling).await
     }
 
     /// Waits for the turn: the namespace's own first, so that its others wait in no queue but its own.

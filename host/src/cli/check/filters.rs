@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use crate::document::{Path, Problem};
 use crate::filter::{self, Module, Runtime};
 use crate::model::guard::Receivers;
+use crate::model::memory::Memory;
 use crate::model::{Filter, ModulePath, Origin, Tenant};
 use crate::modules::{self, Fetched, Reach, Store};
 use crate::pipeline;
@@ -60,6 +61,7 @@ impl Bench {
             namespace: tenant.id.namespace.clone(),
             name: tenant.id.name.clone(),
             source: tenant.source.clone(),
+            payer: Memory::default().payer(&tenant.id.namespace, tenant.limits.memory_max),
         };
         let tried = self.runtime().and_then(|runtime| runtime.sequence(&of, vec![step]).map(drop));
         tried.err().map(|error| refusal(error, &at))

@@ -16,6 +16,7 @@ use super::{Output, size};
 use crate::filter::{Module, Tenant};
 use crate::model::FilterLimits;
 use crate::model::exposition::Sample;
+use crate::model::memory::Payer;
 use crate::workbench::{Bench, Figure, Figures, series};
 
 /// Rounds that give a steady median, and take seconds with an interpreter.
@@ -58,7 +59,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let limits = args.limits.get();
     let runtime = runtime_within(limits)?;
     let module = load(&runtime, &path, args.most)?;
-    let tenant = Tenant { namespace: "default".into(), name: "bench".into(), source: String::new() };
+    let payer = Payer::unlimited("default");
+    let tenant = Tenant { namespace: "default".into(), name: "bench".into(), source: String::new(), payer };
     let (runtime, module, config, tenant, samples) = (&runtime, &module, &config, &tenant, &samples[..]);
     let bench = Bench { runtime, module, config, tenant, samples, rounds: ROUNDS };
     let round = AtomicUsize::new(0);

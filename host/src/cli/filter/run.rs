@@ -13,6 +13,7 @@ use super::show::{Scope, Shown, as_json, print, show, steps, summary, usage_json
 use crate::document::GoDuration;
 use crate::filter::{Module, Runtime, Tenant};
 use crate::model::Timestamp;
+use crate::model::memory::{Memory, Payer};
 use crate::pipeline;
 use crate::workbench::Trial;
 
@@ -124,7 +125,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 fn alone(args: &Args, runtime: &Runtime, module: &Module) -> anyhow::Result<Setup> {
-    let tenant = Tenant { namespace: args.namespace.clone(), name: "metrics".into(), source: String::new() };
+    let payer = Payer::unlimited(&args.namespace);
+    let tenant =
+        Tenant { namespace: args.namespace.clone(), name: "metrics".into(), source: String::new(), payer };
     let interval = args.interval.unwrap_or(INTERVAL);
     let trial = Trial::new(runtime, module, config(args.config.as_ref())?, tenant, interval)?;
     let memory_bytes_max = args.limits.get().memory_bytes_max;
@@ -144,7 +147,7 @@ fn among_others(
     let folder = args.modules_folder.as_deref().or_else(|| file.parent()).unwrap_or(file);
     let modules = resource::modules(&mut tenant, at, own()?, runtime, folder, args.most)?;
     let interval = args.interval.unwrap_or(tenant.interval.duration());
-    let filters = pipeline::for_trial(runtime, &tenant, &modules)?;
+    let filters = pipeline::for_trial(runtime, &Memory::default(), &tenant, &modules)?;
     let trial = Trial::of_tenant(filters, tenant.stamps, interval);
     Ok(Setup { trial, interval, scope: Scope::Chain, memory_bytes_max: limits.memory_bytes_max })
 }

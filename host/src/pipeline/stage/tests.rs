@@ -10,7 +10,7 @@ use serde_json::json;
 use super::*;
 use crate::collect::{Collected, Table, TableConfig};
 use crate::filter::{self, Module, Runtime, Step, Tenant, builtin, fixtures::guests};
-use crate::model::memory::Full;
+use crate::model::memory::{Full, Payer};
 use crate::model::{FilterMode, HonorLabels, Memory, OnFailure, Source, SourceName, Stamps};
 use crate::pipeline::outputs::Conclude;
 use crate::pipeline::{Answer, Assembler, Encoding};
@@ -31,10 +31,10 @@ impl Lane {
     }
 
     fn with(mode: FilterMode, on_failure: OnFailure) -> Lane {
-        Lane::paying(mode, on_failure, Held::default)
+        Lane::paid_by(Payer::unlimited("shop"), mode, on_failure).unwrap()
     }
 
-    fn paying(mode: FilterMode, on_failure: OnFailure, held: impl Fn() -> Held) -> Lane {
+    fn paid_by(payer: Payer, mode: FilterMode, on_failure: OnFailure) -> Result<Lane, filter::Error> {
         let config = filter::Config { instances_max: 16, call_millis_max: 20_000, ..Default::default() };
         let runtime = Runtime::new(&config).unwrap();
         let totals = runtime.load("totals", &guests().totals).unwrap();
@@ -48,13 +48,16 @@ impl Lane {
             Step { mode, on_failure, ..step(&totals, json!({"by": "job"})) },
             step(runtime.builtin(builtin::ENRICH).unwrap(), json!({"stamps": [["tenant", "shop"]]})),
         ];
-        let tenant = Tenant { namespace: "shop".into(), name: "web".into(), source: String::new() };
-        let filters = runtime.sequence(&tenant, steps).unwrap();
+        let (namespace, name, source) = ("shop".into(), "web".into(), String::new());
+        let tenant = Tenant { namespace, name, source, payer: payer.clone() };
+        let filters = runtime.sequence(&tenant, steps)?;
         let stamps = Stamps { labels: stamps, honor: HonorLabels::Stamp, protected: Vec::new() };
         let outputs = Arc::new(Mutex::new(Outputs::default()));
         let encoding = Encoding::RemoteWrite;
-        let assembler = Assembler::new(filters, interval(), stamps, encoding, None, outputs, held);
-        Lane { table: Table::new(TableConfig { series_max: 1_000, ..TableConfig::default() }), assembler }
+        let assembler =
+            Assembler::new(filters, interval(), stamps, encoding, None, outputs, || payer.hold_own());
+        let table = Table::new(TableConfig { series_max: 1_000, ..TableConfig::default() });
+        Ok(Lane { table, assembler })
     }
 
     /// One tick in which a source has these series of `up`, by instance, job and value; what the receiver is told.
@@ -240,16 +243,40 @@ fn samples_go_past_a_filter_that_fails_and_may_and_what_it_emitted_ends() {
 }
 
 #[test]
-fn a_filters_memory_is_its_namespaces() {
+fn a_filters_memory_is_its_namespaces_and_is_paid_for_before_it_is_there() {
     let memory = Memory::new(usize::MAX);
-    let payer = memory.payer("shop", 1 << 20);
-    let mut lane = Lane::paying(FilterMode::Enforce, OnFailure::Fail, || memory.hold(&payer));
-    let error = lane.try_tick(1, &[("1", "a", 1.0)]).unwrap_err();
-    assert!(matches!(error, Error::Memory(Full::Namespace { max: 1_048_576 })), "{error}");
-    memory.payer("shop", 64 << 20);
-    assert_eq!(lane.tick(2, &[("1", "a", 1.0)]).len(), 2);
-    let held = memory.hold(&payer).of_namespace();
-    assert!(held > 1 << 20, "{held} bytes");
+    let lane =
+        |bytes_max| Lane::paid_by(memory.payer("shop", bytes_max), FilterMode::Enforce, OnFailure::Fail);
+    let error = lane(1 << 20).err().unwrap();
+    let full = Full::Namespace { max: 1 << 20 };
+    assert!(matches!(&error, filter::Error::Full { source, .. } if *source == full), "{error}");
+    let held = || memory.payer("shop", 64 << 20).hold().of_namespace();
+    assert_eq!(held(), 0, "what was refused is given back");
+    let mut kept = lane(64 << 20).unwrap();
+    assert_eq!(kept.tick(2, &[("1", "a", 1.0)]).len(), 2);
+    assert!(held() > 1 << 20, "{} bytes", held());
+    drop(kept);
+    assert_eq!(held(), 0);
+}
+
+#[test]
+fn what_a_filter_has_us_keep_is_paid_for_or_it_begins_anew() {
+    let memory = Memory::new(usize::MAX);
+    let payer = memory.payer("shop", 64 << 20);
+    let mut lane = Lane::paid_by(payer.clone(), FilterMode::Enforce, OnFailure::Fail).unwrap();
+    lane.tick(1, &[("1", "a", 1.0)]);
+    let held = payer.hold().of_namespace();
+    // Of the series there is one more, which is paid for; for the sum that comes of it there is no room.
+    let series = ("2", "b", 1.0);
+    lane.tick(2, &[("1", "a", 1.0), series]);
+    let with_another = payer.hold().of_namespace();
     drop(lane);
-    assert_eq!(memory.hold(&payer).of_namespace(), 0);
+    let mut lane = Lane::paid_by(payer.clone(), FilterMode::Enforce, OnFailure::Fail).unwrap();
+    lane.tick(1, &[("1", "a", 1.0)]);
+    assert_eq!(payer.hold().of_namespace(), held);
+    memory.payer("shop", with_another - 1);
+    let error = lane.try_tick(2, &[("1", "a", 1.0), series]).unwrap_err();
+    assert!(matches!(error, Error::Memory(Full::Namespace { .. })), "{error}");
+    memory.payer("shop", 64 << 20);
+    assert_eq!(lane.tick(3, &[("1", "a", 1.0), series]).len(), 4);
 }
