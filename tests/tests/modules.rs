@@ -393,11 +393,20 @@ async fn a_registry_with_a_certificate_of_ones_own_is_trusted_by_the_entry_that_
 async fn a_registry_that_hangs_holds_up_neither_others_nor_what_is_kept() {
     let (folder, registry) = (tempfile::tempdir().unwrap(), Registry::start(Lock::Open).await);
     let manifest = registry.put_artefact("a", "1", &[(WASM, MODULE)]);
-    // Nobody accepts: connections wait, and so do requests.
-    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let host = silent.local_addr().unwrap().to_string();
+    let hangs = Registry::start(Lock::Open).await;
+    hangs.put_artefact("a", "1", &[(WASM, MODULE)]);
+    let host = hangs.host();
     let both = vec![open(&registry.host()), open(&host)];
     let store = store_of(both, Some(&folder));
+    store.fetch(&oci(&format!("{host}/a:1")), None).await.unwrap();
+    drop(hangs);
+    // Nobody accepts any more: connections wait, and so do requests.
+    let _silent = loop {
+        match tokio::net::TcpListener::bind(&host).await {
+            Ok(silent) => break silent,
+            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
+        }
+    };
     let mut hanging = tokio::task::JoinSet::new();
     for number in 0..20 {
         let (store, origin) = (store.clone(), oci(&format!("{host}/a:{number}")));
@@ -405,7 +414,7 @@ async fn a_registry_that_hangs_holds_up_neither_others_nor_what_is_kept() {
     }
     let healthy = async {
         store.fetch(&oci(&format!("{}/a:1", registry.host())), None).await.unwrap();
-        // The same content, as if that registry had it.
+        // What came from that registry before.
         store.fetch(&oci(&format!("{host}/a@{manifest}")), None).await.unwrap()
     };
     tokio::select! {
@@ -481,6 +490,55 @@ async fn where_the_operator_requires_it_only_what_is_signed_is_fetched() {
     assert!(changed.fetch(&origin, None).await.is_err(), "what is kept is checked against today's keys");
 }
 
+#[tokio::test]
+async fn a_download_out_of_a_repository_that_must_be_signed_is_refused_however_it_is_spelt() {
+    let registry = Registry::start(Lock::Open).await;
+    let port = registry.host().rsplit_once(':').unwrap().1.to_owned();
+    let (host, (_, key)) = (format!("localhost:{port}"), pair());
+    registry.put_artefact("acme/a", "1", &[(WASM, MODULE)]);
+    registry.put_artefact("other/a", "1", &[(WASM, MODULE)]);
+    let loopback = vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
+    let open = |host: &str| Allowed { networks: loopback.clone(), ..open(host) };
+    let (moved, _) = server(&[
+        ("/blob", Err(format!("http://{host}/v2/acme/a/blobs/{}", digest(MODULE)))),
+        ("/file", Err(format!("http://{host}/acme/a.wasm"))),
+    ])
+    .await;
+    let files = Allowed { redirects: vec![host.parse().unwrap()], ..open(&moved.address().to_string()) };
+    let acme = Allowed { keys: vec![key], ..open(&format!("{host}/acme")) };
+    let store = store_of(vec![open(&host), acme, files], None);
+    let blob = digest(MODULE);
+    for url in [
+        format!("http://{host}/v2/acme/a/blobs/{blob}"),
+        format!("http://{host}/v2/acme/a/manifests/1"),
+        format!("http://{host}//v2//acme/a/blobs/{blob}"),
+        format!("http://{host}/v2/other/../acme/a/blobs/{blob}"),
+        format!("http://{host}/v2/other/%2e%2E/acme/a/blobs/{blob}"),
+        format!("http://{host}/v2/other/..%2facme/a/blobs/{blob}"),
+        format!("http://{host}/v2/%61cme/a/blobs/{blob}"),
+        format!("http://{host}/v2/%2561cme/a/blobs/{blob}"),
+        format!("http://{host}/%762/acme%2Fa/blobs/{blob}"),
+        format!("http://{host}/v2/ACME/a/blobs/{blob}"),
+        format!("http://{host}/V2/acme;x=1/a/blobs/{blob}"),
+        format!("http://{host}/x/v2/acme/a/blobs/{blob}"),
+        format!("http://{host}/%61cme/a.wasm"),
+        format!("http://LOCALHOST:{port}/v2/acme/a/blobs/{blob}"),
+        format!("http://localhost.:{port}/v2/acme/a/blobs/{blob}"),
+        format!("{}/blob", moved.url()),
+        format!("{}/file", moved.url()),
+    ] {
+        let refused = store.fetch(&http(&url, MODULE), None).await;
+        let refused = refused.expect_err(&url).to_string();
+        assert!(refused.contains("is not signed as filters.allow requires"), "{url}: {refused}");
+        assert!(refused.contains("write oci: "), "{url}: {refused}");
+    }
+    let said = said(&store, &http(&format!("http://{host}/v2/acme/a/blobs/{blob}"), MODULE)).await;
+    assert!(said.ends_with(&format!("write oci: {host}/acme/a:TAG, or @sha256:… of its manifest")), "{said}");
+    assert_eq!(registry.calls(), [], "nothing was asked for");
+    let url = format!("http://{host}/v2/other/a/blobs/{blob}");
+    assert_eq!(store.fetch(&http(&url, MODULE), None).await.unwrap().bytes, MODULE);
+}
+
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 const SIGNS: &str = "https://sigstore.dev/cosign/sign/v1";
 
@@ -550,6 +608,7 @@ async fn a_signature_in_a_bundle_counts_however_the_registry_keeps_what_refers_t
         assert!(moved.ends_with("a signed statement is about another artefact"), "{moved}");
         drop(registry);
         let next = store_of(vec![requires], Some(&folder));
-        assert_eq!(next.fetch(&origin, None).await.unwrap(), fetched, "its signature is kept with it");
+        let kept = next.fetch(&origin, Some(&robot())).await.unwrap();
+        assert_eq!(kept, fetched, "its signature is kept with it");
     }
 }

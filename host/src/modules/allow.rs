@@ -9,7 +9,8 @@ use std::str::FromStr;
 use url::Url;
 
 use super::Key;
-use crate::model::{Cidr, Reference, Tls};
+use super::place::{self, HUB_HOST, HUB_LIBRARY};
+use crate::model::{Cidr, Tls};
 
 /// One entry of the operator's list.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,6 +78,9 @@ pub struct Prefix {
     path: Vec<String>,
 }
 
+/// How specific the entry is that covers something: its host, its path, whether it names the port. More is more specific.
+pub(super) type Weight = (usize, usize, bool);
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Host {
     Any,
@@ -105,45 +109,59 @@ impl Prefix {
         Prefix { host: Host::Any, port: None, path: Vec::new() }
     }
 
-    pub(super) fn covers_url(&self, url: &Url) -> bool {
-        let path = url.path().split('/').filter(|part| !part.is_empty());
-        self.covers_host(url) && starts_with(path, &self.path)
+    /// How specifically it covers what is below `parts` at a server's address; nothing if it does not.
+    pub(super) fn weight(&self, server: &Url, parts: &[String]) -> Option<Weight> {
+        if !self.covers_host(server) {
+            return None;
+        }
+        let path = self.paths().into_iter().filter(|path| parts.starts_with(path)).map(|path| path.len());
+        Some((self.host.weight(), path.max()?, self.port.is_some()))
     }
 
-    /// Whether it covers a repository; `transport` says which port a registry has that names none.
-    pub(super) fn covers(&self, reference: &Reference, transport: Transport) -> bool {
-        let registry = Url::parse(&format!("{}://{}/", transport.scheme(), reference.registry()));
-        registry.is_ok_and(|url| self.covers_host(&url))
-            && starts_with(reference.repository().split('/'), &self.path)
+    /// The parts of the path, in each way in which an address may have them.
+    fn paths(&self) -> Vec<Vec<String>> {
+        let mut paths = vec![self.path.clone()];
+        match self.path.as_slice() {
+            // Of docker's own registry, `nginx` is the repository that it calls library/nginx, or whoever has that name there.
+            [one] if self.is_hub() && one != HUB_LIBRARY => {
+                paths.push(vec![HUB_LIBRARY.to_owned(), one.clone()]);
+            }
+            // A part with an encoded slash in it, which servers may read as a slash.
+            path => paths.push(place::parts(&path.join("/"))),
+        }
+        paths
+    }
+
+    fn is_hub(&self) -> bool {
+        matches!(&self.host, Host::Exactly(name) if place::is_hub(name))
     }
 
     fn covers_host(&self, url: &Url) -> bool {
-        let Some(host) = url.host_str() else { return false };
+        let Some(host) = url.host_str().map(place::host) else { return false };
+        let is_below = |host: &str, domain: &str| {
+            let rest = host.strip_suffix(domain).and_then(|rest| rest.strip_suffix('.'));
+            rest.is_some_and(|rest| !rest.is_empty())
+        };
         let is_it = match &self.host {
             Host::Any => return true,
-            Host::Below(domain) => host
-                .strip_suffix(domain.as_str())
-                .and_then(|rest| rest.strip_suffix('.'))
-                .is_some_and(|rest| !rest.is_empty()),
+            Host::Below(domain) => {
+                is_below(host, domain) || (place::is_hub(host) && is_below(HUB_HOST, domain))
+            }
             Host::Exactly(name) => host == name,
         };
         // `port` is nothing where it is the scheme's own.
         is_it && (url.port() == self.port || url.port_or_known_default() == self.port)
     }
+}
 
-    /// More is more specific: the host, then the path.
-    pub(super) fn weight(&self) -> (usize, usize) {
-        let host = match &self.host {
+impl Host {
+    fn weight(&self) -> usize {
+        match self {
             Host::Any => 0,
             Host::Below(domain) => domain.len(),
             Host::Exactly(_) => usize::MAX,
-        };
-        (host, self.path.len())
+        }
     }
-}
-
-fn starts_with<'a>(mut parts: impl Iterator<Item = &'a str>, prefix: &[String]) -> bool {
-    prefix.iter().all(|part| parts.next() == Some(part))
 }
 
 impl FromStr for Prefix {
@@ -161,19 +179,25 @@ impl FromStr for Prefix {
         // As a URL's host, so that both are written alike (lower case, punycode); an unknown scheme has no port of its own.
         let url = Url::parse(&format!("https://{authority}/")).map_err(|_| PrefixError::Host)?;
         let plain = !authority.contains(['@', '?', '#', '\\', '*', '%']) && !authority.is_empty();
-        let host = url.host_str().filter(|_| plain && url.path() == "/").ok_or(PrefixError::Host)?.to_owned();
+        let host = url.host_str().filter(|_| plain && url.path() == "/").ok_or(PrefixError::Host)?;
+        // What is below a name is below that name; the name itself may be one of several.
+        let host = if below { host.strip_suffix('.').unwrap_or(host) } else { place::host(host) }.to_owned();
         let port = match authority.rsplit_once(':') {
             Some((_, port)) if !port.ends_with(']') => Some(port.parse().map_err(|_| PrefixError::Host)?),
             _ => None,
         };
         let path = path.strip_suffix('/').unwrap_or(path);
-        let parts: Vec<String> = path.split('/').filter(|_| !path.is_empty()).map(str::to_owned).collect();
-        if parts.iter().any(|part| matches!(part.as_str(), "" | "." | "..") || part.contains(['?', '#', '*']))
-        {
+        let parts: Vec<String> = path.split('/').filter(|_| !path.is_empty()).map(place::decoded).collect();
+        if path.contains(['?', '#', '*']) || parts.iter().any(|part| is_step(part)) {
             return Err(PrefixError::Path);
         }
         Ok(Prefix { host: if below { Host::Below(host) } else { Host::Exactly(host) }, port, path: parts })
     }
+}
+
+/// Whether a part of a path is none, or a step to another one.
+fn is_step(part: &str) -> bool {
+    part.split(['/', '\\']).any(|part| matches!(part, "" | "." | ".."))
 }
 
 impl fmt::Display for Prefix {
@@ -198,6 +222,18 @@ mod tests {
         text.parse().unwrap()
     }
 
+    /// As it is asked for a URL: in every way in which it may be read.
+    fn covers_url(entry: &str, url: &str) -> bool {
+        let url = url.parse().unwrap();
+        place::ways(&url).iter().all(|way| prefix(entry).weight(&url, way).is_some())
+    }
+
+    fn covers(entry: &str, reference: &str, transport: Transport) -> bool {
+        let repository = place::Repository::of(&reference.parse().unwrap());
+        let address = repository.address(transport).unwrap();
+        prefix(entry).weight(&address, &repository.parts()).is_some()
+    }
+
     #[test]
     fn a_prefix_covers_whole_parts_of_addresses_on_its_port() {
         for (entry, url, covered) in [
@@ -208,7 +244,7 @@ mod tests {
             ("example.com:443", "http://example.com/", false),
             ("example.com", "https://example.com:8443/", false),
             ("example.com:8443", "https://example.com:8443/", true),
-            ("example.com", "https://example.com./", false),
+            ("example.com", "https://example.com./", true),
             ("example.com", "https://example.com.evil.org/", false),
             ("example.com", "https://example.com@evil.org/", false),
             ("EXAMPLE.com", "https://Example.COM/", true),
@@ -220,9 +256,15 @@ mod tests {
             ("example.com/acme", "https://example.com/acme-labs/a.wasm", false),
             ("example.com/acme", "https://example.com/acme/../other/a.wasm", false),
             ("example.com/acme", "https://example.com/acme/%2e%2e/other/a.wasm", false),
+            ("example.com/acme", "https://example.com/acme%2fa.wasm", false),
+            ("example.com/acme", "https://example.com/acme/..%2fother/a.wasm", false),
+            ("example.com/acme", "https://example.com/%2561cme/a.wasm", false),
+            ("example.com/acme", "https://example.com/%61cme/a.wasm", true),
+            ("example.com/a/acme%2Fx", "https://example.com/a/acme%2Fx/a.wasm", true),
+            ("example.com/a/acme%2Fx", "https://example.com/a/acme%2Fy/a.wasm", false),
             ("[::1]:5000", "http://[::1]:5000/", true),
         ] {
-            assert_eq!(prefix(entry).covers_url(&url.parse().unwrap()), covered, "{entry} {url}");
+            assert_eq!(covers_url(entry, url), covered, "{entry} {url}");
         }
     }
 
@@ -236,12 +278,10 @@ mod tests {
             ("ghcr.io", "ghcr.io:5000/a:1", false),
             ("localhost:5000", "localhost:5000/a:1", true),
         ] {
-            let reference = reference.parse().unwrap();
-            assert_eq!(prefix(entry).covers(&reference, Transport::Https), covered, "{entry} {reference}");
+            assert_eq!(covers(entry, reference, Transport::Https), covered, "{entry} {reference}");
         }
-        let port_80 = "registry.local:80/a:1".parse().unwrap();
-        assert!(prefix("registry.local").covers(&port_80, Transport::PlainHttp));
-        assert!(!prefix("registry.local").covers(&port_80, Transport::Https));
+        assert!(covers("registry.local", "registry.local:80/a:1", Transport::PlainHttp));
+        assert!(!covers("registry.local", "registry.local:80/a:1", Transport::Https));
     }
 
     #[test]
@@ -258,6 +298,7 @@ mod tests {
             ("ghcr.io/a//b", PrefixError::Path),
             ("ghcr.io/../b", PrefixError::Path),
             ("ghcr.io/a*", PrefixError::Path),
+            ("ghcr.io/a%2F..%2Fb", PrefixError::Path),
         ] {
             assert_eq!(text.parse::<Prefix>(), Err(error), "{text:?}");
         }
@@ -268,8 +309,11 @@ mod tests {
 
     #[test]
     fn the_more_specific_prefix_weighs_more() {
-        let by_weight = ["*.example.com", "*.a.example.com", "a.example.com", "a.example.com/x"].map(prefix);
-        assert!(by_weight.is_sorted_by(|a, b| a.weight() < b.weight()));
-        assert!(Prefix::anywhere().weight() < by_weight[0].weight());
+        let url = "https://a.example.com/x/y".parse().unwrap();
+        let weight = |prefix: Prefix| prefix.weight(&url, &["x".to_owned(), "y".to_owned()]);
+        let entries = ["*.com", "*.example.com", "a.example.com", "a.example.com:443", "a.example.com/x"];
+        let by_weight = entries.map(|entry| weight(prefix(entry)).unwrap());
+        assert!(by_weight.is_sorted_by(|a, b| a < b), "{by_weight:?}");
+        assert!(weight(Prefix::anywhere()).unwrap() < by_weight[0]);
     }
 }

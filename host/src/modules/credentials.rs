@@ -11,15 +11,11 @@ use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use serde::Deserialize;
 
-use super::Error;
+use super::{Error, place};
 use crate::model::Secret;
 
 /// The largest file of credentials: a Secret has at most 1 MiB.
 const FILE_BYTES_MAX: usize = 1 << 20;
-
-/// What docker calls its own registry in these files.
-const DOCKER_HUB: &str = "docker.io";
-const DOCKER_HUB_KEYS: [&str; 3] = ["index.docker.io", "registry-1.docker.io", "docker.io"];
 
 /// Who we say we are to one registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,7 +104,7 @@ fn is_for(key: &str, registry: &str) -> bool {
         Some((host, "v1/" | "v2/" | "v1" | "v2")) if is_url => host,
         Some(_) => return false,
     };
-    host == registry || (registry == DOCKER_HUB && DOCKER_HUB_KEYS.contains(&host))
+    host == registry || (place::is_hub(registry) && place::is_hub(host))
 }
 
 /// What is said of credentials: that there are some.
@@ -144,7 +140,9 @@ mod tests {
         }, "credsStore": "desktop"}"#;
         assert_eq!(of(json, "ghcr.io"), basic("a", "b"));
         assert_eq!(of(json, "localhost:5000"), basic("c", "d:e"));
-        assert_eq!(of(json, "docker.io"), basic("hub", "pw"));
+        for hub in ["docker.io", "index.docker.io", "registry-1.docker.io", "docker.io:443"] {
+            assert_eq!(of(json, hub), basic("hub", "pw"));
+        }
         assert_eq!(of(json, "id.example.com"), Ok(Some(Credentials::Identity(Secret::new("t")))));
         for registry in ["localhost", "localhost:5001", "x.ghcr.io", "ghcr.io.evil.org", "empty.example.com"]
         {

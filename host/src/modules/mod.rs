@@ -14,6 +14,7 @@ mod error;
 mod file;
 mod net;
 mod oci;
+mod place;
 mod signature;
 
 use std::path::PathBuf;
@@ -115,11 +116,11 @@ impl Store {
     /// Whether what a resource names may be asked for at all. Nobody is asked.
     ///
     /// # Errors
-    /// [`Error::NotAllowed`] and [`Error::PlainText`].
+    /// [`Error::NotAllowed`], [`Error::PlainText`], and [`Error::Unsigned`] of a download that cannot be signed.
     pub fn permits(&self, origin: &Origin) -> Result<(), Error> {
         let net = &self.inner.net;
         match origin {
-            Origin::Http { url, .. } => net.entry(url).map(drop),
+            Origin::Http { url, .. } => net.entry_of_download(url).map(drop),
             Origin::Oci { reference, .. } => net.entry_of(reference).map(drop),
             Origin::Builtin { .. } | Origin::File { .. } | Origin::ConfigMap { .. } => Ok(()),
         }
@@ -184,11 +185,7 @@ impl Inner {
     }
 
     async fn download(&self, url: &Url, sha256: Digest) -> Result<Fetched, Error> {
-        let (entry, what) = (self.net.entry(url)?, net::bare(url));
-        if !entry.allowed.keys.is_empty() {
-            let why = "only artefacts in registries carry signatures; push it, and use its reference";
-            return Err(Error::Unsigned { what, why: why.to_owned() });
-        }
+        let (entry, what) = (self.net.entry_of_download(url)?, net::bare(url));
         let bytes_max = self.module_bytes_max;
         let fetched = |bytes| Fetched { bytes, digest: sha256, resolved: what.clone(), signed_by: None };
         if let Some(cache) = &self.cache

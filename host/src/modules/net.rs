@@ -12,8 +12,9 @@ use http::{HeaderValue, Method, Request, StatusCode};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use url::Url;
 
-use super::allow::{Allowed, Prefix, Transport};
+use super::allow::{Allowed, Prefix, Transport, Weight};
 use super::error::Error;
+use super::place::{self, Repository};
 use super::signature::Key;
 use crate::http::{Client, Config, Response, Route, Timeouts};
 use crate::model::guard::{Guard, Receivers};
@@ -88,7 +89,7 @@ impl Entry {
 
 impl Net {
     pub(super) fn new(reach: Reach) -> Result<Net, Error> {
-        let mut entries = match reach {
+        let entries = match reach {
             Reach::Anything { transport, keys } => {
                 let client = Client::new(&Config::default()).map_err(Error::Setup)?;
                 let route = Route { author: Author::Operator, dial: None };
@@ -97,7 +98,6 @@ impl Net {
             }
             Reach::Listed { allow, receivers } => listed(allow, &receivers)?,
         };
-        entries.sort_by_key(|entry| std::cmp::Reverse(entry.allowed.prefix.weight()));
         Ok(Net { entries, received: AtomicU64::new(0) })
     }
 
@@ -110,9 +110,19 @@ impl Net {
         self.received.load(Ordering::Relaxed)
     }
 
-    /// The entry that covers a URL: the most specific one.
+    /// The most specific entry; of two that are alike the one that asks for more.
+    fn find(&self, weight: impl Fn(&Allowed) -> Option<Weight>) -> Option<&Entry> {
+        let covering = self.entries.iter().filter_map(|entry| Some((weight(&entry.allowed)?, entry)));
+        covering
+            .max_by_key(|(weight, entry)| (*weight, !entry.allowed.keys.is_empty()))
+            .map(|(_, entry)| entry)
+    }
+
+    /// The entry that covers a URL: the most specific one. In whatever way the URL is read, one must cover it.
     pub(super) fn entry(&self, url: &Url) -> Result<&Entry, Error> {
-        let entry = self.entries.iter().find(|entry| entry.allowed.prefix.covers_url(url));
+        let found = |way: &Vec<String>| self.find(|allowed| allowed.prefix.weight(url, way));
+        let ways = place::ways(url);
+        let entry = ways.first().and_then(found).filter(|_| ways.iter().all(|way| found(way).is_some()));
         let what = bare(url);
         match entry {
             None => Err(Error::NotAllowed { what, host: host_of(url) }),
@@ -121,10 +131,48 @@ impl Net {
         }
     }
 
+    /// The entry that covers what is downloaded, if it may be without a signature, which a download never has.
+    pub(super) fn entry_of_download(&self, url: &Url) -> Result<&Entry, Error> {
+        let entry = self.entry(url)?;
+        self.takes_unsigned(url).map(|()| entry)
+    }
+
+    /// Refuses what an entry wants signed, as itself or, out of a registry's own interface, as a part of a repository.
+    fn takes_unsigned(&self, url: &Url) -> Result<(), Error> {
+        let host = place::host(url.host_str().unwrap_or_default());
+        let wants = |parts: &[String]| {
+            let entry = self.find(|allowed| allowed.prefix.weight(url, parts));
+            entry.filter(|entry| !entry.allowed.keys.is_empty())
+        };
+        for way in place::ways(url) {
+            let repositories = place::repositories(host, &way);
+            let of = repositories.iter().find_map(|parts| wants(parts).map(|entry| (entry, parts)));
+            let at = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+            let write = match of {
+                Some((entry, parts)) => {
+                    let name = place::repository(parts).map(|name| format!("{at}/{name}"));
+                    let name = name.unwrap_or_else(|| format!("{}/NAME", entry.allowed.prefix));
+                    format!("write oci: {name}:TAG, or @sha256:… of its manifest")
+                }
+                None => match wants(&way) {
+                    Some(entry) => format!("push it, and write oci: {}/NAME:TAG", entry.allowed.prefix),
+                    None => continue,
+                },
+            };
+            let why = format!("only artefacts in registries carry signatures; {write}");
+            return Err(Error::Unsigned { what: bare(url), why });
+        }
+        Ok(())
+    }
+
     /// The entry that covers a repository.
     pub(super) fn entry_of(&self, reference: &Reference) -> Result<&Entry, Error> {
-        let covers = |entry: &&Entry| entry.allowed.prefix.covers(reference, entry.allowed.transport);
-        let entry = self.entries.iter().find(covers);
+        let repository = Repository::of(reference);
+        let parts = repository.parts();
+        let entry = self.find(|allowed| {
+            let address = repository.address(allowed.transport).ok()?;
+            allowed.prefix.weight(&address, &parts)
+        });
         entry.ok_or_else(|| Error::NotAllowed {
             what: reference.to_string(),
             host: reference.registry().to_owned(),
@@ -133,8 +181,9 @@ impl Net {
 
     /// Who may be asked when `from`, which `entry` covers, sends us to `to`.
     pub(super) fn onward<'a>(&'a self, entry: &'a Entry, from: &Url, to: &Url) -> Result<&'a Entry, Error> {
-        let named = entry.allowed.redirects.iter().any(|prefix| prefix.covers_url(to));
-        let found = match named {
+        let names =
+            |way: &Vec<String>| entry.allowed.redirects.iter().any(|prefix| prefix.weight(to, way).is_some());
+        let found = match place::ways(to).iter().all(names) {
             true if entry.allowed.transport.takes(to) => return Ok(entry),
             true => Err(Error::PlainText { what: bare(to) }),
             false => self.entry(to),
@@ -167,6 +216,9 @@ impl Net {
             answer.drain(DRAIN_BYTES_MAX).await;
             let at_home = within == Within::Registry && next.origin() == start.origin();
             entry = if at_home { home } else { self.onward(entry, &at, &next)? };
+            if within == Within::Paths {
+                self.takes_unsigned(&next)?;
+            }
             answer = self.send(entry, get(&next, None, None)).await?;
             at = next;
         }
@@ -180,7 +232,7 @@ impl Net {
 /// What an entry's path is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Within {
-    /// URLs: each one must be covered.
+    /// URLs: each one must be covered, and by nobody who wants it signed.
     Paths,
     /// Repositories: how a registry arranges its own URLs is its affair.
     Registry,
@@ -303,4 +355,42 @@ pub(super) fn bare(url: &Url) -> String {
 fn host_of(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Which of the entries counts for a reference.
+    fn check(entries: &[&str], reference: &str, expected: &str) {
+        let allow = entries.iter().map(|text| Allowed::new(text.parse().unwrap())).collect();
+        let net = Net::new(Reach::Listed { allow, receivers: Receivers::default() }).unwrap();
+        let entry = net.entry_of(&reference.parse().unwrap());
+        let found = entry.map_or_else(|error| error.to_string(), |entry| entry.allowed.prefix.to_string());
+        assert_eq!(found, expected, "{entries:?} {reference}");
+    }
+
+    #[tokio::test]
+    async fn dockers_own_registry_is_one_whatever_it_is_called() {
+        let hub = ["docker.io", "docker.io/library/nginx"];
+        for (reference, expected) in [
+            ("docker.io/nginx:1", "docker.io/library/nginx"),
+            ("docker.io/library/nginx:1", "docker.io/library/nginx"),
+            ("index.docker.io/nginx:1", "docker.io/library/nginx"),
+            ("registry-1.docker.io/library/nginx:1", "docker.io/library/nginx"),
+            ("registry.hub.docker.com/nginx:1", "docker.io/library/nginx"),
+            ("docker.io:443/nginx:1", "docker.io/library/nginx"),
+            ("docker.io./nginx:1", "docker.io/library/nginx"),
+            ("docker.io/redis:1", "docker.io"),
+            ("docker.io/nginx/nginx-ingress:1", "docker.io"),
+        ] {
+            check(&hub, reference, expected);
+        }
+        // As people write it, of what docker keeps itself or of whoever has that name.
+        let short = ["docker.io/library", "docker.io/nginx"];
+        check(&short, "docker.io/library/nginx:1", "docker.io/nginx");
+        check(&short, "docker.io/nginx/nginx-ingress:1", "docker.io/nginx");
+        check(&short, "docker.io/redis:1", "docker.io/library");
+        check(&["registry-1.docker.io/acme"], "docker.io/acme/a:1", "docker.io/acme");
+    }
 }

@@ -10,6 +10,7 @@ use tokio::sync::SemaphorePermit;
 use url::Url;
 
 use super::super::net::{DRAIN_BYTES_MAX, Entry, Net, Within, bare, refusal, request};
+use super::super::place::Repository;
 use super::super::{Credentials, Error};
 use super::auth;
 use super::manifest::{ACCEPT, Descriptor};
@@ -18,10 +19,6 @@ use crate::model::{Digest, Reference, Version};
 
 /// The largest manifest (OCI distribution specification, "Pushing Manifests": at least this must be taken).
 pub(super) const MANIFEST_BYTES_MAX: usize = 4 << 20;
-
-/// What docker calls its own registry, and where it is.
-const DOCKER_HUB: &str = "docker.io";
-const DOCKER_HUB_HOST: &str = "registry-1.docker.io";
 
 const DIGEST: &str = "docker-content-digest";
 
@@ -61,21 +58,14 @@ impl<'a> Session<'a> {
         action: Action,
     ) -> Result<Session<'a>, Error> {
         let entry = net.entry_of(reference)?;
-        let (mut host, mut repository) = (reference.registry(), reference.repository().to_owned());
-        if host == DOCKER_HUB {
-            host = DOCKER_HUB_HOST;
-            if !repository.contains('/') {
-                repository = format!("library/{repository}");
-            }
-        }
-        let scheme = entry.allowed.transport.scheme();
-        let base = Url::parse(&format!("{scheme}://{host}/v2/{repository}/"));
+        let repository = Repository::of(reference);
+        let base = repository.address(entry.allowed.transport);
         let base = base.map_err(|error| Error::of_answer(reference.to_string(), &error))?;
         let actions = match action {
             Action::Pull => "pull",
             Action::Push => "pull,push",
         };
-        let scope = format!("repository:{repository}:{actions}");
+        let scope = format!("repository:{}:{actions}", repository.name);
         Ok(Session { net, entry, credentials, base, scope, authorization: None, turn: None })
     }
 
