@@ -139,6 +139,72 @@ async fn what_is_kept_needs_no_network_if_it_is_named_by_its_digest() {
 }
 
 #[tokio::test]
+async fn what_one_team_fetched_with_its_secret_is_given_to_nobody_who_merely_knows_its_digest() {
+    let wrong = Credentials::Basic { username: USER.0.into(), password: Secret::new("wrong") };
+    for lock in [Lock::Basic, Lock::Token] {
+        let (folder, registry) = (tempfile::tempdir().unwrap(), Registry::start(lock).await);
+        let (host, liar) = (registry.host(), Registry::start(Lock::Open).await);
+        let (files, asked) = server(&[]).await;
+        let allow = vec![open(&host), open(&liar.host()), open(&files.address().to_string())];
+        let store = store_of(allow, Some(&folder));
+        let manifest = registry.put_artefact("acme/a", "1", &[(WASM, MODULE)]);
+        let by_digest = oci(&format!("{host}/acme/a@{manifest}"));
+        let fetched = store.fetch(&oci(&format!("{host}/acme/a:1")), Some(&robot())).await.unwrap();
+
+        for nobody in [None, Some(&wrong)] {
+            let before = registry.calls().len();
+            let refused = store.fetch(&by_digest, nobody).await.expect_err("it is private").to_string();
+            assert!(refused.contains("access is denied"), "{refused}");
+            assert!(registry.calls().len() > before, "the registry was not asked");
+        }
+        let refused = said(&store, &http(&format!("{}/a.wasm", files.url()), MODULE)).await;
+        assert!(refused.contains("is not there: HTTP status 404"), "{refused}");
+        assert_eq!(asked.lock().unwrap().len(), 1);
+        let elsewhere = oci(&format!("{host}/acme/b@{manifest}"));
+        let refused = store.fetch(&elsewhere, Some(&robot())).await.unwrap_err().to_string();
+        assert!(refused.contains("is not there"), "{refused}");
+        // Whoever has a registry can say there that it has the layer.
+        let layer = json!({ "mediaType": WASM, "digest": digest(MODULE), "size": MODULE.len() });
+        liar.put_manifest("a", "1", &image(&[layer]));
+        let refused = said(&store, &oci(&format!("{}/a:1", liar.host()))).await;
+        assert!(refused.contains("is not there"), "{refused}");
+        assert!(liar.calls().iter().all(|call| !call.line.starts_with("HEAD")), "its word is none");
+
+        let before = registry.calls().len();
+        assert_eq!(store.fetch(&by_digest, Some(&robot())).await.unwrap(), fetched);
+        assert_eq!(registry.calls().len(), before, "who had it has it still, and nobody is asked");
+    }
+}
+
+#[tokio::test]
+async fn another_right_to_what_is_kept_is_proven_with_little_and_outlives_a_restart() {
+    let (folder, registry) = (tempfile::tempdir().unwrap(), Registry::start(Lock::Open).await);
+    let host = registry.host();
+    let manifest = registry.put_artefact("acme/a", "1", &[(WASM, MODULE)]);
+    let by_digest = oci(&format!("{host}/acme/a@{manifest}"));
+    let store = store_of(vec![open(&host)], Some(&folder));
+    let fetched = store.fetch(&by_digest, None).await.unwrap();
+    let before = registry.calls().len();
+    assert_eq!(store.fetch(&by_digest, Some(&robot())).await.unwrap(), fetched);
+    let lines: Vec<String> = registry.calls().split_off(before).into_iter().map(|call| call.line).collect();
+    let blob = format!("HEAD /v2/acme/a/blobs/{}", digest(MODULE));
+    assert_eq!(lines, [format!("GET /v2/acme/a/manifests/{manifest}"), blob]);
+    drop(registry);
+
+    let next = store_of(vec![open(&host)], Some(&folder));
+    for known in [None, Some(&robot())] {
+        assert_eq!(next.fetch(&by_digest, known).await.unwrap(), fetched);
+    }
+    let wrong = Credentials::Basic { username: USER.0.into(), password: Secret::new("wrong") };
+    assert!(next.fetch(&by_digest, Some(&wrong)).await.unwrap_err().is_transient(), "nobody can say");
+    let own = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+    for file in std::fs::read_dir(own).unwrap() {
+        let text = String::from_utf8_lossy(&std::fs::read(file.unwrap().path()).unwrap()).into_owned();
+        assert!(![USER.0, USER.1, "acme/a\""].iter().any(|part| text.contains(part)), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn content_that_is_not_what_was_asked_for_is_refused() {
     let registry = Registry::start(Lock::Open).await;
     let host = registry.host();

@@ -1,7 +1,7 @@
 //! Modules: where filter modules' bytes come from.
 //!
 //! In: an [`Origin`] that somebody wrote. Out: the component's bytes, their digest, and the origin by digest. Never: bytes
-//! that are not what was asked for, more of them than the maximum, an address dialled that the operator does not allow; a
+//! that are not what was asked for, or that another one may have and who asks has not shown to; more of them than the maximum, an address dialled that the operator does not allow; a
 //! judgement of what the bytes do.
 //!
 //! What is part of the program, or read from the API server, is handed in by those who have it, with
@@ -15,6 +15,7 @@ mod file;
 mod net;
 mod oci;
 mod place;
+mod rights;
 mod signature;
 
 use std::path::PathBuf;
@@ -33,8 +34,9 @@ pub use oci::Parts;
 pub use signature::{Key, KeyError};
 
 use crate::model::{Digest, Origin, Reference};
-use cache::{Cache, Entry};
+use cache::{Cache, Found};
 use net::{Net, Within};
+use rights::Right;
 
 /// How long a fetch may take, waiting for its turn included.
 const FETCH_TIME_MAX: Duration = Duration::from_secs(300);
@@ -186,10 +188,10 @@ impl Inner {
 
     async fn download(&self, url: &Url, sha256: Digest) -> Result<Fetched, Error> {
         let (entry, what) = (self.net.entry_of_download(url)?, net::bare(url));
-        let bytes_max = self.module_bytes_max;
+        let (bytes_max, right) = (self.module_bytes_max, Right::to_download(url));
         let fetched = |bytes| Fetched { bytes, digest: sha256, resolved: what.clone(), signed_by: None };
         if let Some(cache) = &self.cache
-            && let Some(bytes) = cache.get(Entry::Content(sha256), bytes_max).await
+            && let Found::Theirs(bytes) = cache.get(sha256, right, bytes_max).await
         {
             return Ok(fetched(bytes));
         }
@@ -209,7 +211,7 @@ impl Inner {
             return Err(Error::Digest { what, expected: sha256, actual });
         }
         if let Some(cache) = &self.cache {
-            cache.put(Entry::Content(sha256), bytes.clone()).await;
+            cache.put(sha256, right, bytes.clone()).await;
         }
         Ok(fetched(bytes))
     }

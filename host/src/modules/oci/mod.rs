@@ -16,8 +16,7 @@ use bytes::Bytes;
 pub use push::Parts;
 pub(super) use push::push;
 
-use super::cache::Cache;
-use super::cache::Entry as Kept;
+use super::cache::{Cache, Found};
 use super::net::Net;
 use super::{Credentials, Error, Fetched};
 use crate::model::{Digest, Reference, Version};
@@ -32,7 +31,7 @@ pub(super) struct Pull<'a> {
 }
 
 impl Pull<'_> {
-    /// The module of an artefact. One that is named by its digest and kept needs no network.
+    /// The module of an artefact. One that is named by its digest and kept needs no network, for whoever had it before.
     pub(super) async fn fetch(
         &self,
         reference: &Reference,
@@ -91,14 +90,15 @@ impl Pull<'_> {
         }
     }
 
+    /// A manifest is small: whoever has it not yet shows their right by getting it.
     async fn manifest(&self, session: &mut Session<'_>, version: &Version) -> Result<Raw, Error> {
         if let (Some(cache), Version::Digest(digest)) = (self.cache, version)
-            && let Some(bytes) = cache.get(Kept::Content(*digest), MANIFEST_BYTES_MAX).await
+            && let Found::Theirs(bytes) = cache.get(*digest, session.right(), MANIFEST_BYTES_MAX).await
         {
             return Ok(Raw { digest: *digest, bytes, content_type: None });
         }
         let raw = session.manifest(version).await?;
-        self.keep(Kept::Content(raw.digest), &raw.bytes).await;
+        self.keep(raw.digest, session, &raw.bytes).await;
         Ok(raw)
     }
 
@@ -110,19 +110,27 @@ impl Pull<'_> {
         bytes_max: usize,
     ) -> Result<Bytes, Error> {
         let digest = layer.sha256().map_err(|why| Error::of_layout(what, why))?;
-        if let Some(cache) = self.cache
-            && let Some(bytes) = cache.get(Kept::Content(digest), bytes_max).await
-        {
-            return Ok(bytes);
+        if let Some(cache) = self.cache {
+            let right = session.right();
+            match cache.get(digest, right, bytes_max).await {
+                Found::Theirs(bytes) => return Ok(bytes),
+                // The registry's word is enough about what it gave itself; of a refusal it says more when it is asked for all.
+                Found::Withheld if session.has(digest).await? => {
+                    if let Some(bytes) = cache.admit(digest, right, bytes_max).await {
+                        return Ok(bytes);
+                    }
+                }
+                Found::Withheld | Found::Nothing => {}
+            }
         }
         let bytes = session.blob(layer, bytes_max).await?;
-        self.keep(Kept::Content(digest), &bytes).await;
+        self.keep(digest, session, &bytes).await;
         Ok(bytes)
     }
 
-    async fn keep(&self, entry: Kept, bytes: &Bytes) {
+    async fn keep(&self, digest: Digest, session: &Session<'_>, bytes: &Bytes) {
         if let Some(cache) = self.cache {
-            cache.put(entry, bytes.clone()).await;
+            cache.put(digest, session.right(), bytes.clone()).await;
         }
     }
 }

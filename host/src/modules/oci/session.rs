@@ -11,6 +11,7 @@ use url::Url;
 
 use super::super::net::{DRAIN_BYTES_MAX, Entry, Net, Within, bare, refusal, request};
 use super::super::place::Repository;
+use super::super::rights::Right;
 use super::super::{Credentials, Error};
 use super::auth;
 use super::manifest::{ACCEPT, Descriptor};
@@ -87,6 +88,29 @@ impl<'a> Session<'a> {
             return Err(Error::Digest { what: bare(&url), expected, actual: digest });
         }
         Ok(Raw { digest, bytes, content_type: text(CONTENT_TYPE.as_str()).map(str::to_owned) })
+    }
+
+    /// Whether the registry has this content in the repository, and for us. Where it sends us elsewhere it has said nothing.
+    pub(super) async fn has(&mut self, blob: Digest) -> Result<bool, Error> {
+        let url = self.at(&format!("blobs/{blob}"));
+        let head = |authorization: Option<&HeaderValue>| {
+            request(Method::HEAD, &url, None, authorization, Bytes::new())
+        };
+        match self.exchange(head).await {
+            Ok(answer) => {
+                let has = answer.status == StatusCode::OK;
+                answer.drain(DRAIN_BYTES_MAX).await;
+                Ok(has)
+            }
+            // A token that is refused; the same is said when the content is asked for.
+            Err(Error::Denied { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// By which right content is asked for here.
+    pub(super) fn right(&self) -> Right {
+        Right::to_pull(&self.base, self.credentials)
     }
 
     /// Content of exactly this digest and size.

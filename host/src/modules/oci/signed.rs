@@ -8,7 +8,6 @@
 
 use bytes::Bytes;
 
-use super::super::cache::Entry as Kept;
 use super::super::signature::{Artefact, BUNDLE, Claim, SIGNS, bundled, signer};
 use super::super::{Error, Key};
 use super::Pull;
@@ -44,7 +43,7 @@ impl Pull<'_> {
     ) -> Result<Digest, Error> {
         let artefact = Artefact { digest: top.digest, manifest: &top.bytes };
         if let Some(cache) = self.cache
-            && let Some(kept) = cache.get(Kept::Signatures(top.digest), CLAIMS_BYTES_MAX).await
+            && let Some(kept) = cache.signatures(top.digest, CLAIMS_BYTES_MAX).await
             && let Ok(claims) = serde_json::from_slice::<Vec<Claim>>(&kept)
             && let Ok(key) = signer(artefact, &claims, keys)
         {
@@ -56,8 +55,8 @@ impl Pull<'_> {
         }
         let unsigned = |why: &str| Error::Unsigned { what: what.to_owned(), why: why.to_owned() };
         let key = signer(artefact, &claims, keys).map_err(unsigned)?;
-        if let Ok(claims) = serde_json::to_vec(&claims) {
-            self.keep(Kept::Signatures(top.digest), &claims.into()).await;
+        if let (Some(cache), Ok(claims)) = (self.cache, serde_json::to_vec(&claims)) {
+            cache.put_signatures(top.digest, claims).await;
         }
         Ok(key.id())
     }
