@@ -629,6 +629,17 @@ fn bundle(registry: &Registry, manifest: &str, about: &str, predicate: &str, pai
     refer(registry, manifest, predicate, bundle.to_string().as_bytes());
 }
 
+/// A referrer of any type and any date, as whoever may push can make it.
+fn clutter(registry: &Registry, manifest: &str, kind: &str, created: &str) {
+    let content = format!("{kind} {created}");
+    let layer = json!({ "mediaType": kind, "digest": registry.put_blob("acme/a", content.clone()), "size": content.len() });
+    let mut referrer = image(&[layer]);
+    referrer["artifactType"] = kind.into();
+    referrer["subject"] = json!({ "mediaType": referrer["mediaType"], "digest": manifest, "size": 1 });
+    referrer["annotations"] = json!({ "org.opencontainers.image.created": created });
+    registry.put_referrer("acme/a", &referrer);
+}
+
 fn refer(registry: &Registry, manifest: &str, predicate: &str, bundle: &[u8]) {
     let layer = json!({ "mediaType": BUNDLE, "digest": registry.put_blob("acme/a", bundle.to_vec()), "size": bundle.len() });
     let mut referrer = image(&[layer]);
@@ -677,4 +688,53 @@ async fn a_signature_in_a_bundle_counts_however_the_registry_keeps_what_refers_t
         let kept = next.fetch(&origin, Some(&robot())).await.unwrap();
         assert_eq!(kept, fetched, "its signature is kept with it");
     }
+}
+
+#[tokio::test]
+async fn a_signature_is_found_behind_many_newer_referrers() {
+    let (ours, key) = pair();
+    for referrers in [Referrers::Listed, Referrers::Paged, Referrers::Unfiltered, Referrers::Tagged] {
+        let registry = Registry::start(Lock::Open).await;
+        registry.knows_referrers(referrers);
+        let host = registry.host();
+        let store = store_of(vec![Allowed { keys: vec![key.clone()], ..open(&host) }], None);
+        let manifest = registry.put_artefact("acme/a", "1", &[(WASM, MODULE)]);
+        bundle(&registry, &manifest, &manifest, SIGNS, &ours);
+        for number in 0..20 {
+            clutter(&registry, &manifest, BUNDLE, &format!("2099-01-01T00:00:{number:02}Z"));
+            clutter(&registry, &manifest, "application/spdx+json", &format!("2099-01-02T00:00:{number:02}Z"));
+        }
+        let fetched = store.fetch(&oci(&format!("{host}/acme/a:1")), None).await;
+        let fetched = fetched.unwrap_or_else(|error| panic!("{referrers:?}: {error}"));
+        assert_eq!(fetched.signed_by, Some(key.id()), "{referrers:?}");
+        let asked = registry.calls().len();
+        assert!(
+            asked < 40,
+            "{referrers:?}: what says that it signs is looked at first, not after {asked} requests"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_signature_is_found_among_many_that_look_like_one_and_the_search_has_an_end() {
+    let ((ours, key), (theirs, _)) = (pair(), pair());
+    let registry = Registry::start(Lock::Open).await;
+    let host = registry.host();
+    let store = store_of(vec![Allowed { keys: vec![key.clone()], ..open(&host) }], None);
+    let manifest = registry.put_artefact("acme/a", "1", &[(WASM, MODULE)]);
+    for _ in 0..60 {
+        bundle(&registry, &manifest, &manifest, SIGNS, &theirs);
+    }
+    let origin = oci(&format!("{host}/acme/a:1"));
+    bundle(&registry, &manifest, &manifest, SIGNS, &ours);
+    assert_eq!(store.fetch(&origin, None).await.unwrap().signed_by, Some(key.id()));
+    let other = registry.put_artefact("acme/a", "2", &[(WASM, b"\0asm of somebody else")]);
+    for _ in 0..150 {
+        bundle(&registry, &other, &other, SIGNS, &theirs);
+    }
+    let before = registry.calls().len();
+    let refused = said(&store, &oci(&format!("{host}/acme/a:2"))).await;
+    assert!(refused.contains("a signature is of none of the keys"), "{refused}");
+    let asked = registry.calls().len() - before;
+    assert!(asked < 270, "{asked} requests");
 }

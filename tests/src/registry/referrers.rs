@@ -20,6 +20,8 @@ pub enum Referrers {
     Listed,
     /// It lists two an answer.
     Paged,
+    /// It lists two an answer, of every type whatever was asked for, bundles last.
+    Unfiltered,
     /// Nothing: whoever pushes one keeps a list under a tag, as `oras` and cosign do.
     Tagged,
 }
@@ -33,14 +35,16 @@ impl Store {
         query: &BTreeMap<String, String>,
     ) -> Response {
         let mut all = self.referring(repository, subject);
-        if let Some(kind) = query.get("artifactType") {
+        if self.referrers == Referrers::Unfiltered {
+            all.sort_by_key(|one| one["artifactType"].as_str().is_some_and(|kind| kind.contains("sigstore")));
+        } else if let Some(kind) = query.get("artifactType") {
             all.retain(|one| one["artifactType"] == **kind);
         }
         let at: usize = query.get("at").and_then(|at| at.parse().ok()).unwrap_or(0);
         let (listed, next) = match self.referrers {
             Referrers::Tagged => return unknown("NAME"),
             Referrers::Listed => (all, None),
-            Referrers::Paged => {
+            Referrers::Paged | Referrers::Unfiltered => {
                 let next = (at + PAGE < all.len()).then_some(at + PAGE);
                 (all.into_iter().skip(at).take(PAGE).collect(), next)
             }

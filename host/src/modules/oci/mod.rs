@@ -66,7 +66,7 @@ impl Pull<'_> {
     ) -> Result<bool, Error> {
         let mut session = Session::new(self.net, reference, credentials, Action::Pull)?;
         let top = self.manifest(&mut session, reference.version()).await?;
-        signed::is_signed(&mut session, top.digest).await
+        signed::is_signed(&mut session, &top).await
     }
 
     /// The layers of the artefact, or of the one in an index that is meant for us.

@@ -1,7 +1,7 @@
 //! Referrers: what else in a repository is about an artefact (OCI distribution specification 1.1, "Listing Referrers").
 //!
-//! In: an artefact's digest, the type of what is looked for. Out: what the registry lists. Never: another server asked; more
-//! pages of a list than the maximum.
+//! In: an artefact's digest, the type of what is looked for. Out: what the registry lists of it. Never: another server asked; more
+//! pages of a list than the maximum, or more bytes.
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, LINK};
@@ -15,20 +15,24 @@ use super::manifest::{Descriptor, INDEX, Manifest};
 use super::session::{MANIFEST_BYTES_MAX, Session};
 use crate::model::Digest;
 
-/// Answers that one list is read from.
-const PAGES_MAX: usize = 4;
+/// Answers that one list is read from. Registries need not look for a type, and then list all that anybody put there.
+const PAGES_MAX: usize = 64;
+/// All of these answers: 20,000 referrers.
+const LIST_BYTES_MAX: usize = 8 << 20;
 
 impl Session<'_> {
-    /// What refers to `artefact` and is of type `kind`, or of any, as the registry likes. `None`: it keeps no such lists.
+    /// What refers to `artefact` and is of type `kind`, or of any, as the registry likes, as far as it is `wanted`. `None`: it
+    /// keeps no such lists.
     pub(super) async fn referrers(
         &mut self,
         artefact: Digest,
         kind: &str,
+        wanted: fn(&Descriptor) -> bool,
     ) -> Result<Option<Vec<Descriptor>>, Error> {
         let mut url = self.at(&format!("referrers/{artefact}"));
         url.query_pairs_mut().append_pair("artifactType", kind);
-        let mut listed = Vec::new();
-        for _ in 0..PAGES_MAX {
+        let (mut listed, mut bytes_left) = (Vec::new(), LIST_BYTES_MAX);
+        for page in 0..PAGES_MAX {
             let get = |authorization: Option<&HeaderValue>| {
                 request(Method::GET, &url, Some(INDEX), authorization, Bytes::new())
             };
@@ -42,9 +46,17 @@ impl Session<'_> {
                 return Ok(None);
             }
             let next = next(&url, &answer.headers).filter(|next| self.is_own(next));
-            let bytes = answer.read_to(MANIFEST_BYTES_MAX).await?;
+            let bytes = match answer.read_to(MANIFEST_BYTES_MAX.min(bytes_left)).await {
+                Ok(bytes) => bytes,
+                // What was listed before may do.
+                Err(crate::http::Error::TooLarge { .. }) if page > 0 => break,
+                Err(error) => return Err(error.into()),
+            };
+            bytes_left -= bytes.len();
             match Manifest::read(&bytes, Some(INDEX)) {
-                Ok(Manifest::Index(manifests)) => listed.extend(manifests),
+                Ok(Manifest::Index(manifests)) => {
+                    listed.extend(manifests.into_iter().filter(wanted));
+                }
                 Ok(Manifest::Image(_)) => {
                     return Err(Error::Answer { what: bare(&url), why: "it is no list".to_owned() });
                 }

@@ -72,11 +72,20 @@ impl<'a> Session<'a> {
 
     /// The manifest that `version` stands for, now. By a digest it has that digest.
     pub(super) async fn manifest(&mut self, version: &Version) -> Result<Raw, Error> {
+        self.manifest_within(version, MANIFEST_BYTES_MAX).await
+    }
+
+    /// The same of a manifest that should be small.
+    pub(super) async fn manifest_within(
+        &mut self,
+        version: &Version,
+        bytes_max: usize,
+    ) -> Result<Raw, Error> {
         let url = match version {
             Version::Tag(tag) => self.at(&format!("manifests/{tag}")),
             Version::Digest(digest) => self.at(&format!("manifests/{digest}")),
         };
-        let (headers, bytes) = self.get(&url, Some(ACCEPT), MANIFEST_BYTES_MAX).await?;
+        let (headers, bytes) = self.get(&url, Some(ACCEPT), bytes_max).await?;
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let promised = match version {
             Version::Digest(digest) => Some(*digest),
