@@ -119,7 +119,9 @@ async fn a_pull_secret_opens_a_registry_and_a_tag_means_the_same_to_the_replica_
     let host = registry.host();
     let first = registry.put_artefact("acme/sums", "1", &[(WASM, &sums)]);
     let allow = json!([{ "host": host, "plainHttp": true, "networks": ["127.0.0.0/8"] }]);
-    let setup: Setup = world.setup().setting("filters", json!({ "allow": allow }));
+    let kept = tempfile::tempdir().unwrap();
+    let filters = json!({ "allow": allow, "cacheFolder": kept.path() });
+    let setup: Setup = world.setup().setting("filters", filters);
     let start = async |pod: &str| -> Sluice { replica(pod, setup.clone()).await };
     let mut sluice = start("sluice-0").await;
     let by = |tag: &str| json!({ "oci": { "ref": format!("{host}/acme/sums:{tag}"), "pullSecretRef": { "name": "regcred" } } });
@@ -132,6 +134,11 @@ async fn a_pull_secret_opens_a_registry_and_a_tag_means_the_same_to_the_replica_
     let filter = runs(&world, "pulled", &digest(&sums)).await;
     assert_eq!(filter["resolved"], format!("{host}/acme/sums@{first}"));
     world.delivers("pulled", &["db_rows", "total"]).await;
+
+    // Who knows the digest, which is no secret, has nothing by it, though the module is kept.
+    apply(&world, "curious", json!({ "oci": { "ref": filter["resolved"] } })).await;
+    world.says("curious", "FiltersReady", "FilterFailing", "access is denied").await;
+    world.resources().delete("curious").await;
 
     // Somebody moves the tag; who goes on has only the record.
     registry.put_artefact("acme/sums", "1", &[(WASM, &nothing)]);
