@@ -6,6 +6,7 @@
 use crate::bindings::samples::{Outcome, Rows as WireRows, Tick as WireTick};
 use crate::bindings::types::{self, ConfigError, LabelSets, Manifest, Verdicts};
 use crate::dictionary::{Dictionary, Own};
+use crate::misfit;
 use crate::place;
 use crate::rows::Announced;
 use crate::{Columns, LabelFilter, Rows, SampleFilter, Series, SeriesId, State, Tenant, Tick, Verdict};
@@ -43,7 +44,7 @@ impl<F: LabelFilter> Guest<F> {
                 root if root == "." => String::new(),
                 path => path,
             };
-            ConfigError { path, message: plain(&error.into_inner().to_string()) }
+            ConfigError { path, message: misfit::told(&error.into_inner().to_string()) }
         })?;
         let filter = F::new(config, &Tenant { namespace, name, source });
         self.filter = Some(filter.map_err(place::refusal)?);
@@ -136,11 +137,6 @@ pub fn describe<F: LabelFilter>(name: &str, version: &str, columns: Option<Colum
         columns: wanted,
         facts: Vec::new(),
     }
-}
-
-/// `serde_json` ends its messages with a line and a column, which mean nothing here: the document was written as YAML.
-fn plain(message: &str) -> String {
-    message.rsplit_once(" at line ").map_or(message, |(text, _)| text).to_owned()
 }
 
 /// A panic ends the instance without a word, so its message is said before: the host quotes it.

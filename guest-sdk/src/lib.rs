@@ -57,6 +57,7 @@ mod filter;
 #[doc(hidden)]
 pub mod guest;
 pub mod log;
+mod misfit;
 mod place;
 pub mod re2;
 mod rows;

@@ -103,7 +103,7 @@ fn a_bad_configuration_is_refused_with_its_place() {
     for (rest, message) in [
         (
             r#""operation": "median""#,
-            "rules[0].operation: unknown variant `median`, expected one of `sum`, `avg`, `min`, `max`, `count`",
+            "rules[0].operation: `median` is not known here: write one of `sum`, `avg`, `min`, `max`, `count`",
         ),
         (
             r#""operation": "sum", "by": ["a"], "without": []"#,

@@ -168,10 +168,7 @@ mod tests {
     #[test]
     fn a_bad_configuration_is_refused_with_its_place() {
         for (config, message) in [
-            (
-                r#"{"stamps":[["a","b"],["c",1]]}"#,
-                "config: stamps[1][1]: invalid type: integer `1`, expected a string",
-            ),
+            (r#"{"stamps":[["a","b"],["c",1]]}"#, "config: stamps[1][1]: 1 is not text: write \"1\""),
             (
                 r#"{"stamps":[["a",""]]}"#,
                 "config: stamp \"a\" has an empty value: give it one or leave the stamp out",

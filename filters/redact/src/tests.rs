@@ -82,7 +82,7 @@ fn a_bad_configuration_is_refused_with_its_place() {
         ),
         (
             r#"{"rules": [{"labels": ["a"], "action": "remove"}]}"#,
-            "config: rules[0].action: unknown variant `remove`, expected `hash` or `mask`",
+            "config: rules[0].action: `remove` is not known here: write `hash` or `mask`",
         ),
     ] {
         assert_eq!(filter::<Redact>(config, "up 1").unwrap_err().to_string(), message);

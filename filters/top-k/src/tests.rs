@@ -115,14 +115,14 @@ fn of_several_samples_in_a_tick_the_newest_ranks() {
 fn a_bad_configuration_is_refused_with_its_place() {
     for (rest, message) in [
         (r#""k": 0"#, "rules[0].k: none would stay; write 1 or more, or drop the series by relabeling"),
-        (r#""k": -1"#, "rules[0].k: invalid value: integer `-1`, expected usize"),
+        (r#""k": -1"#, "rules[0].k: -1 is not a whole number of at least 0"),
         (
             r#""k": 1, "hysteresis": 11"#,
             "rules[0].hysteresis: 11 is not between 0 and 10; write 0.1 for a lead of a tenth",
         ),
         (
             r#""k": 1, "order": "top""#,
-            "rules[0].order: unknown variant `top`, expected `largest` or `smallest`",
+            "rules[0].order: `top` is not known here: write `largest` or `smallest`",
         ),
         (r#""k": 1, "by": ["__name__"]"#, "rules[0].by[0]: the metric's name always counts; leave it out"),
     ] {

@@ -146,7 +146,7 @@ fn a_configuration_is_refused_with_its_place() {
     let steps =
         vec![step("stamp", runtime.builtin(ENRICH).unwrap(), json!({"stamps": [["a", "b"], ["c", 1]]}))];
     let error = runtime.chain(tenant(), steps).unwrap_err();
-    let told = "filter stamp: config.stamps[1][1]: invalid type: integer `1`, expected a string";
+    let told = "filter stamp: config.stamps[1][1]: 1 is not text: write \"1\"";
     assert_eq!(error.to_string(), told);
     assert!(!error.is_transient());
 

@@ -139,7 +139,10 @@ fn input_that_cannot_be_is_refused_where_it_stands() {
 #[test]
 fn an_error_in_the_configuration_has_its_path() {
     let refused = Bench::<Totals>::samples(r#"{"rules": [{}, {"a": "b"}]}"#).unwrap_err();
-    assert_eq!(refused.to_string(), "config: rules[1].a: invalid type: string \"b\", expected u8");
+    assert_eq!(
+        refused.to_string(),
+        "config: rules[1].a: \"b\" is not a whole number of at least 0: write it without quotes"
+    );
 }
 
 #[test]
