@@ -75,6 +75,9 @@ impl PatternConfig {
             return Err(("to", no_name(&to)));
         }
         let regex = re2::capturing(&regex).map_err(|error| ("regex", error.to_string()))?;
+        if let Some(group) = regex.missing_group(&to) {
+            return Err(("to", no_group(group, &regex)));
+        }
         Ok(Pattern { regex, to })
     }
 }
@@ -97,6 +100,19 @@ impl Pattern {
         self.regex.captures(name)?.expand(&self.to, &mut new);
         Some(new)
     }
+}
+
+fn no_group(group: &str, regex: &CapturingRegex) -> String {
+    let known: Vec<String> = regex.groups().collect();
+    let (digits, behind) = group.split_at(group.bytes().take_while(u8::is_ascii_digit).count());
+    let is_run_on = !digits.is_empty() && !behind.is_empty();
+    let cure = match known.is_empty() {
+        // `$1_total` is the group that is called `1_total`.
+        _ if is_run_on => format!("to have text behind a group, write ${{{digits}}}{behind}"),
+        true => "it has none; put ( ) around what is to be taken over".to_owned(),
+        false => format!("it has {}", known.join(", ")),
+    };
+    format!("the expression has no group {group:?}: {cure}")
 }
 
 fn no_name(name: &str) -> String {

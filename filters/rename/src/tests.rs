@@ -58,6 +58,18 @@ fn a_bad_configuration_is_refused_with_its_place() {
             r#"{"patterns": [{"regex": "a(", "to": "b"}]}"#,
             "config: patterns[0].regex: character 2: `(` is never closed; add `)`, or write `\\(`",
         ),
+        (
+            r#"{"patterns": [{"regex": "(a)(?P<rest>.*)", "to": "${2}_${what}"}]}"#,
+            "config: patterns[0].to: the expression has no group \"what\": it has $1, ${rest}",
+        ),
+        (
+            r#"{"patterns": [{"regex": "a", "to": "b_$1"}]}"#,
+            "config: patterns[0].to: the expression has no group \"1\": it has none; put ( ) around what is to be taken over",
+        ),
+        (
+            r#"{"patterns": [{"regex": "(.*)", "to": "$1_total"}]}"#,
+            "config: patterns[0].to: the expression has no group \"1_total\": to have text behind a group, write ${1}_total",
+        ),
         (r#"{"patterns": [{"regex": "a"}]}"#, "config: patterns[0]: missing field `to`"),
     ] {
         assert_eq!(filter::<Rename>(config, "up 1").unwrap_err().to_string(), message);

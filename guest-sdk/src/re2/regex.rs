@@ -88,6 +88,22 @@ impl CapturingRegex {
         self.regex.is_match(text.as_bytes())
     }
 
+    /// The first group that `template` refers to, by the rules of [`Captures::expand`], and that the pattern does not have.
+    pub fn missing_group<'t>(&self, template: &'t str) -> Option<&'t str> {
+        references(template).find(|name| match is_number(name) {
+            true => name.parse().map_or(true, |index: usize| index >= self.regex.captures_len()),
+            false => !self.names.iter().any(|(_, known)| known == name),
+        })
+    }
+
+    /// The pattern's groups as a template refers to them, `$1` or `${name}`, in the order of the pattern.
+    pub fn groups(&self) -> impl Iterator<Item = String> {
+        (1..self.regex.captures_len()).map(|group| {
+            let name = self.names.iter().find_map(|(index, name)| (*index == group).then_some(name));
+            name.map_or_else(|| format!("${group}"), |name| format!("${{{name}}}"))
+        })
+    }
+
     /// The groups, if the whole of `text` matches.
     pub fn captures<'r, 't>(&'r self, text: &'t str) -> Option<Captures<'r, 't>> {
         let mut locations = self.regex.capture_locations();
@@ -130,9 +146,29 @@ impl Captures<'_, '_> {
     }
 
     fn by_reference(&self, name: &str) -> Option<&str> {
-        let number = name.bytes().all(|b| b.is_ascii_digit());
-        if number { self.get(name.parse().ok()?) } else { self.named(name) }
+        if is_number(name) { self.get(name.parse().ok()?) } else { self.named(name) }
     }
+}
+
+/// The groups that a template refers to.
+fn references(template: &str) -> impl Iterator<Item = &str> {
+    let mut rest = template;
+    std::iter::from_fn(move || {
+        loop {
+            let (_, after) = rest.split_once('$')?;
+            rest = after;
+            if let Some(after) = after.strip_prefix('$') {
+                rest = after;
+            } else if let Some((name, after)) = group_name(after) {
+                rest = after;
+                return Some(name);
+            }
+        }
+    })
+}
+
+fn is_number(name: &str) -> bool {
+    name.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// The group reference after a `$`, and what follows it.

@@ -325,6 +325,22 @@ fn only_newer_group_names_are_rewritten() {
 }
 
 #[test]
+fn a_template_that_names_a_group_which_is_not_there_is_found_out() {
+    for (pattern, template, missing) in [
+        ("(a)(?P<b>.)", "$1-${b}-$0-${2}-$$9-$", None),
+        ("(a)(?P<b>.)", "$1$c", Some("c")),
+        ("(a)(?P<b>.)", "${3}", Some("3")),
+        ("(a)", "$1x", Some("1x")),
+        ("(?:a)", "$1", Some("1")),
+        ("(a)", "$99999999999999999999999", Some("99999999999999999999999")),
+    ] {
+        assert_eq!(capturing(pattern).unwrap().missing_group(template), missing, "{pattern} with {template}");
+    }
+    let groups: Vec<String> = capturing("(a)(?:b)(?P<c>.)(d)").unwrap().groups().collect();
+    assert_eq!(groups, ["$1", "${c}", "$3"]);
+}
+
+#[test]
 fn groups_expand_as_go_expands_them() {
     let rows = [
         ("(.*)", "abc", "$1", "abc"),
