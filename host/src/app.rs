@@ -30,7 +30,7 @@ use crate::deliver::encode::Limits;
 use crate::deliver::retry::Policy;
 use crate::discover::Discovery;
 use crate::document::Problem;
-use crate::filter::{self, Builtins, Compiler, Program, Runtime, builtin};
+use crate::filter::{self, Builtins, Compiler, Pace, Program, Runtime, builtin};
 use crate::http;
 use crate::model::{Guard, Memory, Timestamp};
 use crate::modules;
@@ -105,7 +105,7 @@ pub async fn run(config: Config, board: Board, stop: CancellationToken) -> anyho
 pub fn compiler() -> Program {
     let memory_bytes_max = container::compiling().memory_bytes_max;
     let path = PathBuf::from("/proc/self/exe");
-    Program { path, memory_bytes_max, cpu_seconds_max: filter::CPU_SECONDS_MAX }
+    Program { path, memory_bytes_max, cpu_seconds_max: filter::CPU_SECONDS_MAX, pace: Pace::Behind }
 }
 
 impl App {

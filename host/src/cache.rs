@@ -113,7 +113,7 @@ impl Inner {
         let mut files = Vec::new();
         for found in fs::read_dir(&self.folder)? {
             let found = found?;
-            let meta = found.metadata()?;
+            let Ok(meta) = found.metadata() else { continue };
             if meta.is_file() && found.file_name() != name {
                 files.push((meta.modified()?, meta.len(), found.path()));
             }
@@ -124,7 +124,7 @@ impl Inner {
             if total + bytes <= self.bytes_max {
                 break;
             }
-            fs::remove_file(path)?;
+            gone(fs::remove_file(path))?;
             total -= length;
         }
         Ok(())
@@ -146,11 +146,16 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_data()
 }
 
+/// Another process may have removed it: commands share their user's cache.
+fn gone(removed: io::Result<()>) -> io::Result<()> {
+    removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+}
+
 fn sweep(folder: &Path) -> io::Result<()> {
     for found in fs::read_dir(folder)? {
         let found = found?;
         if found.file_name().to_string_lossy().starts_with(UNFINISHED) {
-            fs::remove_file(found.path())?;
+            gone(fs::remove_file(found.path()))?;
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 #![allow(missing_docs)]
 
-use sluice::filter::{Builtins, CPU_SECONDS_MAX, Compiler, Config, Program, Runtime};
+use sluice::filter::{Builtins, CPU_SECONDS_MAX, Compiler, Config, Pace, Program, Runtime};
 
 /// Plenty, for what is to run into another bound.
 const MEMORY_BYTES_MAX: usize = 4 << 30;
@@ -36,7 +36,12 @@ fn bomb(times: usize) -> Vec<u8> {
 /// What is said of a component that is compiled within these bounds.
 fn refusal(memory_bytes_max: usize, cpu_seconds_max: u64, component: &[u8]) -> String {
     let path = env!("CARGO_BIN_EXE_sluice").into();
-    let compiler = Compiler::here().with_program(Program { path, memory_bytes_max, cpu_seconds_max });
+    let compiler = Compiler::here().with_program(Program {
+        path,
+        memory_bytes_max,
+        cpu_seconds_max,
+        pace: Pace::Behind,
+    });
     let config = Config { instances_max: 4, ..Config::default() };
     let runtime = Runtime::with(&config, Builtins::embedded(), compiler).unwrap();
     runtime.load("evil.wasm", component).unwrap_err().to_string()

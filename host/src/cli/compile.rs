@@ -3,7 +3,7 @@
 use std::io::{self, Read as _, Write as _};
 use std::process::ExitCode;
 
-use crate::filter;
+use crate::filter::{self, Pace};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -13,6 +13,9 @@ pub(super) struct Args {
     /// Processor time that it may take
     #[arg(long, value_name = "N")]
     cpu_seconds_max: u64,
+    /// Take all cores: somebody waits
+    #[arg(long)]
+    waited_for: bool,
 }
 
 /// Reads a component and writes machine code; or why not, and ends with 1.
@@ -21,7 +24,8 @@ pub(super) fn run(args: &Args) -> ExitCode {
 }
 
 fn compile(args: &Args) -> anyhow::Result<()> {
-    let bounds = filter::bounded(args.memory_bytes_max, args.cpu_seconds_max)?;
+    let pace = if args.waited_for { Pace::WaitedFor } else { Pace::Behind };
+    let bounds = filter::bounded(args.memory_bytes_max, args.cpu_seconds_max, pace)?;
     let mut component = Vec::new();
     io::stdin().lock().read_to_end(&mut component)?;
     let code = filter::machine_code(&bounds, &component).map_err(anyhow::Error::msg)?;

@@ -38,7 +38,7 @@ mod wire;
 
 pub use builtin::Builtins;
 pub use chain::Chain;
-pub use compile::{Bounds, CPU_SECONDS_MAX, Compiler, Program, bounded, machine_code};
+pub use compile::{Bounds, CPU_SECONDS_MAX, Compiler, Pace, Program, bounded, machine_code};
 pub use config::Config;
 pub use error::{Error, Nonsense};
 pub use health::Failing;

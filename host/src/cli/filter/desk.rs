@@ -9,9 +9,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::progress::patiently;
-use super::size;
+use super::{kept, size};
 use crate::document::{ByteSize, GoDuration};
-use crate::filter::{self, Builtins, Compiler, Module, Runtime};
+use crate::filter::{self, Builtins, Compiler, Module, Pace, Program, Runtime};
 use crate::model::FilterLimits;
 use crate::modules::{Error, MODULE_BYTES_MAX};
 use crate::tenancy::policy::FILTER_LIMITS;
@@ -69,7 +69,9 @@ pub(super) fn runtime_within(limits: FilterLimits) -> anyhow::Result<Runtime> {
     let call_millis_max = u64::try_from(call_time_max.as_millis()).unwrap_or(u64::MAX);
     let (instances_max, most) = (INSTANCES_MAX, filter::Config::default());
     let config = filter::Config { instances_max, memory_bytes_max, call_millis_max, ..most };
-    let compiler = Compiler::here().with_program(crate::app::compiler());
+    let program = Program { pace: Pace::WaitedFor, ..crate::app::compiler() };
+    let compiler = Compiler::here().with_program(program);
+    let compiler = kept::files().into_iter().fold(compiler, Compiler::with_cache);
     Ok(Runtime::with(&config, Builtins::embedded(), compiler)?)
 }
 

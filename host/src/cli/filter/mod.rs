@@ -7,6 +7,7 @@ mod build;
 mod desk;
 mod input;
 mod inspect;
+mod kept;
 mod manifest;
 mod new;
 mod progress;

@@ -16,7 +16,7 @@ use crate::cache::Cache;
 use crate::model::Digest;
 use artefacts::Artefacts;
 
-pub use worker::{Bounds, bounded, machine_code};
+pub use worker::{Bounds, Pace, bounded, machine_code};
 
 /// Processor time of one compilation. The largest modules, interpreters, take a quarter of it.
 pub const CPU_SECONDS_MAX: u64 = 120;
@@ -29,7 +29,7 @@ pub struct Compiler {
 }
 
 /// What compiles anybody's bytes in a process of its own: called as `PATH compile-filter --memory-bytes-max N
-/// --cpu-seconds-max N`, it does what [`machine_code`] does with its standard input and output.
+/// --cpu-seconds-max N`, with `--waited-for` for [`Pace::WaitedFor`], it does what [`machine_code`] does with its standard input and output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
     /// Where it is.
@@ -38,6 +38,8 @@ pub struct Program {
     pub memory_bytes_max: usize,
     /// Processor time of one compilation; in a program that runs, [`CPU_SECONDS_MAX`].
     pub cpu_seconds_max: u64,
+    /// How it goes about it.
+    pub pace: Pace,
 }
 
 /// Whose bytes they are.
@@ -121,7 +123,12 @@ mod tests {
     /// A program that is none: what reaches it shows that something had to be compiled.
     fn no_program() -> Compiler {
         let path = "/nonexistent".into();
-        Compiler::here().with_program(Program { path, memory_bytes_max: 0, cpu_seconds_max: 0 })
+        Compiler::here().with_program(Program {
+            path,
+            memory_bytes_max: 0,
+            cpu_seconds_max: 0,
+            pace: Pace::Behind,
+        })
     }
 
     fn kept(folder: &Path) -> Vec<std::path::PathBuf> {
@@ -165,7 +172,9 @@ mod tests {
     fn what_a_worker_makes_can_be_loaded() {
         let config = Config { instances_max: 4, ..Config::default() };
         let engine = Engine::new(&super::super::runtime::engine_config(&config)).unwrap();
-        let code = worker::unbounded(&guests().totals).unwrap();
-        artefacts::load(&engine, &code).unwrap();
+        for pace in [Pace::Behind, Pace::WaitedFor] {
+            let code = worker::unbounded(pace, &guests().totals).unwrap();
+            artefacts::load(&engine, &code).unwrap();
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! Worker: a process that compiles one component, and the call to it.
 //!
 //! In: a component on standard input. Out: machine code on standard output, or why not, in a line on standard error. Never: more
-//! than its time and memory, of which the kernel sees to both; a core that pipelines need, if they need it; anything that the
-//! process that called it could lose.
+//! than its time and memory, of which the kernel sees to both; a core that pipelines need, if they need it (unless somebody waits);
+//! anything that the process that called it could lose.
 
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
@@ -20,6 +20,7 @@ const COMMAND: &str = "compile-filter";
 /// And how much it may take.
 const MEMORY: &str = "--memory-bytes-max";
 const CPU: &str = "--cpu-seconds-max";
+const WAITED_FOR: &str = "--waited-for";
 /// A machine that has other things to do gives a worker its processor time within so many times of it.
 const TIMES_MAX: u32 = 5;
 /// Below whatever has to be on time.
@@ -29,15 +30,24 @@ const LATE: i32 = 3;
 /// Of what it says, in bytes.
 const SAID_BYTES_MAX: u64 = 4 << 10;
 
+/// How a worker goes about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// With one core, behind whatever has to be on time.
+    Behind,
+    /// With all cores: somebody has typed a command and waits.
+    WaitedFor,
+}
+
 /// The bounds of this process, which is a worker.
 #[derive(Debug)]
-pub struct Bounds(());
+pub struct Bounds(Pace);
 
 /// Sets this process's bounds, for good.
 ///
 /// # Errors
 /// The kernel refuses them.
-pub fn bounded(memory_bytes_max: usize, cpu_seconds_max: u64) -> io::Result<Bounds> {
+pub fn bounded(memory_bytes_max: usize, cpu_seconds_max: u64, pace: Pace) -> io::Result<Bounds> {
     let limit = |max| Rlimit { current: Some(max), maximum: Some(max) };
     let time_max = Duration::from_secs(cpu_seconds_max) * TIMES_MAX;
     // At the first bound the kernel says why it ends a process, at the second it only kills it.
@@ -45,27 +55,29 @@ pub fn bounded(memory_bytes_max: usize, cpu_seconds_max: u64) -> io::Result<Boun
     setrlimit(Resource::Cpu, seconds)?;
     setrlimit(Resource::Data, limit(memory_bytes_max as u64))?;
     setrlimit(Resource::Core, limit(0))?;
-    nice(NICENESS)?;
+    if pace == Pace::Behind {
+        nice(NICENESS)?;
+    }
     // The thread that called waits for the end; gone, nobody does.
     set_parent_process_death_signal(Some(Signal::KILL))?;
     std::thread::Builder::new().spawn(move || {
         std::thread::sleep(time_max);
         std::process::exit(LATE);
     })?;
-    Ok(Bounds(()))
+    Ok(Bounds(pace))
 }
 
 /// The machine code of a component.
 ///
 /// # Errors
 /// Why the bytes are no component, in one line.
-pub fn machine_code(_: &Bounds, component: &[u8]) -> Result<Vec<u8>, String> {
-    unbounded(component)
+pub fn machine_code(Bounds(pace): &Bounds, component: &[u8]) -> Result<Vec<u8>, String> {
+    unbounded(*pace, component)
 }
 
-pub(super) fn unbounded(component: &[u8]) -> Result<Vec<u8>, String> {
+pub(super) fn unbounded(pace: Pace, component: &[u8]) -> Result<Vec<u8>, String> {
     let mut config = runtime::code_config();
-    config.parallel_compilation(false);
+    config.parallel_compilation(pace == Pace::WaitedFor);
     let engine = Engine::new(&config).map_err(|error| format!("{error:#}"))?;
     engine.precompile_component(component).map_err(|error| no_component(&error))
 }
@@ -98,6 +110,7 @@ pub(super) fn call(program: &Program, component: &[u8]) -> Result<Vec<u8>, Faile
     let worker = Command::new(&program.path)
         .args([COMMAND, MEMORY, &program.memory_bytes_max.to_string()])
         .args([CPU, &program.cpu_seconds_max.to_string()])
+        .args((program.pace == Pace::WaitedFor).then_some(WAITED_FOR))
         .env_clear()
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
