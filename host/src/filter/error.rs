@@ -183,6 +183,15 @@ impl Error {
         }
     }
 
+    /// Where in what somebody wrote, as in `spec.filters[2].config.rules[0]`, if that is where the mistake is.
+    pub fn at(&self) -> Option<String> {
+        match self {
+            Error::Builtin(cause) => cause.at(),
+            Error::Config { at, path, .. } => Some(format!("{at}{}", below(path))),
+            _ => None,
+        }
+    }
+
     /// The filter at fault, if one is.
     pub fn filter(&self) -> Option<&str> {
         match self {

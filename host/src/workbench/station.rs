@@ -5,10 +5,15 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::Error;
+use super::failed::{Call, Failed};
 use super::trial::Fate;
-use crate::filter::{Chain, ROWS_MAX, SampleRows, Stateful, Timing, Usage, Window};
+use crate::filter::{self, Chain, ROWS_MAX, SampleRows, Stateful, Timing, Usage, Window};
 use crate::model::{Labels, Timestamp};
+
+/// Series in one call of a filter, unless an operator says otherwise. Cut like this, what fails is known to the call.
+fn batch_rows_max() -> usize {
+    filter::Config::default().batch_rows_max
+}
 
 /// A sample on its way.
 #[derive(Debug)]
@@ -70,7 +75,7 @@ impl Station {
         window: Window,
         rows: Vec<Row>,
         fates: &mut [Fate],
-    ) -> Result<Vec<Row>, Error> {
+    ) -> Result<Vec<Row>, Box<Failed>> {
         match self {
             Station::Judging(part) => part.pass(timing, rows, fates),
             Station::Kept(part) => part.pass(timing, window, rows, fates),
@@ -102,7 +107,7 @@ pub(super) fn distinct(rows: Vec<Row>, fates: &mut [Fate]) -> Vec<Row> {
 }
 
 impl Judging {
-    fn pass(&mut self, timing: Timing, rows: Vec<Row>, fates: &mut [Fate]) -> Result<Vec<Row>, Error> {
+    fn pass(&mut self, timing: Timing, rows: Vec<Row>, fates: &mut [Fate]) -> Result<Vec<Row>, Box<Failed>> {
         if self.chain.begin(timing) {
             self.verdicts.clear();
         }
@@ -118,13 +123,16 @@ impl Judging {
     }
 
     /// Asks about the series that are new, and forgets those that are gone.
-    fn judge(&mut self, rows: &[Row]) -> Result<(), Error> {
+    fn judge(&mut self, rows: &[Row]) -> Result<(), Box<Failed>> {
         let seen = series(rows);
         self.verdicts.retain(|labels, _| seen.contains(labels));
-        let new = unknown(rows, &self.verdicts);
-        let kept = self.chain.classify(&new)?;
-        let verdicts = kept.into_iter().zip(self.chain.passed()).map(|(kept, passed)| kept.ok_or(*passed));
-        self.verdicts.extend(new.into_iter().cloned().zip(verdicts));
+        for batch in unknown(rows, &self.verdicts).chunks(batch_rows_max()) {
+            let failed = |cause| Failed::among(cause, Call::Classify, batch.iter().copied());
+            let kept = self.chain.classify(batch).map_err(failed)?;
+            let passed = self.chain.passed();
+            let verdicts = kept.into_iter().zip(passed).map(|(kept, passed)| kept.ok_or(*passed));
+            self.verdicts.extend(batch.iter().copied().cloned().zip(verdicts));
+        }
         Ok(())
     }
 }
@@ -136,7 +144,7 @@ impl Kept {
         window: Window,
         rows: Vec<Row>,
         fates: &mut [Fate],
-    ) -> Result<Vec<Row>, Error> {
+    ) -> Result<Vec<Row>, Box<Failed>> {
         self.filter.begin(timing);
         let rows = distinct(rows, fates);
         self.forget(&series(&rows));
@@ -169,7 +177,7 @@ impl Kept {
     }
 
     /// Asks about the series that the filter does not know.
-    fn judge(&mut self, rows: &[Row]) -> Result<(), Error> {
+    fn judge(&mut self, rows: &[Row]) -> Result<(), Box<Failed>> {
         if std::mem::replace(&mut self.generation, self.filter.generation()) != self.filter.generation() {
             self.verdicts.clear();
             self.free.clear();
@@ -183,10 +191,14 @@ impl Kept {
         };
         let new: Vec<_> =
             unknown(rows, &self.verdicts).into_iter().map(|labels| (number(), labels)).collect();
-        let verdicts = self.filter.classify(&new)?;
-        let judged =
-            new.into_iter().zip(verdicts).map(|((number, labels), kept)| (labels.clone(), (number, kept)));
-        self.verdicts.extend(judged);
+        for batch in new.chunks(batch_rows_max()) {
+            let labels = batch.iter().map(|(_, labels)| *labels);
+            let failed = |cause| Failed::among(cause, Call::Classify, labels);
+            let verdicts = self.filter.classify(batch).map_err(failed)?;
+            let judged = batch.iter().zip(verdicts);
+            let judged = judged.map(|((number, labels), kept)| ((*labels).clone(), (*number, kept)));
+            self.verdicts.extend(judged);
+        }
         Ok(())
     }
 }
@@ -198,12 +210,14 @@ fn process(
     shown: Vec<(u32, Row)>,
     left: &mut Vec<Row>,
     fates: &mut [Fate],
-) -> Result<(), Error> {
+) -> Result<(), Box<Failed>> {
     let mut shown = shown.into_iter().peekable();
     loop {
         let mut batch: Vec<(u32, Row)> = shown.by_ref().take(ROWS_MAX).collect();
         let last = shown.peek().is_none();
-        let edits = filter.process(window, last, Columns::of(&batch).rows())?;
+        let labels = batch.iter().map(|(_, row)| &row.labels);
+        let failed = |cause| Failed::among(cause, Call::Process, labels);
+        let edits = filter.process(window, last, Columns::of(&batch).rows()).map_err(failed)?;
         for (index, bits) in &edits.changed {
             batch[*index as usize].1.value = f64::from_bits(*bits);
         }

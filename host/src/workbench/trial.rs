@@ -20,6 +20,8 @@ pub struct Trial {
     stamps: Option<Stamps>,
     /// When the last scrape was.
     last: Option<Timestamp>,
+    /// How many there were.
+    scrapes: usize,
     interval: Duration,
 }
 
@@ -61,7 +63,7 @@ impl Trial {
         } else {
             Station::judging(runtime.chain(tenant, vec![step])?)
         };
-        Ok(Trial { stations: vec![station], stamps: None, last: None, interval })
+        Ok(Trial { stations: vec![station], stamps: None, last: None, scrapes: 0, interval })
     }
 
     /// All filters of a tenant. Its sources are asked for samples of one moment, every `interval`.
@@ -70,7 +72,7 @@ impl Trial {
         let then = then.into_iter();
         let then = then.flat_map(|(filter, behind)| [Station::kept(filter), Station::judging(behind)]);
         let stations = std::iter::once(Station::judging(first)).chain(then).collect();
-        Trial { stations, stamps: Some(stamps), last: None, interval }
+        Trial { stations, stamps: Some(stamps), last: None, scrapes: 0, interval }
     }
 
     /// Shows the filters a scrape that was made `at`.
@@ -82,13 +84,15 @@ impl Trial {
         if let Some(twice) = samples.iter().find(|sample| !seen.insert(&sample.labels)) {
             return Err(Error::Twice { series: twice.labels.to_string() });
         }
+        self.scrapes += 1;
         let since = self.last.replace(at).unwrap_or_else(|| at.minus(self.interval));
         let moments = if self.stamps.is_some() { Moments::Tick } else { Moments::Any };
         let (timing, window) = (Timing { now: at, tick: at }, Window { since, at, moments });
         let mut fates = vec![Fate::Merged; samples.len()];
         let mut rows = rows(window, samples);
         for station in &mut self.stations {
-            rows = station.pass(timing, window, rows, &mut fates)?;
+            let passed = station.pass(timing, window, rows, &mut fates);
+            rows = passed.map_err(|failed| failed.in_scrape(self.scrapes))?;
         }
         if let Some(stamps) = &self.stamps {
             rows = distinct(rows, &mut fates);

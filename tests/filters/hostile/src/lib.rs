@@ -50,6 +50,12 @@ impl Guest for Hostile {
             "refuse at length" => return Err(format!("not\n{}", "today ".repeat(1 << 20))),
             "refuse in no words" => return Err(no_text()),
             "trap" => core::arch::wasm32::unreachable(),
+            "trap at what is broken" => {
+                if batch.new_values.text.contains("broken") {
+                    core::arch::wasm32::unreachable()
+                }
+                honest
+            }
             "say and trap" => {
                 log::error("the reason");
                 core::arch::wasm32::unreachable()
