@@ -10,6 +10,9 @@ use serde::Deserialize;
 use super::component;
 use super::language::{self, Language};
 
+/// A crate's manifest.
+const MANIFEST: &str = "Cargo.toml";
+
 /// A filter that was built.
 #[derive(Debug)]
 pub struct Built {
@@ -32,6 +35,18 @@ pub enum BuildError {
         manifest: PathBuf,
         /// What is wrong and what to write instead.
         cause: String,
+    },
+    /// There is nothing to build.
+    #[error(
+        "{}: there is no filter to build, for there is no {}: change into a filter's folder, begin one with `sluice filter new NAME`, \
+         or name a component",
+        .folder.display(), .looked_for.join(" or ")
+    )]
+    NoFilter {
+        /// Where it was looked for.
+        folder: PathBuf,
+        /// The files by which a filter is known.
+        looked_for: Vec<&'static str>,
     },
     /// The tools have said why.
     #[error("the filter does not compile")]
@@ -67,6 +82,11 @@ struct Target {
 /// See [`BuildError`].
 pub fn build(folder: &Path) -> Result<Built, BuildError> {
     match Language::of(folder) {
+        Language::Rust if !folder.join(MANIFEST).is_file() => {
+            let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+            let folder = folder.components().collect();
+            Err(BuildError::NoFilter { folder, looked_for: language::markers().collect() })
+        }
         Language::Rust => build_crate(folder),
         other => language::build(folder, other),
     }
@@ -74,7 +94,7 @@ pub fn build(folder: &Path) -> Result<Built, BuildError> {
 
 fn build_crate(folder: &Path) -> Result<Built, BuildError> {
     component::ensure_target(component::TARGET, Command::new("rustc")).map_err(BuildError::Toolchain)?;
-    let manifest = folder.join("Cargo.toml");
+    let manifest = folder.join(MANIFEST);
     let (package, library, target_directory) = library(&manifest)?;
     let built = Command::new("cargo")
         .args(["build", "--release", "--lib", "--target", component::TARGET, "--package", &package])

@@ -5,6 +5,7 @@
 //! asked to.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -59,8 +60,18 @@ impl Cases {
     /// # Errors
     /// The folder cannot be read.
     pub fn of(folder: &Path) -> Result<Cases, Error> {
-        let refuse =
-            |cause: std::io::Error| Error::File { path: folder.to_owned(), cause: cause.to_string() };
+        let refuse = |error: std::io::Error| {
+            let path = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+            let cause = match error.kind() {
+                ErrorKind::NotFound => {
+                    "there is no such folder of cases: write NAME/metrics.prom in it and run \
+                                        with --update, or name another one with --cases"
+                        .to_owned()
+                }
+                _ => error.to_string(),
+            };
+            Error::File { path, cause }
+        };
         let mut cases = Vec::new();
         for entry in fs::read_dir(folder).map_err(refuse)? {
             let folder = entry.map_err(refuse)?.path();

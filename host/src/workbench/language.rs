@@ -24,7 +24,7 @@ pub enum Language {
     C,
 }
 
-/// The file that says what a folder holds. What holds none of them is taken for Rust, whose tools say what is missing.
+/// The file that says what a folder holds. What holds none of them is taken for Rust, of which the manifest is missing then.
 const MARKERS: [(&str, Language); 4] = [
     ("Cargo.toml", Language::Rust),
     ("package.json", Language::Js),
@@ -42,6 +42,11 @@ impl Language {
         let marker = MARKERS.iter().find(|(file, _)| folder.join(file).is_file());
         marker.map_or(Language::Rust, |(_, language)| *language)
     }
+}
+
+/// By which files a filter's folder is known.
+pub(super) fn markers() -> impl Iterator<Item = &'static str> {
+    MARKERS.iter().map(|(file, _)| *file)
 }
 
 /// Builds the filter of another language than Rust that lies in `folder`. What its tools say goes to standard error.
