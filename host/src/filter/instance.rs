@@ -18,7 +18,7 @@ use super::usage::Usage;
 use super::wasi::World;
 use super::{Error, Nonsense, wire};
 use crate::model::memory::{Held, Payer};
-use crate::model::{FilterLimits, Timestamp};
+use crate::model::{FilterLimits, Timestamp, is_mark_of_direction};
 
 /// For whom a chain works.
 #[derive(Debug, Clone)]
@@ -313,11 +313,22 @@ impl Calls {
     }
 }
 
-/// What a guest says, in one line that ends.
+/// What a guest says, in one line that ends and is read in one direction.
 pub(super) fn said(mut text: String) -> String {
     text.truncate(text.floor_char_boundary(MESSAGE_BYTES_MAX));
     if text.contains(char::is_control) {
         text = text.replace(char::is_control, " ");
     }
+    text.retain(|c| !is_mark_of_direction(c));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::said;
+
+    #[test]
+    fn what_a_guest_says_is_one_line_in_which_nothing_acts() {
+        assert_eq!(said("a\x1b[2Jb\nc\u{202e}d\u{2069}\u{200f}".into()), "a [2Jb cd");
+    }
 }

@@ -11,6 +11,7 @@ use super::instance::{self, Host};
 use super::runtime::Shared;
 use super::{Error, Wasi};
 use super::{wasi, wire};
+use crate::model::printable;
 
 const LABELS: &str = "sluice:filter/labels@0.1.0";
 const SAMPLES: &str = "sluice:filter/samples@0.1.0";
@@ -259,6 +260,9 @@ fn manifest(wire: wire::Manifest, processes: bool) -> Result<Manifest, String> {
     if version.len() > VERSION_BYTES_MAX {
         return Err(format!("its version is longer than {VERSION_BYTES_MAX} bytes: {:?}", cut(&version)));
     }
+    if printable(&version) != version || version.contains('\n') {
+        return Err(format!("its version is {version:?}: use characters that can be seen, as in 1.0.0"));
+    }
     if config_schema.len() > SCHEMA_BYTES_MAX {
         return Err(format!("its configuration's schema is longer than {SCHEMA_BYTES_MAX} bytes"));
     }
@@ -291,4 +295,29 @@ fn cut(text: &str) -> &str {
 /// An engine's error and its causes, in one line.
 fn one_line(error: &wasmtime::Error) -> String {
     format!("{error:#}").replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_what_can_be_seen() {
+        let judged = |version: &str| {
+            let (name, config_schema) = ("a".to_owned(), "{}".to_owned());
+            let (state, columns) = (wire::State::None, wire::Columns::empty());
+            let version = version.to_owned();
+            manifest(
+                wire::Manifest { name, version, config_schema, state, columns, facts: Vec::new() },
+                false,
+            )
+        };
+        assert_eq!(judged("1.0.0-ü").unwrap().version, "1.0.0-ü");
+        for version in ["1\x1b[2J", "1\n2", "1\u{202e}2"] {
+            let refused = judged(version).unwrap_err();
+            let shown = format!("its version is {version:?}: use characters that can be seen, as in 1.0.0");
+            assert_eq!(refused, shown);
+            assert_eq!(printable(&refused), refused);
+        }
+    }
 }
