@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::config::{Config, LogFormat};
-use crate::model::chain;
+use crate::model::{chain, printable};
 use crate::status::Board;
 use crate::telemetry;
 
@@ -59,11 +59,18 @@ where
 pub(super) fn status(ended: anyhow::Result<()>) -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
+        // Who reads no further, as `head` does, wants to hear nothing, and nothing is wrong.
+        Err(error) if is_reader_gone(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "{}", chain(error.as_ref()));
+            let _ = writeln!(io::stderr(), "{}", printable(&chain(error.as_ref())));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whether nobody reads what is printed any more. Other connections that break are told in errors of their own.
+pub(super) fn is_reader_gone(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// Runs `work` on a runtime of its own and cancels its token at the first SIGINT or SIGTERM.

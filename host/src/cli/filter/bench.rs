@@ -9,10 +9,11 @@ use std::time::Duration;
 use anyhow::bail;
 use serde_json::{Value, json};
 
-use super::desk::{Limits, Most, component, load, runtime_within};
+use super::desk::{Subject, load};
 use super::input::{config, scrapes};
+use super::json::document;
 use super::progress::patiently;
-use super::{Output, size};
+use super::{Output, size, tell};
 use crate::filter::{Module, Tenant};
 use crate::model::FilterLimits;
 use crate::model::exposition::Sample;
@@ -24,12 +25,13 @@ const ROUNDS: usize = 9;
 /// Synthetic series, unless somebody says otherwise: a few batches.
 const SERIES: usize = 20_000;
 const SERIES_MAX: usize = 1_000_000;
+/// With fewer of them the way into the sandbox is most of what is measured, and a disturbance as long as a round.
+const SERIES_WORTH: usize = 1_000;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The component, or builtin:NAME; without it, the crate in this folder is built
-    #[arg(value_name = "M.wasm")]
-    module: Option<PathBuf>,
+    #[command(flatten)]
+    subject: Subject,
     /// The filter's configuration, as YAML or JSON
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -39,13 +41,9 @@ pub(crate) struct Args {
     /// How many series to make up
     #[arg(long, value_name = "N", default_value_t = SERIES, conflicts_with = "metrics", value_parser = count)]
     series: usize,
-    #[command(flatten)]
-    limits: Limits,
-    #[command(flatten)]
-    most: Most,
     /// How to print
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    output: Output,
+    pub(super) output: Output,
 }
 
 fn count(text: &str) -> Result<usize, String> {
@@ -54,11 +52,17 @@ fn count(text: &str) -> Result<usize, String> {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
-    let path = component(args.module.as_ref())?;
+    let path = args.subject.path()?;
     let (config, samples) = (config(args.config.as_ref())?, samples(args)?);
-    let limits = args.limits.get();
-    let runtime = runtime_within(limits)?;
-    let module = load(&runtime, &path, args.most)?;
+    if samples.len() < SERIES_WORTH {
+        tell(&format!(
+            "{} series say little of what a filter takes: measure it with at least {SERIES_WORTH}",
+            samples.len()
+        ));
+    }
+    let limits = args.subject.limits();
+    let runtime = args.subject.runtime()?;
+    let module = load(&runtime, &path, args.subject.most)?;
     let payer = Payer::unlimited("default");
     let tenant = Tenant { namespace: "default".into(), name: "bench".into(), source: String::new(), payer };
     let (runtime, module, config, tenant, samples) = (&runtime, &module, &config, &tenant, &samples[..]);
@@ -72,7 +76,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     match args.output {
         Output::Text => show(&mut out, module, samples.len(), &figures, limits)?,
-        Output::Json => writeln!(out, "{:#}", as_json(module, samples.len(), &figures, limits))?,
+        Output::Json => writeln!(out, "{}", document(&as_json(module, samples.len(), &figures, limits)))?,
     }
     Ok(())
 }
@@ -141,7 +145,8 @@ fn as_json(module: &Module, series: usize, figures: &Figures, limits: FilterLimi
         })
     };
     json!({
-        "name": module.manifest().name, "version": module.manifest().version, "digest": module.digest(),
+        "name": module.manifest().name, "version": module.manifest().version,
+        "component": { "digest": module.digest(), "bytes": module.bytes() },
         "series": series, "rounds": ROUNDS,
         "classify": figure(classify), "process": process.as_ref().map(figure),
         "memoryBytesPeak": memory_bytes_peak,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::desk::{Most, load, runtime};
+use super::json::document;
 use super::{Output, size};
 use crate::filter::Manifest;
 use crate::workbench;
@@ -19,7 +20,7 @@ pub(crate) struct Args {
     most: Most,
     /// How to print
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    output: Output,
+    pub(super) output: Output,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
@@ -36,7 +37,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         Output::Json => {
             let component = json!({ "digest": digest, "bytes": bytes });
             let all = json!({ "file": built.path, "name": name, "version": version, "component": component });
-            writeln!(out, "{all:#}")?;
+            writeln!(out, "{}", document(&all))?;
         }
     }
     Ok(())

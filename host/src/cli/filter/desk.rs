@@ -17,7 +17,7 @@ use crate::modules::{Error, MODULE_BYTES_MAX};
 use crate::tenancy::policy::FILTER_LIMITS;
 
 /// What stands before a built-in filter's name where a component is asked for.
-const BUILTIN: &str = "builtin:";
+pub(super) const BUILTIN: &str = "builtin:";
 
 /// Instances at once: one namespace may keep as many of them as a resource may have filters. It is less of a laptop's address space
 /// than `sluice run` takes.
@@ -33,7 +33,7 @@ pub(super) struct Most {
 
 /// What a filter may take.
 #[derive(Debug, Clone, Copy, clap::Args)]
-pub(super) struct Limits {
+struct Limits {
     /// Memory of the filter, as the operator's filters.memory
     #[arg(long, value_name = "SIZE", default_value_t = ByteSize(FILTER_LIMITS.memory_bytes_max), value_parser = bytes)]
     memory: ByteSize,
@@ -42,8 +42,36 @@ pub(super) struct Limits {
     timeout: GoDuration,
 }
 
+/// A filter that is tried, and within what.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Subject {
+    /// The component, or builtin:NAME; without it, the filter in this folder is built
+    #[arg(value_name = "M.wasm")]
+    module: Option<PathBuf>,
+    #[command(flatten)]
+    limits: Limits,
+    #[command(flatten)]
+    pub(super) most: Most,
+}
+
+impl Subject {
+    /// Where the component is; it is built if it has to be.
+    pub(super) fn path(&self) -> anyhow::Result<PathBuf> {
+        component(self.module.as_ref())
+    }
+
+    pub(super) fn limits(&self) -> FilterLimits {
+        self.limits.get()
+    }
+
+    /// The engine, within its limits.
+    pub(super) fn runtime(&self) -> anyhow::Result<Runtime> {
+        runtime_within(self.limits())
+    }
+}
+
 impl Limits {
-    pub(super) fn get(self) -> FilterLimits {
+    fn get(self) -> FilterLimits {
         FilterLimits { memory_bytes_max: self.memory.0, call_time_max: self.timeout.0 }
     }
 }
@@ -64,7 +92,7 @@ pub(super) fn runtime() -> anyhow::Result<Runtime> {
 }
 
 /// The engine, as `sluice run` has it.
-pub(super) fn runtime_within(limits: FilterLimits) -> anyhow::Result<Runtime> {
+fn runtime_within(limits: FilterLimits) -> anyhow::Result<Runtime> {
     let FilterLimits { memory_bytes_max, call_time_max } = limits;
     let call_millis_max = u64::try_from(call_time_max.as_millis()).unwrap_or(u64::MAX);
     let (instances_max, most) = (INSTANCES_MAX, filter::Config::default());
@@ -78,10 +106,14 @@ pub(super) fn runtime_within(limits: FilterLimits) -> anyhow::Result<Runtime> {
 /// The component that was named.
 pub(super) fn load(runtime: &Runtime, path: &Path, most: Most) -> anyhow::Result<Module> {
     if let Some(name) = path.to_str().and_then(|path| path.strip_prefix(BUILTIN)) {
-        let module = patiently(|| format!("compiling {}", path.display()), || runtime.builtin(name).cloned());
-        return Ok(module?);
+        return builtin(runtime, name);
     }
     compile(runtime, &path.display().to_string(), &read(path, most)?)
+}
+
+/// A filter that comes with the program.
+pub(super) fn builtin(runtime: &Runtime, name: &str) -> anyhow::Result<Module> {
+    Ok(patiently(|| format!("compiling {BUILTIN}{name}"), || runtime.builtin(name).cloned())?)
 }
 
 /// The component of these bytes; `origin` names it.

@@ -7,10 +7,11 @@ use anyhow::{Context as _, anyhow, bail};
 use serde_json::{Value, json};
 
 use super::desk::{compile, load, runtime};
+use super::json::document;
 use super::remote::{Remote, Signature};
 use super::{Output, size};
 use crate::filter::{Manifest, Module, State};
-use crate::model::Reference;
+use crate::model::{Reference, printable};
 use crate::modules::Key;
 
 /// The package that the contract's interfaces are in.
@@ -28,7 +29,7 @@ pub(crate) struct Args {
     remote: Remote,
     /// How to print
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    output: Output,
+    pub(super) output: Output,
 }
 
 /// A component, and what a registry says of it.
@@ -77,10 +78,10 @@ fn as_text(found: &Found, schema: &Value) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "name       {name} {version}")?;
     writeln!(out, "contract   {CONTRACT}@{}", module.contract())?;
-    writeln!(out, "digest     {}", module.digest())?;
+    writeln!(out, "component  {} (what http.sha256 takes)", module.digest())?;
     writeln!(out, "size       {}", size(module.bytes()))?;
     if let Some((reference, signature)) = in_registry {
-        writeln!(out, "reference  {reference}")?;
+        writeln!(out, "reference  {reference} (what oci.ref takes)")?;
         match signature {
             Signature::None => writeln!(out, "signature  none")?,
             Signature::OfSomebody => {
@@ -91,9 +92,10 @@ fn as_text(found: &Found, schema: &Value) -> anyhow::Result<()> {
     }
     writeln!(out, "sees       {}", sees(module))?;
     writeln!(out, "remembers  {}", remembers(module))?;
-    writeln!(out, "imports    {}", if imports.is_empty() { "nothing".into() } else { imports.join(", ") })?;
-    writeln!(out, "exports    {}", exports.join(", "))?;
-    writeln!(out, "config     {}", format!("{schema:#}").replace('\n', "\n           "))?;
+    let imports = if imports.is_empty() { "nothing".into() } else { imports.join(", ") };
+    writeln!(out, "imports    {}", printable(&imports))?;
+    writeln!(out, "exports    {}", printable(&exports.join(", ")))?;
+    writeln!(out, "config     {}", document(schema).replace('\n', "\n           "))?;
     Ok(())
 }
 
@@ -103,7 +105,7 @@ fn as_json(found: &Found, schema: &Value) -> anyhow::Result<()> {
     let (imports, exports) = module.interfaces();
     let mut all = json!({
         "name": name, "version": version, "contract": format!("{CONTRACT}@{}", module.contract()),
-        "digest": module.digest(), "bytes": module.bytes(),
+        "component": { "digest": module.digest(), "bytes": module.bytes() },
         "sees": sees(module), "remembers": remembers(module), "imports": imports, "exports": exports,
         "configSchema": schema,
     });
@@ -113,7 +115,7 @@ fn as_json(found: &Found, schema: &Value) -> anyhow::Result<()> {
         all["reference"] = json!(reference);
         all["signature"] = json!({ "isSigned": is_signed, "isVerified": key.is_some(), "key": key });
     }
-    writeln!(std::io::stdout(), "{all:#}")?;
+    writeln!(std::io::stdout(), "{}", document(&all))?;
     Ok(())
 }
 

@@ -22,7 +22,7 @@ pub(crate) struct Args {
     remote: Remote,
     /// How to print
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    output: Output,
+    pub(super) output: Output,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {

@@ -7,6 +7,7 @@ mod build;
 mod desk;
 mod input;
 mod inspect;
+mod json;
 mod kept;
 mod manifest;
 mod new;
@@ -20,10 +21,12 @@ mod show;
 mod skeleton;
 mod test;
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::{Subcommand, ValueEnum};
+
+use crate::model::printable;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -53,13 +56,43 @@ pub(super) fn run(command: &Command) -> ExitCode {
         Command::Build(args) => build::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Run(args) => run::run(args),
-        Command::Test(args) => return test::run(args),
+        Command::Test(args) => match test::run(args) {
+            Ok(false) => return ExitCode::FAILURE,
+            ended => ended.map(drop),
+        },
         Command::Bench(args) => bench::run(args),
         Command::Push(args) => push::run(args),
         Command::Pull(args) => pull::run(args),
         Command::Manifest(args) => manifest::run(args),
     };
+    if let Err(error) = &ended {
+        let is_reader_gone = super::run::is_reader_gone(error);
+        if is_reader_gone && matches!(command, Command::Test(_)) {
+            // Of cases that nobody hears of nobody can say that they hold.
+            return ExitCode::FAILURE;
+        }
+        if command.prints_json() && !is_reader_gone {
+            // Who reads JSON looks there for what went wrong as well.
+            let _ = writeln!(std::io::stdout(), "{}", json::document(&json::failure(error)));
+        }
+    }
     super::run::status(ended)
+}
+
+impl Command {
+    fn prints_json(&self) -> bool {
+        match self {
+            Command::New(args) => args.output == Output::Json,
+            Command::Build(args) => args.output == Output::Json,
+            Command::Inspect(args) => args.output == Output::Json,
+            Command::Run(args) => args.output == run::Form::Json,
+            Command::Test(args) => args.output == Output::Json,
+            Command::Bench(args) => args.output == Output::Json,
+            Command::Push(args) => args.output == Output::Json,
+            Command::Pull(args) => args.output == Output::Json,
+            Command::Manifest(args) => args.output == Output::Json,
+        }
+    }
 }
 
 /// How to print.
@@ -100,6 +133,12 @@ impl Paint {
     fn in_colour(self, code: u8, text: &str) -> String {
         if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
+}
+
+/// Says something beside what is printed.
+fn tell(line: &str) {
+    // Nobody is the worse for not reading it.
+    let _ = writeln!(std::io::stderr(), "{}", printable(line));
 }
 
 /// Bytes as people read them.

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use serde_json::json;
 
 use super::Output;
+use super::json::document;
 use crate::workbench::{self, Language};
 
 #[derive(Debug, clap::Args)]
@@ -19,7 +20,7 @@ pub(crate) struct Args {
     lang: Lang,
     /// How to print
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    output: Output,
+    pub(super) output: Output,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -51,7 +52,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             )?;
         }
         Output::Json => {
-            writeln!(out, "{:#}", json!({ "name": name, "folder": name, "edit": format!("{name}/{file}") }))?
+            let all = json!({ "name": name, "folder": name, "edit": format!("{name}/{file}") });
+            writeln!(out, "{}", document(&all))?;
         }
     }
     Ok(())

@@ -8,6 +8,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
+use crate::model::printable;
+
 /// Whoever waits longer wonders what for; and how often a terminal is told anew.
 const BLINK: Duration = Duration::from_secs(1);
 
@@ -44,6 +46,7 @@ fn attend(
     // Nobody is the worse for not reading it.
     while over.recv_timeout(blink) == Err(RecvTimeoutError::Timeout) {
         let line = what();
+        let line = printable(&line);
         let _ = match place {
             Place::Log => {
                 let _ = writeln!(err, "{line}");

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use serde_json::json;
 
+use super::json::document;
 use super::remote::Remote;
 use super::{Output, size};
 use crate::model::Reference;
@@ -23,7 +24,7 @@ pub(crate) struct Args {
     remote: Remote,
     /// How to print what was pulled
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    output: Output,
+    pub(super) output: Output,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
@@ -54,7 +55,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         Output::Json => {
             let component = json!({ "digest": digest.to_string(), "bytes": bytes });
             let all = json!({ "ref": fetched.resolved, "file": path, "component": component });
-            writeln!(out, "{all:#}")?;
+            writeln!(out, "{}", document(&all))?;
         }
     }
     Ok(())

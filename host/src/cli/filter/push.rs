@@ -7,8 +7,9 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::desk::{compile, component, read, runtime};
+use super::json::document;
 use super::remote::Remote;
-use super::{Output, size};
+use super::{Output, size, tell};
 use crate::model::Reference;
 use crate::modules::Parts;
 
@@ -24,7 +25,7 @@ pub(crate) struct Args {
     remote: Remote,
     /// How to print
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    output: Output,
+    pub(super) output: Output,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
@@ -44,13 +45,20 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let pushed = args.reference.at(digest).to_string();
     let mut out = std::io::stdout().lock();
     match args.output {
-        Output::Text => writeln!(out, "{pushed}")?,
+        Output::Text => {
+            writeln!(out, "{pushed}")?;
+            // The reference alone is for the next command; this is for who types.
+            tell(&format!(
+                "oci.ref takes the line above, http.sha256 the component's own digest: {}",
+                module.digest()
+            ));
+        }
         Output::Json => {
             let all = json!({
-                "ref": pushed, "digest": digest.to_string(), "name": parts.name, "version": parts.version,
+                "ref": pushed, "manifest": { "digest": digest.to_string() }, "name": parts.name, "version": parts.version,
                 "component": { "digest": module.digest(), "bytes": length },
             });
-            writeln!(out, "{all:#}")?;
+            writeln!(out, "{}", document(&all))?;
         }
     }
     Ok(())

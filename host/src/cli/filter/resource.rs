@@ -3,7 +3,6 @@
 //! In: a file. Out: the tenant that it would be, and its filters' modules. Never: another reading of a resource than `sluice run`'s;
 //! a Secret or a registry asked for a filter beside the one that is tried.
 
-use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,6 +10,7 @@ use anyhow::{Context as _, anyhow, bail};
 use bytes::Bytes;
 
 use super::desk::{Most, load};
+use super::tell;
 use crate::filter::{Module, Runtime};
 use crate::model::{Filter, FilterLimits, Origin, Secret, Tenant};
 use crate::tenancy::resource::SecretKey;
@@ -118,9 +118,4 @@ fn left_out(filter: &Filter) -> String {
         "filter {} is left out: it is not at hand ({place}); pull it, and write file for the time being",
         filter.name
     )
-}
-
-fn tell(line: &str) {
-    // Nobody is the worse for not reading it.
-    let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -4,27 +4,29 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::desk::{Limits, Most, component, load, runtime_within};
+use super::desk::{Subject, load};
 use super::input::{config, scrapes};
+use super::json::document;
+use super::progress::patiently;
 use super::resource;
 use super::show::{Scope, Shown, as_json, print, show, steps, summary, usage_json};
 use crate::document::GoDuration;
-use crate::filter::{Module, Runtime, Tenant};
-use crate::model::Timestamp;
+use crate::filter::{self, Module, Runtime, Usage};
+use crate::model::exposition::Sample;
 use crate::model::memory::{Memory, Payer};
+use crate::model::{FilterMode, Tenant, Timestamp};
 use crate::pipeline;
-use crate::workbench::Trial;
+use crate::workbench::{self, Error, Trial, Tried, narrow};
 
 /// How far scrapes are apart, unless somebody says otherwise: the default of a resource.
 const INTERVAL: Duration = Duration::from_secs(30);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The component, or builtin:NAME; without it, the crate in this folder is built
-    #[arg(value_name = "M.wasm")]
-    module: Option<PathBuf>,
+    #[command(flatten)]
+    subject: Subject,
     /// A scrape: a file, a URL, or - for standard input; several are one after the other in time
     #[arg(long, value_name = "FILE|URL|-", required = true)]
     metrics: Vec<String>,
@@ -48,31 +50,74 @@ pub(crate) struct Args {
     /// How far scrapes are apart; default: as the resource says, else 30s
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     interval: Option<Duration>,
-    /// Show samples that the filter leaves as they are, too
+    /// Show samples that the filter leaves as they are, too, and what the resource's patterns do not select
     #[arg(long)]
     all: bool,
-    #[command(flatten)]
-    limits: Limits,
-    #[command(flatten)]
-    most: Most,
     /// How to print: before and after for people, the samples that go on, or everything for programs
     #[arg(short, long, value_enum, default_value_t = Form::Text)]
-    output: Form,
+    pub(super) output: Form,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Form {
+pub(super) enum Form {
     Text,
     Prom,
     Json,
 }
 
 /// What is tried, and how.
-struct Setup {
-    trial: Trial,
+struct Setup<'a> {
+    runtime: &'a Runtime,
+    tried: Filters,
     interval: Duration,
-    scope: Scope,
     memory_bytes_max: usize,
+}
+
+/// The filters that are tried.
+enum Filters {
+    /// One by itself.
+    One { module: Module, config: Value, tenant: filter::Tenant },
+    /// All of a resource's.
+    Chain { tenant: Box<Tenant>, modules: Vec<Module> },
+}
+
+impl Setup<'_> {
+    /// Filters that have seen nothing.
+    fn trial(&self) -> Result<Trial, Error> {
+        match &self.tried {
+            Filters::One { module, config, tenant } => {
+                Trial::new(self.runtime, module, config.clone(), tenant.clone(), self.interval)
+            }
+            Filters::Chain { tenant, modules } => {
+                let filters = pipeline::for_trial(self.runtime, &Memory::default(), tenant, modules)?;
+                Ok(Trial::of_tenant(filters, tenant.stamps.clone(), self.interval))
+            }
+        }
+    }
+
+    fn scope(&self) -> Scope {
+        match self.tried {
+            Filters::One { .. } => Scope::Filter,
+            Filters::Chain { .. } => Scope::Chain,
+        }
+    }
+
+    /// Whether what a step says is done.
+    fn mode(&self, step: &Usage) -> FilterMode {
+        let own = match &self.tried {
+            Filters::One { .. } => None,
+            Filters::Chain { tenant, .. } => tenant.filters.iter().find(|filter| filter.name == step.name),
+        };
+        own.map_or(FilterMode::Enforce, |filter| filter.mode)
+    }
+
+    /// What failed in the last of these scrapes, with the series that brings it about.
+    fn narrowed(&self, error: Error, from: Timestamp, scrapes: &[Vec<Sample>]) -> Error {
+        let Error::Failed(failed) = error else { return error };
+        let shown = workbench::Shown { from, interval: self.interval, scrapes };
+        let what = || "looking for the series with which it fails".to_owned();
+        patiently(what, || narrow(failed, shown, || self.trial())).into()
+    }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -81,21 +126,30 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
-    let path = component(args.module.as_ref())?;
-    let runtime = runtime_within(args.limits.get())?;
+    let path = args.subject.path()?;
+    let runtime = args.subject.runtime()?;
     let setup = match &args.resource {
-        Some(file) => among_others(args, file, &runtime, || load(&runtime, &path, args.most))?,
-        None => alone(args, &runtime, &load(&runtime, &path, args.most)?)?,
+        Some(file) => among_others(args, file, &runtime, || load(&runtime, &path, args.subject.most))?,
+        None => alone(args, &runtime, load(&runtime, &path, args.subject.most)?)?,
     };
-    let Setup { mut trial, interval, scope, memory_bytes_max } = setup;
-    let mut at: Timestamp = std::time::SystemTime::now().into();
+    let mut trial = setup.trial()?;
+    let from: Timestamp = std::time::SystemTime::now().into();
+    let mut at = from;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    let shown = if args.all { Shown::All } else { Shown::Changed };
     let mut all = Vec::new();
-    for (number, scrape) in scrapes(&args.metrics)?.iter().enumerate() {
-        let tried = trial.scrape(at, scrape)?;
+    let scrapes = scrapes(&args.metrics)?;
+    for (number, scrape) in scrapes.iter().enumerate() {
+        let tried = match trial.scrape(at, scrape) {
+            Ok(tried) => tried,
+            Err(error) => {
+                // What it made of earlier scrapes is worth seeing.
+                out.flush()?;
+                drop(trial);
+                return Err(setup.narrowed(error, from, &scrapes[..=number]).into());
+            }
+        };
         match args.output {
-            Form::Text => show(&mut out, scrape, &tried, scope, shown)?,
+            Form::Text => as_text(&mut out, scrape, &tried, setup.scope(), args)?,
             Form::Prom => {
                 if number > 0 {
                     writeln!(out, "# EOF")?;
@@ -104,50 +158,65 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             }
             Form::Json => all.push(as_json(scrape, &tried)),
         }
-        at = at.plus(interval);
+        at = at.plus(setup.interval);
     }
-    match (args.output, scope) {
-        (Form::Text, Scope::Filter) => {
-            trial.usage().try_for_each(|usage| summary(&mut out, usage, memory_bytes_max))?;
-        }
-        (Form::Text, Scope::Chain) => steps(&mut out, trial.usage())?,
-        (Form::Json, Scope::Filter) => {
-            let usage = trial.usage().next().map(usage_json);
-            writeln!(out, "{:#}", json!({ "scrapes": all, "usage": usage }))?;
-        }
-        (Form::Json, Scope::Chain) => {
-            let steps: Vec<_> = trial.usage().map(usage_json).collect();
-            writeln!(out, "{:#}", json!({ "scrapes": all, "steps": steps }))?;
-        }
-        (Form::Prom, _) => {}
+    match args.output {
+        Form::Text => totals(&mut out, &setup, &trial)?,
+        Form::Json => writeln!(out, "{}", document(&totals_json(&setup, &trial, &all)))?,
+        Form::Prom => {}
     }
     Ok(out.flush()?)
 }
 
-fn alone(args: &Args, runtime: &Runtime, module: &Module) -> anyhow::Result<Setup> {
-    let payer = Payer::unlimited(&args.namespace);
-    let tenant =
-        Tenant { namespace: args.namespace.clone(), name: "metrics".into(), source: String::new(), payer };
+fn as_text(
+    out: &mut impl Write,
+    scrape: &[Sample],
+    tried: &Tried,
+    scope: Scope,
+    args: &Args,
+) -> std::io::Result<()> {
+    let shown = if args.all { Shown::All } else { Shown::Changed };
+    show(out, scrape, tried, scope, shown)
+}
+
+/// What the filters did and took.
+fn totals(out: &mut impl Write, setup: &Setup<'_>, trial: &Trial) -> std::io::Result<()> {
+    match setup.scope() {
+        Scope::Filter => trial.usage().try_for_each(|usage| summary(out, usage, setup.memory_bytes_max)),
+        Scope::Chain => steps(out, trial.usage().map(|usage| (usage, setup.mode(usage)))),
+    }
+}
+
+fn totals_json(setup: &Setup<'_>, trial: &Trial, scrapes: &[Value]) -> Value {
+    let mut steps = trial.usage().map(|usage| usage_json(usage, setup.mode(usage)));
+    match setup.scope() {
+        Scope::Filter => json!({ "scrapes": scrapes, "usage": steps.next() }),
+        Scope::Chain => json!({ "scrapes": scrapes, "steps": steps.collect::<Vec<_>>() }),
+    }
+}
+
+fn alone<'a>(args: &Args, runtime: &'a Runtime, module: Module) -> anyhow::Result<Setup<'a>> {
+    let (namespace, name) = (args.namespace.clone(), "metrics".into());
+    let payer = Payer::unlimited(&namespace);
+    let tenant = filter::Tenant { namespace, name, source: String::new(), payer };
+    let tried = Filters::One { module, config: config(args.config.as_ref())?, tenant };
     let interval = args.interval.unwrap_or(INTERVAL);
-    let trial = Trial::new(runtime, module, config(args.config.as_ref())?, tenant, interval)?;
-    let memory_bytes_max = args.limits.get().memory_bytes_max;
-    Ok(Setup { trial, interval, scope: Scope::Filter, memory_bytes_max })
+    Ok(Setup { runtime, tried, interval, memory_bytes_max: args.subject.limits().memory_bytes_max })
 }
 
 /// The component is loaded last: what is wrong with the resource shows before.
-fn among_others(
+fn among_others<'a>(
     args: &Args,
     file: &std::path::Path,
-    runtime: &Runtime,
+    runtime: &'a Runtime,
     own: impl FnOnce() -> anyhow::Result<Module>,
-) -> anyhow::Result<Setup> {
-    let limits = args.limits.get();
+) -> anyhow::Result<Setup<'a>> {
+    let limits = args.subject.limits();
     let mut tenant = resource::read(file, limits)?;
     let at = resource::chosen(&tenant, file, args.filter.as_deref())?;
     let folder = args.modules_folder.as_deref().or_else(|| file.parent()).unwrap_or(file);
-    let modules = resource::modules(&mut tenant, at, own()?, runtime, folder, args.most)?;
+    let modules = resource::modules(&mut tenant, at, own()?, runtime, folder, args.subject.most)?;
     let interval = args.interval.unwrap_or(tenant.interval.duration());
-    let filters = pipeline::for_trial(runtime, &Memory::default(), &tenant, &modules)?;
-    let trial = Trial::of_tenant(filters, tenant.stamps, interval);
-    Ok(Setup { trial, interval, scope: Scope::Chain, memory_bytes_max: limits.memory_bytes_max })
+    let tried = Filters::Chain { tenant: Box::new(tenant), modules };
+    Ok(Setup { runtime, tried, interval, memory_bytes_max: limits.memory_bytes_max })
 }

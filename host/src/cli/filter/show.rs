@@ -7,9 +7,9 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 
 use super::{Paint, size};
-use crate::filter::Usage;
-use crate::model::Labels;
+use crate::filter::{Usage, builtin};
 use crate::model::exposition::{Sample, write_sample, write_untimed};
+use crate::model::{FilterMode, Labels, printable};
 use crate::workbench::{Fate, Tried};
 
 /// What was tried.
@@ -24,7 +24,7 @@ pub(super) enum Scope {
 /// Which samples are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shown {
-    /// Those that do not go on as they came.
+    /// Those that do not go on as they came; of a whole chain, none that the resource does not ask for.
     Changed,
     /// All.
     All,
@@ -54,11 +54,13 @@ pub(super) fn show(
     shown: Shown,
 ) -> io::Result<()> {
     let paint = Paint::stdout();
-    let (mut kept, mut changed, mut merged) = (0, 0, 0);
+    let (mut kept, mut changed, mut merged, mut hidden) = (0, 0, 0, 0);
     for (sample, fate) in scrape.iter().zip(&tried.fates) {
-        let before = line(sample, &sample.labels, sample.value);
-        let before = before.trim_end();
+        let before = seen(&line(sample, &sample.labels, sample.value));
         match fate {
+            Fate::Dropped(step) if scope == Scope::Chain && shown == Shown::Changed && is_unasked(step) => {
+                hidden += 1;
+            }
             Fate::Dropped(step) => {
                 writeln!(out, "{}", paint.red(&format!("- {before}")))?;
                 if scope == Scope::Chain {
@@ -74,8 +76,8 @@ pub(super) fn show(
                 kept += 1;
                 if !is_unchanged(sample, labels, *value) {
                     changed += 1;
-                    let after = line(sample, labels, *value);
-                    writeln!(out, "{}", paint.yellow(&format!("~ {}", after.trim_end())))?;
+                    let after = seen(&line(sample, labels, *value));
+                    writeln!(out, "{}", paint.yellow(&format!("~ {after}")))?;
                     writeln!(out, "{}", paint.dim(&format!("    was {before}")))?;
                 } else if shown == Shown::All {
                     writeln!(out, "  {before}")?;
@@ -86,15 +88,29 @@ pub(super) fn show(
     for (labels, value, _) in &tried.emitted {
         let mut line = String::new();
         write_untimed(&mut line, labels, *value);
-        writeln!(out, "{}", paint.green(&format!("+ {}", line.trim_end())))?;
+        writeln!(out, "{}", paint.green(&format!("+ {}", seen(&line))))?;
     }
     let (total, emitted) = (scrape.len(), tried.emitted.len());
     let dropped = total - kept - merged;
     let merged = if merged > 0 { format!(", {merged} merged") } else { String::new() };
+    let hidden = match hidden {
+        0 => String::new(),
+        _ => format!(" ({hidden} of them by the resource's patterns and hidden: --all shows them)"),
+    };
     writeln!(
         out,
-        "{total} samples: {kept} kept ({changed} of them changed), {dropped} dropped{merged}, {emitted} emitted"
+        "{total} samples: {kept} kept ({changed} of them changed), {dropped} dropped{hidden}{merged}, {emitted} emitted"
     )
+}
+
+/// Whether what a step drops is what the resource does not ask for. A filter of somebody's cannot have its name.
+fn is_unasked(step: &str) -> bool {
+    step == builtin::PATTERNS
+}
+
+/// A sample's line, for a terminal.
+fn seen(line: &str) -> String {
+    printable(line.trim_end()).into_owned()
 }
 
 /// What a filter took; its memory may be `memory_bytes_max`.
@@ -112,18 +128,24 @@ pub(super) fn summary(out: &mut impl Write, usage: &Usage, memory_bytes_max: usi
     Ok(())
 }
 
-/// What each step of a chain said and took. One that only watches says what it would do.
-pub(super) fn steps<'a>(out: &mut impl Write, all: impl Iterator<Item = &'a Usage>) -> io::Result<()> {
-    for usage in all {
+/// What each step of a chain said and took. One that only watches says what it would have done.
+pub(super) fn steps<'a>(
+    out: &mut impl Write,
+    all: impl Iterator<Item = (&'a Usage, FilterMode)>,
+) -> io::Result<()> {
+    for (usage, mode) in all {
         let Usage { name, rows_in, dropped, rewritten, bypassed, failing, .. } = usage;
+        let did = match mode {
+            FilterMode::Enforce => format!("{dropped} dropped, {rewritten} rewritten"),
+            FilterMode::Monitor => {
+                format!("would have dropped {dropped} and rewritten {rewritten} (mode: Monitor)")
+            }
+        };
         let millis = usage.guest_time.as_secs_f64() * 1000.0;
         let peak = size(usage.memory_bytes_peak);
-        writeln!(
-            out,
-            "{name}: {rows_in} series, {dropped} dropped, {rewritten} rewritten; {millis:.1} ms, memory {peak}"
-        )?;
+        writeln!(out, "{name}: {rows_in} series, {did}; {millis:.1} ms, memory {peak}")?;
         if let Some(failing) = failing {
-            writeln!(out, "    {bypassed} went past it, because it fails: {}", failing.message)?;
+            writeln!(out, "    {bypassed} went past it, because it fails: {}", printable(&failing.message))?;
         }
     }
     Ok(())
@@ -148,10 +170,10 @@ pub(super) fn as_json(scrape: &[Sample], tried: &Tried) -> Value {
     json!({ "samples": samples.collect::<Vec<_>>(), "emitted": emitted.collect::<Vec<_>>() })
 }
 
-/// What a filter did and took.
-pub(super) fn usage_json(usage: &Usage) -> Value {
+/// What a filter did and took; one in `Monitor`, what it would have done.
+pub(super) fn usage_json(usage: &Usage, mode: FilterMode) -> Value {
     json!({
-        "name": usage.name,
+        "name": usage.name, "mode": match mode { FilterMode::Enforce => "Enforce", FilterMode::Monitor => "Monitor" },
         "rowsIn": usage.rows_in, "kept": usage.kept, "dropped": usage.dropped, "rewritten": usage.rewritten,
         "calls": usage.calls, "guestSeconds": usage.guest_time.as_secs_f64(),
         "memoryBytesPeak": usage.memory_bytes_peak, "logLinesLeftOut": usage.log_lines_left_out,

@@ -5,6 +5,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::model::is_mark_of_direction;
+
 /// How deep a value is filled in, and how many references lead to it.
 const DEPTH_MAX: usize = 6;
 /// More fields than this nobody reads.
@@ -88,7 +90,7 @@ fn is_required(schema: &Value, name: &str) -> bool {
 fn about(schema: &Value) -> String {
     let text = schema.get("description").and_then(Value::as_str).unwrap_or_default();
     let line = text.lines().next().unwrap_or_default();
-    line.chars().filter(|c| !c.is_control()).take(ABOUT_CHARS_MAX).collect()
+    line.chars().filter(|c| !c.is_control() && !is_mark_of_direction(*c)).take(ABOUT_CHARS_MAX).collect()
 }
 
 #[cfg(test)]

@@ -2,48 +2,36 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use anyhow::bail;
 use serde_json::json;
 
-use super::desk::{Limits, Most, component, load, runtime_within};
+use super::desk::{Subject, load};
+use super::json::document;
 use super::{Output, Paint};
+use crate::model::printable;
 use crate::workbench::{Cases, Side, Verdict};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The component, or builtin:NAME; without it, the crate in this folder is built
-    #[arg(value_name = "M.wasm")]
-    module: Option<PathBuf>,
+    #[command(flatten)]
+    subject: Subject,
     /// Where the cases are: each a folder with metrics.prom, expected.prom and, if the filter takes one, config.yaml
     #[arg(long, value_name = "DIR", default_value = "tests")]
     cases: PathBuf,
     /// Write what the filter makes of the scrapes into expected.prom
     #[arg(long)]
     update: bool,
-    #[command(flatten)]
-    limits: Limits,
-    #[command(flatten)]
-    most: Most,
     /// How to print
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    output: Output,
-}
-
-pub(super) fn run(args: &Args) -> ExitCode {
-    match try_run(args) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => crate::cli::run::status(Err(error)),
-    }
+    pub(super) output: Output,
 }
 
 /// Whether all hold.
-fn try_run(args: &Args) -> anyhow::Result<bool> {
-    let path = component(args.module.as_ref())?;
-    let runtime = runtime_within(args.limits.get())?;
-    let module = load(&runtime, &path, args.most)?;
+pub(super) fn run(args: &Args) -> anyhow::Result<bool> {
+    let path = args.subject.path()?;
+    let runtime = args.subject.runtime()?;
+    let module = load(&runtime, &path, args.subject.most)?;
     let Cases { cases } = Cases::of(&args.cases)?;
     if cases.is_empty() {
         bail!("{}: no case; write {0}/NAME/metrics.prom, then run with --update", args.cases.display());
@@ -60,7 +48,7 @@ fn try_run(args: &Args) -> anyhow::Result<bool> {
     }
     match args.output {
         Output::Text => writeln!(out, "{holding} of {} cases hold", cases.len())?,
-        Output::Json => writeln!(out, "{:#}", json!({ "cases": results }))?,
+        Output::Json => writeln!(out, "{}", document(&json!({ "cases": results })))?,
     }
     Ok(holding == cases.len())
 }
@@ -68,11 +56,11 @@ fn try_run(args: &Args) -> anyhow::Result<bool> {
 type Ended = Result<Verdict, crate::workbench::Error>;
 
 fn show(out: &mut impl Write, name: &str, ended: &Ended) -> std::io::Result<()> {
-    let paint = Paint::stdout();
+    let (paint, name) = (Paint::stdout(), printable(name));
     match ended {
         Ok(Verdict::Holds) => writeln!(out, "{} {name}", paint.green("ok     ")),
         Ok(Verdict::Updated) => writeln!(out, "{} {name}", paint.yellow("updated")),
-        Err(error) => writeln!(out, "{} {name}: {error}", paint.red("error  ")),
+        Err(error) => writeln!(out, "{} {name}: {}", paint.red("error  "), printable(&error.to_string())),
         Ok(differs) => {
             writeln!(out, "{} {name}", paint.red("differs"))?;
             for (number, lines) in differs.differences().iter().enumerate() {
@@ -80,7 +68,7 @@ fn show(out: &mut impl Write, name: &str, ended: &Ended) -> std::io::Result<()> 
                     writeln!(out, "    {}", paint.dim("# EOF"))?;
                 }
                 for (side, line) in lines {
-                    let line = line.trim_end();
+                    let line = printable(line.trim_end());
                     match side {
                         Side::Both => writeln!(out, "    {}", paint.dim(&format!("  {line}")))?,
                         Side::Missing => writeln!(out, "    {}", paint.red(&format!("- {line}")))?,
