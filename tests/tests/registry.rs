@@ -13,6 +13,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 use sluice_tests::registry::{Lock, Registry, USER, image};
 use sluice_tests::servers::{DockerRegistry, command_told};
 use tempfile::TempDir;
@@ -101,8 +102,17 @@ impl Author {
         let pushed = self.succeeds(&["push", &tag, &self.file]);
         let by_digest = pushed.trim_end();
         assert!(by_digest.starts_with(&format!("{host}/acme/drop@sha256:")), "{pushed}");
+        let labelled = String::from_utf8(self.types(&["push", &tag, &self.file], "").stderr).unwrap();
+        let own = Sha256::digest(fs::read(&self.file).unwrap());
+        let own: String = own.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert!(
+            labelled.contains(&format!("http.sha256 the component's own digest: sha256:{own}")),
+            "{labelled}"
+        );
         let again = self.succeeds(&["push", &tag, &self.file, "-o", "json"]);
         let again: Value = serde_json::from_str(&again).unwrap();
+        assert_eq!(again["component"]["digest"], format!("sha256:{own}"));
+        assert!(by_digest.ends_with(again["manifest"]["digest"].as_str().unwrap()), "{again}");
         assert_eq!(again["ref"], by_digest, "the same component is the same artefact");
 
         let printed = self.succeeds(&["manifest", &tag, "--pull-secret", "regcred"]);

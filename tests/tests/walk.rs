@@ -69,6 +69,8 @@ fn shell(folder: &Path, command: &str) -> Command {
     // What the reader's shell would do: the program itself is the process.
     shell.args(["-c", &format!("exec {command}")]).current_dir(folder).env("PATH", path);
     shell.env_remove("CARGO_TARGET_DIR").env("CARGO_TERM_QUIET", "true");
+    // Not where the user's things are.
+    shell.env("XDG_CACHE_HOME", binary().with_file_name("cache"));
     shell
 }
 

@@ -279,6 +279,8 @@ pub fn command_told(
     patience: Duration,
 ) -> Output {
     let mut command = Command::new(binary());
+    // What commands compile is kept among what tests build, not where the user's things are.
+    command.env("XDG_CACHE_HOME", binary().with_file_name("cache"));
     command.envs(variables.iter().copied());
     command.current_dir(folder).args(args);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

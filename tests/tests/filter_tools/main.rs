@@ -1,5 +1,7 @@
 //! What the commands for filter authors do, on the crate that they write themselves.
 
+mod desk;
+
 use std::fs;
 use std::path::Path;
 use std::process::Output;
@@ -16,8 +18,13 @@ const PATIENCE: Duration = Duration::from_secs(600);
 const TARGET: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/filter-tools");
 
 fn sluice(folder: &Path, args: &[&str]) -> Output {
+    sluice_with(folder, args, &[])
+}
+
+fn sluice_with(folder: &Path, args: &[&str], variables: &[(&str, &str)]) -> Output {
     let args: Vec<&str> = ["filter"].iter().chain(args).copied().collect();
-    command_with(folder, &args, &[("CARGO_TARGET_DIR", TARGET), ("CARGO_TERM_QUIET", "true")], PATIENCE)
+    let ours = [("CARGO_TARGET_DIR", TARGET), ("CARGO_TERM_QUIET", "true")];
+    command_with(folder, &args, &[&ours, variables].concat(), PATIENCE)
 }
 
 fn succeeds(folder: &Path, args: &[&str]) -> String {
@@ -41,7 +48,7 @@ fn a_filter_that_comes_with_the_program_is_named_in_place_of_a_file() {
     let inspected = succeeds(folder.path(), &["inspect", "builtin:enrich", "-o", "json"]);
     let inspected: Value = serde_json::from_str(&inspected).unwrap();
     assert_eq!((&inspected["name"], &inspected["sees"]), (&"sluice-filter-enrich".into(), &"labels".into()));
-    assert!(inspected["bytes"].as_u64() > Some(100_000), "{inspected}");
+    assert!(inspected["component"]["bytes"].as_u64() > Some(100_000), "{inspected}");
     let refused = fails(folder.path(), &["inspect", "builtin:enrish"]);
     assert!(refused.contains("there is no built-in filter \"enrish\": use one of aggregate, "), "{refused}");
 
@@ -103,6 +110,26 @@ fn a_component_is_run_where_a_resource_has_its_filter() {
     let names: Vec<&Value> = told["steps"].as_array().unwrap().iter().map(|step| &step["name"]).collect();
     assert_eq!(names, ["patterns", "mine", "no-threads", "enrich"]);
 
+    let text = |all: &[&str]| succeeds(folder.path(), &[&run[..], all].concat());
+    let (some, all) = (text(&[]), text(&["--all"]));
+    assert!(!some.contains("node_load1") && all.contains("- node_load1 2\n    by patterns\n"), "{some}{all}");
+    assert!(
+        some.contains("2 dropped (1 of them by the resource's patterns and hidden: --all shows them)"),
+        "{some}"
+    );
+    assert!(!all.contains("hidden"), "{all}");
+
+    let watching = RESOURCE.replace("- name: no-threads\n", "- name: no-threads\n    mode: Monitor\n");
+    fs::write(folder.path().join("ma.yaml"), watching).unwrap();
+    let watched = text(&[]);
+    assert!(
+        watched.contains("no-threads: 4 series, would have dropped 1 and rewritten 0 (mode: Monitor)"),
+        "{watched}"
+    );
+    let told: Value = serde_json::from_slice(&of("json").stdout).unwrap();
+    let modes: Vec<&Value> = told["steps"].as_array().unwrap().iter().map(|step| &step["mode"]).collect();
+    assert_eq!(modes, ["Enforce", "Enforce", "Monitor", "Enforce"]);
+
     let both = sluice(folder.path(), &[&run[..], &["--config", "ma.yaml"]].concat());
     assert_eq!(both.status.code(), Some(2), "{both:?}");
     let limited = RESOURCE.replace("- name: mine\n", "- name: mine\n    limits: {memory: 64Mi}\n");
@@ -150,7 +177,7 @@ async fn a_new_filter_builds_tests_and_runs_as_it_is() {
     let built: Value = serde_json::from_str(&succeeds(&filter, &["build", "-o", "json"])).unwrap();
     assert_eq!(
         (&built["file"], &built["component"]["digest"]),
-        (&component.as_str().into(), &inspected["digest"])
+        (&component.as_str().into(), &inspected["component"]["digest"])
     );
 
     let measured = succeeds(&filter, &["bench", &component, "--series", "100"]);
