@@ -12,7 +12,7 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 use sluice_tests::cluster::{Resource, Resources, condition};
 use sluice_tests::expectation::{Expectation, assert_every_tick, ticks};
-use sluice_tests::series::{LabelSet, assert_same, series};
+use sluice_tests::series::{self, LabelSet, assert_same, series};
 use sluice_tests::servers::Sluice;
 use sluice_tests::strict_receiver::{Seen, StrictReceiver};
 use sluice_tests::wait::within;
@@ -308,7 +308,7 @@ impl Hostilities {
                 assert_every_tick(&ticks, INTERVAL_MS, 3);
                 let moods = held.iter().filter(|(series, _)| series.name() == "mood");
                 let mut moods = moods.flat_map(|(_, samples)| samples);
-                let harmless = |value: Value| value == Value::from(0.0) || value == Value::STALE;
+                let harmless = |value| [series::Value::from(0.0), series::Value::STALE].contains(&value);
                 assert!(moods.all(|sample| harmless(sample.value)), "{} went on", case.name);
             }
             Replaced(_) | Harmless => assert_every_tick(&ticks, INTERVAL_MS, 5),
