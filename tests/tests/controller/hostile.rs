@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use serde_json::{Value, json};
 use sluice_tests::cluster::{Resource, Resources, condition};
-use sluice_tests::expectation::{Expectation, assert_every_tick, ticks};
+use sluice_tests::expectation::{Expectation, ticks};
 use sluice_tests::series::{self, LabelSet, assert_same, series};
 use sluice_tests::servers::Sluice;
 use sluice_tests::strict_receiver::{Seen, StrictReceiver};
@@ -294,7 +294,7 @@ impl Hostilities {
     }
 
     /// What a hostile filter's receiver got is no more than its fate allows, and nothing in anybody else's name.
-    fn assert_contained(&self, case: &Case, receiver: &StrictReceiver) {
+    async fn assert_contained(&self, case: &Case, receiver: &StrictReceiver) {
         let held = receiver.samples();
         let stamps =
             |series: &LabelSet| (series.get("tenant") == case.name, series.get("managed_by").to_owned());
@@ -302,21 +302,28 @@ impl Hostilities {
         assert!(held.keys().all(|series| stamps(series) == own), "{}: {:?}", case.name, held.keys());
         assert_eq!(receiver.violations(), [], "{}", case.name);
         let ticks = ticks(&held);
+        // Where the source has nothing twice running, the markers came the first time.
+        for at in every_tick(&ticks).difference(&ticks) {
+            let there = self.world.stage.api().instant(SELECTED, *at).await.expect("the source answers");
+            assert!(there.is_empty(), "{} has nothing of {at}, and the source has {there:?}", case.name);
+        }
         match case.fate {
             NeverReady(..) => assert!(receiver.seen().is_empty(), "{} was sent something", case.name),
             Stopped(_) => {
-                assert_every_tick(&ticks, INTERVAL_MS, 3);
+                assert!(ticks.len() >= 3, "{}: {ticks:?}", case.name);
                 let moods = held.iter().filter(|(series, _)| series.name() == "mood");
                 let mut moods = moods.flat_map(|(_, samples)| samples);
                 let harmless = |value| [series::Value::from(0.0), series::Value::STALE].contains(&value);
                 assert!(moods.all(|sample| harmless(sample.value)), "{} went on", case.name);
             }
-            Replaced(_) | Harmless => assert_every_tick(&ticks, INTERVAL_MS, 5),
+            Replaced(_) | Harmless => assert!(ticks.len() >= 5, "{}: {ticks:?}", case.name),
         }
     }
 }
 
-#[tokio::test]
+// On threads of its own: what a hostile filter sends takes its receiver a second to read, and the target, and the good teams'
+// receiver, have to answer meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn hostile_filters_are_contained_and_told_of_while_ten_teams_miss_no_tick() {
     let folder = modules();
     let mut scene = Hostilities::begin(&folder).await;
@@ -340,7 +347,7 @@ async fn hostile_filters_are_contained_and_told_of_while_ten_teams_miss_no_tick(
         scene.assert_complete(&good(at)).await;
     }
     for (case, receiver) in &scene.cases {
-        scene.assert_contained(case, receiver);
+        scene.assert_contained(case, receiver).await;
     }
     scene.world.assert_no_complaints();
     assert!(peak < PEAK_MIB_MAX, "{peak} MiB");
@@ -348,8 +355,8 @@ async fn hostile_filters_are_contained_and_told_of_while_ten_teams_miss_no_tick(
 
 /// From the first of them to the last.
 fn every_tick(ticks: &BTreeSet<i64>) -> BTreeSet<i64> {
-    let (first, last) = (*ticks.first().expect("a tick"), *ticks.last().expect("a tick"));
-    (first..=last).step_by(INTERVAL_MS as usize).collect()
+    let (Some(first), Some(last)) = (ticks.first(), ticks.last()) else { return BTreeSet::new() };
+    (*first..=*last).step_by(INTERVAL_MS as usize).collect()
 }
 
 /// How many of the good teams' ticks were delivered more than an interval after they could be asked for.
