@@ -105,10 +105,10 @@ async fn several_ticks(receiver: &StrictReceiver) {
     .await;
 }
 
-/// Memory that a process has, in bytes.
-fn resident_bytes(pid: u32) -> usize {
+/// Memory that a process has (`VmRSS`), or the most that it has had (`VmHWM`).
+fn memory_bytes(pid: u32, which: &str) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(which)?.strip_prefix(':')).unwrap();
     line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
 }
 
@@ -299,6 +299,51 @@ async fn what_is_only_watched_or_may_fail_changes_nothing_and_is_counted() {
 }
 
 #[tokio::test]
+async fn what_filters_take_while_they_are_configured_is_their_namespaces() {
+    const GREEDY: usize = 6;
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let target: PathBuf = [env!("CARGO_TARGET_TMPDIR"), "filters"].iter().collect();
+    let built = guests::build(&workspace, &["test-filter-hostile-samples"], &target).unwrap();
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("samples.wasm"), &built[0]).unwrap();
+    let holding = |filters: usize| {
+        let module = json!({ "file": { "path": "samples.wasm" } });
+        let one = |n| json!({ "name": format!("f{n}"), "module": module, "config": "hold 40 MiB" });
+        Json::Array((0..filters).map(one).collect())
+    };
+    let (stage, good, greedy) = tokio::join!(Stage::set(), StrictReceiver::start(), StrictReceiver::start());
+    let others = |n: usize, filters| {
+        resource(&format!("greedy-{n}"), &greedy, "queue_depth", &holding(filters))
+            .replace("\"namespace\":\"team\"", "\"namespace\":\"greedy\"")
+    };
+    let setup = Setup::new()
+        .source("main", &stage.source.url())
+        .setting("filters", json!({ "modulesFolder": folder.path() }))
+        .setting("limits", json!({ "maxMemory": "64Mi" }))
+        .resource("good.yaml", &resource("good", &good, "queue_depth", &holding(1)));
+    let setup = (0..GREEDY).fold(setup, |setup, n| setup.resource(&format!("{n}.yaml"), &others(n, 3)));
+    let sluice = setup.start().await;
+    let words = "f1 gets no more memory: all series of the namespace, with their labels, and its filters take more than \
+                 67108864 bytes (limits.maxMemory)";
+    eventually("all of them say why they do not run", async || {
+        let health = sluice.get("/health").await.text().to_owned();
+        (health.matches(words).count() >= GREEDY).then_some(())
+    })
+    .await;
+    has(&good, "who takes no more than he may runs", &["queue_depth"]).await;
+    assert!(greedy.seen().is_empty());
+    let peak = memory_bytes(sluice.pid(), "VmHWM") >> 20;
+    // 18 times 40 MiB, and as much again while they are tried, if nobody asked who pays.
+    assert!(peak < 450, "{peak} MiB");
+    // All that they had is given back: one of them has room for what it may.
+    for n in 1..GREEDY {
+        sluice.remove(&format!("{n}.yaml"));
+    }
+    sluice.write("0.yaml", &others(0, 1));
+    has(&greedy, "who takes less runs", &["queue_depth"]).await;
+}
+
+#[tokio::test]
 async fn a_filter_that_is_not_ready_leaves_the_last_good_one_in_its_place() {
     let (stage, receiver, modules) = tokio::join!(Stage::set(), StrictReceiver::start(), async { modules() });
     let write = |filters: &Json| resource("own", &receiver, "queue_depth", filters);
@@ -403,10 +448,10 @@ async fn a_module_that_is_replaced_again_and_again_costs_no_tick_and_no_memory()
         .await;
         std::fs::remove_file(modules.path().join(format!("{}.wasm", n - 1))).unwrap();
         if n == swaps.div_ceil(4) {
-            early = resident_bytes(sluice.pid());
+            early = memory_bytes(sluice.pid(), "VmRSS");
         }
     }
-    let late = resident_bytes(sluice.pid());
+    let late = memory_bytes(sluice.pid(), "VmRSS");
     several_ticks(&receiver).await;
     assert!(sluice.stop().await.success());
     let held = receiver.samples();
@@ -471,6 +516,8 @@ fn hex(bytes: &[u8]) -> String {
 async fn started(sluice: &Sluice, start: std::time::Instant, resources: usize) -> String {
     let running = format!("sluice_tenants{{state=\"running\"}} {resources}");
     within(std::time::Duration::from_secs(600), "all resources run", async || {
+        // What is asked has a hundred thousand lines: asked all the time it would be what takes the time.
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
         let metrics = sluice.get("/metrics").await.text().to_owned();
         metrics.lines().any(|line| line == running).then_some(())
     })
@@ -478,7 +525,7 @@ async fn started(sluice: &Sluice, start: std::time::Instant, resources: usize) -
     let took = start.elapsed();
     let metrics = sluice.get("/metrics").await.text().to_owned();
     let cpu = metrics.lines().find(|line| line.starts_with("process_cpu_seconds_total")).unwrap_or_default();
-    format!("{took:.2?} after it was started, {cpu}, {} MiB", resident_bytes(sluice.pid()) >> 20)
+    format!("{took:.2?} after it was started, {cpu}, {} MiB", memory_bytes(sluice.pid(), "VmRSS") >> 20)
 }
 
 /// The component, with an end of its own: other bytes, other digest.

@@ -226,14 +226,18 @@ impl Equipment {
         groups: &[SourceGroup],
         outfit: &Outfit,
     ) -> Result<Option<Fitted>, Error> {
+        // A mistake in a configuration waits for no source.
+        let fitted = match self.fitted(deps, tenant, groups, outfit).await {
+            Err(Error::Filter(filter::Error::Kept { .. } | filter::Error::Full { .. })) => {
+                self.trials.configure(deps, tenant, &outfit.modules).await?;
+                None
+            }
+            fitted => Some(fitted?),
+        };
         if !outfit.modules.is_empty() {
             self.trials.run(deps, tenant, groups, &outfit.modules).await?;
         }
-        match self.fitted(deps, tenant, groups, outfit).await {
-            Ok(fitted) => Ok(Some(fitted)),
-            Err(Error::Filter(filter::Error::Kept { .. } | filter::Error::Full { .. })) => Ok(None),
-            Err(error) => Err(error),
-        }
+        Ok(fitted)
     }
 
     /// The filters of every lane, configured where nobody waits for the thread.

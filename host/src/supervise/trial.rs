@@ -67,9 +67,18 @@ impl Trials {
         Turn { _namespace, _machine: machine.expect("the semaphore is never closed") }
     }
 
-    /// Tries a tenant's filters, whose own ones are `modules`: whether they take their configurations, and then the newest tick
-    /// that can be asked for. The sources of each group, which are replicas, are asked one after the other until one answers, those
-    /// in good health first; where none does there is nothing more to try.
+    /// Whether a tenant's filters, whose own ones are `modules`, take their configurations.
+    pub(super) async fn configure(
+        &self,
+        deps: &Arc<Deps>,
+        tenant: &Arc<Tenant>,
+        modules: &[Module],
+    ) -> Result<(), filter::Error> {
+        self.tried(deps, tenant, modules, Vec::new()).await
+    }
+
+    /// Tries a tenant's filters on the newest tick that can be asked for. The sources of each group, which are replicas, are asked
+    /// one after the other until one answers, those in good health first; where none does there is nothing to try.
     pub(super) async fn run(
         &self,
         deps: &Arc<Deps>,
@@ -77,8 +86,7 @@ impl Trials {
         groups: &[SourceGroup],
         modules: &[Module],
     ) -> Result<(), filter::Error> {
-        // A mistake in a configuration waits for no source, and a slow source keeps nobody's trial waiting.
-        self.tried(deps, tenant, modules, Vec::new()).await?;
+        // Before it is anybody's turn: a slow source keeps nobody's trial waiting.
         let mut samples = Vec::new();
         for group in groups {
             samples.extend(sample(deps, tenant, group).await);

@@ -44,6 +44,9 @@ impl LabelGuest for Hostile {
         let deed = config.strip_suffix(" on 666");
         WAITS.set(deed.is_some());
         DEED.set(deed.unwrap_or(config).to_owned());
+        if config == "hold 40 MiB" {
+            hoard(40 << 20);
+        }
         Ok(())
     }
 
@@ -76,7 +79,7 @@ impl Guest for Hostile {
         }
         let deed = DEED.with_borrow(String::clone);
         Ok(match deed.as_str() {
-            "nothing" => honest,
+            "nothing" | "hold 40 MiB" => honest,
             "loop" => endless(),
             "recurse" => Outcome { changed: vec![recurse(1)], ..honest },
             "trap every second" if calls % 2 == 0 => honest,
