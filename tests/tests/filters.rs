@@ -343,6 +343,57 @@ async fn what_filters_take_while_they_are_configured_is_their_namespaces() {
     has(&greedy, "who takes less runs", &["queue_depth"]).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[ignore = "takes all cores; prints how late teams are whose neighbours' filters take long, and never too long"]
+async fn filters_that_take_long_hold_up_nobody_who_is_quick() {
+    const GOOD: usize = 10;
+    const SECONDS: usize = 20;
+    let slow = 6 * std::thread::available_parallelism().map_or(2, usize::from);
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let target: PathBuf = [env!("CARGO_TARGET_TMPDIR"), "filters"].iter().collect();
+    let built = guests::build(&workspace, &["test-filter-hostile-samples"], &target).unwrap();
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("samples.wasm"), &built[0]).unwrap();
+    let filters = |deed: &str| {
+        let module = json!({ "file": { "path": "samples.wasm" } });
+        json!([{ "name": "f", "module": module, "config": deed }])
+    };
+    let (stage, good, busy) = tokio::join!(Stage::set(), StrictReceiver::start(), StrictReceiver::start());
+    let kept = json!({ "modulesFolder": folder.path(), "timeout": "2s" });
+    let mut setup = Setup::new().source("main", &stage.source.url()).setting("filters", kept);
+    for n in 0..GOOD {
+        let name = format!("good-{n}");
+        setup = setup
+            .resource(&format!("{name}.yaml"), &resource(&name, &good, "queue_depth", &filters("nothing")));
+    }
+    for n in 0..slow {
+        let name = format!("slow-{n}");
+        let text = resource(&name, &busy, "queue_depth", &filters("work for half a second"));
+        setup = setup.resource(&format!("{name}.yaml"), &text.replace("\"team\"", &format!("\"{name}\"")));
+    }
+    let sluice = setup.start().await;
+    eventually("the slow ones have begun", async || (busy.seen().len() >= 2 * slow).then_some(())).await;
+    let before = good.seen().len();
+    eventually("the good ones went on", async || {
+        (good.seen().len() >= before + GOOD * SECONDS).then_some(())
+    })
+    .await;
+    let mut ages: Vec<i64> =
+        good.seen()[before..].iter().filter_map(|seen| Some(seen.at - seen.oldest?)).collect();
+    ages.sort_unstable();
+    let at = |part: usize| ages[(ages.len() - 1) * part / 100];
+    let late = sluice.counted("sluice_ticks_total", &[("tenant", "team"), ("outcome", "late")]).await;
+    eprintln!(
+        "{slow} slow ones; of {} ticks of the good ones' {late} late; ms after their time: median {}, 99 % {}, all {}",
+        ages.len(),
+        at(50),
+        at(99),
+        at(100),
+    );
+    let ticks: BTreeSet<i64> = ticks(&good.samples());
+    assert_every_tick(&ticks, 1_000, SECONDS);
+}
+
 #[tokio::test]
 async fn a_filter_that_is_not_ready_leaves_the_last_good_one_in_its_place() {
     let (stage, receiver, modules) = tokio::join!(Stage::set(), StrictReceiver::start(), async { modules() });

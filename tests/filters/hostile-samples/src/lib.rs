@@ -80,6 +80,10 @@ impl Guest for Hostile {
         let deed = DEED.with_borrow(String::clone);
         Ok(match deed.as_str() {
             "nothing" | "hold 40 MiB" => honest,
+            "work for half a second" => {
+                work();
+                honest
+            }
             "loop" => endless(),
             "recurse" => Outcome { changed: vec![recurse(1)], ..honest },
             "trap every second" if calls % 2 == 0 => honest,
@@ -187,6 +191,13 @@ fn more(at: i64, call: u32, outcome: Outcome) -> Outcome {
 
 fn hoard(bytes: usize) {
     HOARD.with_borrow_mut(|hoard| hoard.push(std::hint::black_box(vec![1; bytes])));
+}
+
+/// On a core of some gigahertz.
+fn work() {
+    let steps =
+        (0..500_000_000_u64).fold(1_u64, |state, step| std::hint::black_box(state.wrapping_mul(step | 1)));
+    std::hint::black_box(steps);
 }
 
 fn endless() -> ! {
