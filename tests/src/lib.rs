@@ -7,6 +7,7 @@ pub mod apiserver;
 pub mod cluster;
 pub mod expectation;
 pub mod exposition;
+pub mod guests;
 pub mod http;
 pub mod prom_api;
 pub mod query_source;

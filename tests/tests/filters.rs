@@ -1,12 +1,12 @@
 //! Filters: a team's own filters in the path of its own metrics, as its receiver sees them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
 use sha2::{Digest as _, Sha256};
 use sluice_tests::expectation::{EVERYTHING, Expectation, Held, assert_every_tick, ticks};
 use sluice_tests::exposition::Motion;
+use sluice_tests::guests;
 use sluice_tests::registry::{Lock, Registry, digest};
 use sluice_tests::series::{LabelSet, Sample, Value, series};
 use sluice_tests::servers::{Setup, Sluice};
@@ -14,9 +14,6 @@ use sluice_tests::stage::{Stage, shop};
 use sluice_tests::strict_receiver::StrictReceiver;
 use sluice_tests::wait::{eventually, within};
 use tempfile::TempDir;
-
-#[path = "../../host/build/guests.rs"]
-mod guests;
 
 const INTERVAL_MS: i64 = 1000;
 /// Modules that replace each other. `SLUICE_SWAPS` asks for another number.
@@ -26,9 +23,7 @@ const CROWD: usize = 2_000;
 
 /// The operator's folder of modules, with the filter `totals`: sums by a label.
 fn modules() -> TempDir {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let target: PathBuf = [env!("CARGO_TARGET_TMPDIR"), "filters"].iter().collect();
-    let built = guests::build(&workspace, &["test-filter-totals", "test-filter-hostile"], &target).unwrap();
+    let built = guests::built(["test-filter-totals", "test-filter-hostile"]);
     let folder = TempDir::new().unwrap();
     for (name, bytes) in ["totals.wasm", "hostile.wasm"].iter().zip(built) {
         std::fs::write(folder.path().join(name), bytes).unwrap();
@@ -301,9 +296,7 @@ async fn what_is_only_watched_or_may_fail_changes_nothing_and_is_counted() {
 #[tokio::test]
 async fn what_filters_take_while_they_are_configured_is_their_namespaces() {
     const GREEDY: usize = 6;
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let target: PathBuf = [env!("CARGO_TARGET_TMPDIR"), "filters"].iter().collect();
-    let built = guests::build(&workspace, &["test-filter-hostile-samples"], &target).unwrap();
+    let built = guests::built(["test-filter-hostile-samples"]);
     let folder = TempDir::new().unwrap();
     std::fs::write(folder.path().join("samples.wasm"), &built[0]).unwrap();
     let holding = |filters: usize| {
@@ -349,9 +342,7 @@ async fn filters_that_take_long_hold_up_nobody_who_is_quick() {
     const GOOD: usize = 10;
     const SECONDS: usize = 20;
     let slow = 6 * std::thread::available_parallelism().map_or(2, usize::from);
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let target: PathBuf = [env!("CARGO_TARGET_TMPDIR"), "filters"].iter().collect();
-    let built = guests::build(&workspace, &["test-filter-hostile-samples"], &target).unwrap();
+    let built = guests::built(["test-filter-hostile-samples"]);
     let folder = TempDir::new().unwrap();
     std::fs::write(folder.path().join("samples.wasm"), &built[0]).unwrap();
     let filters = |deed: &str| {
@@ -634,10 +625,7 @@ async fn has(receiver: &StrictReceiver, what: &str, names: &[&str]) {
 
 #[tokio::test]
 async fn a_download_runs_and_a_tag_means_what_it_meant_until_its_filter_is_written_anew() {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let target: PathBuf = [env!("CARGO_TARGET_TMPDIR"), "filters"].iter().collect();
-    let packages = ["test-filter-totals", "test-filter-drop-everything"];
-    let built = guests::build(&workspace, &packages, &target).unwrap();
+    let built = guests::built(["test-filter-totals", "test-filter-drop-everything"]);
     let (stage, loads, pulls) = tokio::join!(Stage::set(), StrictReceiver::start(), StrictReceiver::start());
     let registry = Registry::start(Lock::Open).await;
     let (host, sums) = (registry.host(), digest(&built[0]));

@@ -632,20 +632,21 @@ fn bundle(registry: &Registry, manifest: &str, about: &str, predicate: &str, pai
 /// A referrer of any type and any date, as whoever may push can make it.
 fn clutter(registry: &Registry, manifest: &str, kind: &str, created: &str) {
     let content = format!("{kind} {created}");
-    let layer = json!({ "mediaType": kind, "digest": registry.put_blob("acme/a", content.clone()), "size": content.len() });
-    let mut referrer = image(&[layer]);
-    referrer["artifactType"] = kind.into();
-    referrer["subject"] = json!({ "mediaType": referrer["mediaType"], "digest": manifest, "size": 1 });
-    referrer["annotations"] = json!({ "org.opencontainers.image.created": created });
-    registry.put_referrer("acme/a", &referrer);
+    let annotations = json!({ "org.opencontainers.image.created": created });
+    refer_to(registry, manifest, kind, content.as_bytes(), annotations);
 }
 
 fn refer(registry: &Registry, manifest: &str, predicate: &str, bundle: &[u8]) {
-    let layer = json!({ "mediaType": BUNDLE, "digest": registry.put_blob("acme/a", bundle.to_vec()), "size": bundle.len() });
-    let mut referrer = image(&[layer]);
-    referrer["artifactType"] = BUNDLE.into();
+    let annotations = json!({ "dev.sigstore.bundle.predicateType": predicate });
+    refer_to(registry, manifest, BUNDLE, bundle, annotations);
+}
+
+fn refer_to(registry: &Registry, manifest: &str, kind: &str, content: &[u8], annotations: Value) {
+    let digest = registry.put_blob("acme/a", content.to_vec());
+    let mut referrer = image(&[json!({ "mediaType": kind, "digest": digest, "size": content.len() })]);
+    referrer["artifactType"] = kind.into();
     referrer["subject"] = json!({ "mediaType": referrer["mediaType"], "digest": manifest, "size": 1 });
-    referrer["annotations"] = json!({ "dev.sigstore.bundle.predicateType": predicate });
+    referrer["annotations"] = annotations;
     registry.put_referrer("acme/a", &referrer);
 }
 

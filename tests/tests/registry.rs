@@ -14,6 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
+use sluice_tests::guests;
 use sluice_tests::registry::{Lock, Registry, USER, image};
 use sluice_tests::servers::{DockerRegistry, command_told};
 use tempfile::TempDir;
@@ -21,18 +22,11 @@ use tempfile::TempDir;
 /// Nothing here takes longer, however loaded the machine is.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-#[path = "../../host/build/guests.rs"]
-mod guests;
-
 /// A component that was built from the SDK, in a file.
 fn component(folder: &Path) -> PathBuf {
-    static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| {
-        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let target: PathBuf = [env!("CARGO_TARGET_TMPDIR"), "filters"].iter().collect();
-        guests::build(&workspace, &["test-filter-drop-everything"], &target).unwrap().remove(0)
-    });
+    static BUILT: LazyLock<[Vec<u8>; 1]> = LazyLock::new(|| guests::built(["test-filter-drop-everything"]));
     let path = folder.join("drop.wasm");
-    fs::write(&path, &*BYTES).unwrap();
+    fs::write(&path, &BUILT[0]).unwrap();
     path
 }
 

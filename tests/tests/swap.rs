@@ -1,27 +1,23 @@
 //! Guests decide: with another component in the place of the built-in `patterns`, another set is delivered. There is no
 //! native path around them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use sluice::app::App;
 use sluice::config::Config;
 use sluice::filter::{self, Builtins, Runtime, builtin};
 use sluice::status::{Board, Snapshot};
+use sluice_tests::guests;
 use sluice_tests::query_source::{QuerySource, vector};
 use sluice_tests::strict_receiver::StrictReceiver;
 use sluice_tests::wait::eventually;
 use tokio_util::sync::CancellationToken;
 
-#[path = "../../host/build/guests.rs"]
-mod guests;
-
 /// A component that was built from the same SDK and drops every series.
 fn drop_everything() -> Vec<u8> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let target: PathBuf = [env!("CARGO_TARGET_TMPDIR"), "filters"].iter().collect();
-    let mut built = guests::build(&workspace, &["test-filter-drop-everything"], &target).unwrap();
-    built.remove(0)
+    let [bytes] = guests::built(["test-filter-drop-everything"]);
+    bytes
 }
 
 /// Runs the whole program on one tenant that may have everything, until three ticks were settled.

@@ -15,7 +15,7 @@ pub use process::Process;
 pub use prometheus::{Prometheus, ScrapeJob};
 pub use pushgateway::Pushgateway;
 pub use registry::DockerRegistry;
-pub use sluice::{Pod, Setup, Sluice, binary, command, command_told, command_with};
+pub use sluice::{Pod, Setup, Sluice, binary, command, command_told, command_with, profile_folder};
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};

@@ -301,11 +301,15 @@ pub fn command_told(
 /// The binary beside this test: `target/<profile>/sluice` for a test in `target/<profile>/deps`.
 /// The program under test.
 pub fn binary() -> PathBuf {
-    let test = std::env::current_exe().expect("a test knows its own path");
-    let profile = test.parent().and_then(Path::parent).expect("tests are built below target");
-    let binary = profile.join("sluice");
+    let binary = profile_folder().join("sluice");
     assert!(binary.is_file(), "no {}: run `cargo build -p sluice`, as `make test` does", binary.display());
     binary
+}
+
+/// Where this test's profile is built: `target/debug`.
+pub fn profile_folder() -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows its own path");
+    test.parent().and_then(Path::parent).expect("tests are built below target").to_owned()
 }
 
 /// Not whether it is ready: of a program that waits for its cluster, tests want to see that.

@@ -5,20 +5,19 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures::future::join_all;
 use serde_json::{Value, json};
 use sluice_tests::cluster::{Resource, Resources, condition};
 use sluice_tests::expectation::{Expectation, ticks};
+use sluice_tests::guests;
 use sluice_tests::series::{self, LabelSet, assert_same, series};
 use sluice_tests::servers::Sluice;
 use sluice_tests::strict_receiver::{Seen, StrictReceiver};
 use sluice_tests::wait::within;
 use tempfile::TempDir;
 
-use super::guests;
 use super::world::{INTERVAL_MS, SELECTED, TEAM, World, replica};
 
 #[path = "../../filters/craft.rs"]
@@ -126,11 +125,7 @@ fn cases() -> Vec<Case> {
 
 /// The two that most of the others are made of, built.
 pub(super) fn built() -> [Vec<u8>; 2] {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let target: PathBuf = [env!("CARGO_TARGET_TMPDIR"), "filters"].iter().collect();
-    let packages = ["test-filter-hostile", "test-filter-hostile-samples"];
-    let built = guests::build(&workspace, &packages, &target).expect("the filters compile");
-    built.try_into().expect("one component each")
+    guests::built(["test-filter-hostile", "test-filter-hostile-samples"])
 }
 
 /// The operator's folder, with all of that in it.

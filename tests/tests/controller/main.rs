@@ -7,8 +7,6 @@
 //! chance is scripted here.
 
 mod groups;
-#[path = "../../../host/build/guests.rs"]
-mod guests;
 mod held;
 mod hostile;
 mod life;

@@ -1,15 +1,13 @@
 //! Modules: filters from ConfigMaps and, with a Secret, from a registry; and what a tag means to the replica that goes on.
 
-use std::path::{Path, PathBuf};
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use sluice_tests::apiserver::FakeApi;
+use sluice_tests::guests;
 use sluice_tests::registry::{Lock, Registry, USER as ROBOT, digest};
 use sluice_tests::servers::{Setup, Sluice};
 
-use super::guests;
 use super::references::{OPEN, TOKEN, USER, grant};
 use super::world::{OURS, TEAM, World, replica};
 
@@ -26,10 +24,7 @@ const OTHERS: [&str; 7] = [
 
 /// A filter that adds sums, and one that drops everything.
 fn modules() -> [Vec<u8>; 2] {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let target: PathBuf = [env!("CARGO_TARGET_TMPDIR"), "filters"].iter().collect();
-    let built = guests::build(&workspace, &["test-filter-totals", "test-filter-drop-everything"], &target);
-    built.expect("the filters compile").try_into().expect("one component each")
+    guests::built(["test-filter-totals", "test-filter-drop-everything"])
 }
 
 /// The same component, with another digest: a custom section that says nothing.

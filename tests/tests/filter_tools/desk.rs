@@ -8,22 +8,16 @@ use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
+use sluice_tests::guests;
 use sluice_tests::servers::binary;
 
 use super::{fails, sluice, sluice_with, succeeds};
 
-#[path = "../../../host/build/guests.rs"]
-mod guests;
-
 /// The filter that breaks the contract as its configuration says, in a file.
 fn hostile(folder: &Path) -> PathBuf {
-    static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| {
-        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let target: PathBuf = [env!("CARGO_TARGET_TMPDIR"), "filters"].iter().collect();
-        guests::build(&workspace, &["test-filter-hostile"], &target).unwrap().remove(0)
-    });
+    static BUILT: LazyLock<[Vec<u8>; 1]> = LazyLock::new(|| guests::built(["test-filter-hostile"]));
     let path = folder.join("hostile.wasm");
-    fs::write(&path, &*BYTES).unwrap();
+    fs::write(&path, &BUILT[0]).unwrap();
     path
 }
 
