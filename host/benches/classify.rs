@@ -16,7 +16,6 @@ use common::series::series;
 use serde_json::{Value, json};
 use sluice::filter::{Chain, Config, Module, Runtime, Step, Tenant, builtin};
 use sluice::model::Labels;
-use sluice::model::memory::Payer;
 
 const SERIES: usize = 100_000;
 const ROUNDS: usize = 5;
@@ -72,24 +71,14 @@ fn main() {
 
 /// A chain of one filter.
 fn alone(runtime: &Runtime, module: &Module, config: &Value) -> Chain {
-    let tenant = Tenant {
-        namespace: "shop".into(),
-        name: "web".into(),
-        source: String::new(),
-        payer: Payer::unlimited("shop"),
-    };
+    let tenant = Tenant::alone("shop", "web");
     let step = Step::new(&module.manifest().name, module.clone(), config.clone());
     runtime.chain(tenant, vec![step]).expect("the configuration is right")
 }
 
 /// The chain every tenant has, without filters of its own.
 fn chain(runtime: &Runtime, selectors: &serde_json::Value, rules: &serde_json::Value) -> Chain {
-    let tenant = Tenant {
-        namespace: "shop".into(),
-        name: "web".into(),
-        source: String::new(),
-        payer: Payer::unlimited("shop"),
-    };
+    let tenant = Tenant::alone("shop", "web");
     let stamps = json!({"stamps": [["tenant", "shop"], ["managed_by", "multi-tenant-proxy"]]});
     let step = |name: &str, builtin, config| {
         let module = runtime.builtin(builtin).unwrap().clone();

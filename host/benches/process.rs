@@ -17,7 +17,6 @@ use serde_json::json;
 use sluice::filter::{
     Config, Module, Moments, ROWS_MAX, Runtime, SampleRows, Stateful, Step, Tenant, Window,
 };
-use sluice::model::memory::Payer;
 use sluice::model::{Labels, Timestamp};
 
 const SERIES: usize = 100_000;
@@ -148,12 +147,7 @@ impl Columns<'_> {
 
 /// A filter that has judged all series.
 fn configured(runtime: &Runtime, module: &Module, config: serde_json::Value, labels: &[Labels]) -> Stateful {
-    let tenant = Tenant {
-        namespace: "shop".into(),
-        name: "web".into(),
-        source: String::new(),
-        payer: Payer::unlimited("shop"),
-    };
+    let tenant = Tenant::alone("shop", "web");
     let step = Step::new(&module.manifest().name, module.clone(), config);
     let mut filter = runtime.stateful(tenant, step).expect("the configuration is right");
     let numbered: Vec<(u32, &Labels)> = (0..).zip(labels).collect();

@@ -17,7 +17,7 @@ use serde_json::json;
 use sluice::collect::{Collected, Table, TableConfig};
 use sluice::deliver::encode::Limits;
 use sluice::filter::{self, Runtime, Step, builtin};
-use sluice::model::memory::{Held, Payer};
+use sluice::model::memory::Held;
 use sluice::model::{HonorLabels, Interval, Labels, Source, SourceName, Stamps, Tick, Timestamp};
 use sluice::pipeline::{Answer, Assembler, Batches, Conclude, Encoded, Encoding, Outputs};
 
@@ -122,12 +122,7 @@ impl Lane {
             step(builtin::RELABEL, rules),
             step(builtin::ENRICH, enrich),
         ];
-        let tenant = filter::Tenant {
-            namespace: "team-a".into(),
-            name: "all".into(),
-            source: String::new(),
-            payer: Payer::unlimited("team-a"),
-        };
+        let tenant = filter::Tenant::alone("team-a", "all");
         let filters = runtime.sequence(&tenant, steps).unwrap();
         let stamps = Stamps { labels: stamps, honor: HonorLabels::Stamp, protected: Vec::new() };
         let outputs = Arc::new(Mutex::new(Outputs::default()));

@@ -9,7 +9,7 @@ use std::thread;
 use tokio::sync::oneshot;
 
 /// How much it yields: on a core that others want as well it gets about a tenth.
-const NICENESS: i32 = 10;
+pub const NICENESS: i32 = 10;
 
 /// Does the work, and waits for it. A panic goes on to the caller.
 pub fn run<T: Send>(work: impl FnOnce() -> T + Send) -> T {

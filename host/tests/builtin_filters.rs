@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use sluice::filter::{Builtins, Config, Error, Runtime, Step, Tenant};
-use sluice::model::memory::Payer;
 use sluice::workbench::{Cases, Verdict};
 
 fn folders() -> Vec<(String, PathBuf)> {
@@ -59,12 +58,7 @@ fn language(file: &str) -> &str {
 /// What a filter says when it is configured with `config`, which it must not take.
 fn refusal(runtime: &Runtime, name: &str, config: Value) -> String {
     let module = runtime.builtin(name).unwrap().clone();
-    let tenant = Tenant {
-        namespace: "test".into(),
-        name: "test".into(),
-        source: String::new(),
-        payer: Payer::unlimited("test"),
-    };
+    let tenant = Tenant::alone("test", "test");
     match runtime.sequence(&tenant, vec![Step::new(name, module, config.clone())]) {
         Err(Error::Config { message, .. }) => message,
         other => panic!("{name} takes {config}: {other:?}"),

@@ -18,7 +18,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("discover", &["model", "http"]),
     ("tenancy", &["model", "document"]),
     ("collect", &["model", "http"]),
-    ("filter", &["cache", "model"]),
+    ("filter", &["background", "cache", "model"]),
     ("modules", &["cache", "model", "http"]),
     ("deliver", &["model", "http"]),
     ("pipeline", &["background", "model", "http", "collect", "filter", "deliver", "status", "telemetry"]),

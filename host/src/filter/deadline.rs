@@ -9,8 +9,8 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::ticker::{PERIOD, Ticker};
 
-/// A call's time by the clock, in times of what it may take of a processor.
-const TIMES_MAX: u32 = 5;
+/// The time by the clock, in times of what may be taken of a processor: of a call, and of a compilation.
+pub(super) const TIMES_MAX: u32 = 5;
 
 /// Of one call, which is made and ends on one thread.
 #[derive(Debug)]

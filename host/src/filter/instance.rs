@@ -33,6 +33,15 @@ pub struct Tenant {
     pub payer: Payer,
 }
 
+impl Tenant {
+    /// One of nobody's: for trials by hand, figures and tests. Its memory has no limit but the guests' own.
+    pub fn alone(namespace: impl Into<String>, name: impl Into<String>) -> Tenant {
+        let (namespace, name) = (namespace.into(), name.into());
+        let payer = Payer::unlimited(&namespace);
+        Tenant { namespace, name, source: String::new(), payer }
+    }
+}
+
 /// A configuration, as a guest is given it.
 #[derive(Debug)]
 pub(super) struct Given {

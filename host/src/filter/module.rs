@@ -1,9 +1,7 @@
 //! Module: a compiled filter, and what it says about itself.
 
-use std::fmt::Write;
 use std::sync::Arc;
 
-use sha2::Digest;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 
 use super::compile::Whose;
@@ -11,7 +9,7 @@ use super::instance::{self, Host};
 use super::runtime::Shared;
 use super::{Error, Wasi};
 use super::{wasi, wire};
-use crate::model::printable;
+use crate::model::{Digest, printable};
 
 const LABELS: &str = "sluice:filter/labels@0.1.0";
 const SAMPLES: &str = "sluice:filter/samples@0.1.0";
@@ -119,7 +117,7 @@ impl Module {
         let wire = instance::describe(shared, &pre, &exports, origin)?;
         let manifest = manifest(wire, exports.process.is_some()).map_err(refuse)?;
         let shared = shared.clone();
-        let (digest, bytes) = (digest(bytes), bytes.len());
+        let (digest, bytes) = (Digest::of(bytes).to_string(), bytes.len());
         Ok(Module { inner: Arc::new(Inner { shared, pre, exports, manifest, digest, bytes }) })
     }
 
@@ -278,14 +276,6 @@ fn manifest(wire: wire::Manifest, processes: bool) -> Result<Manifest, String> {
     let has = |column| columns & column == column;
     let wanted = Columns { timestamps: has(wire::Columns::TIMESTAMPS), values: has(wire::Columns::VALUES) };
     Ok(Manifest { name, version, config_schema, state, samples: processes.then_some(wanted) })
-}
-
-fn digest(bytes: &[u8]) -> String {
-    let mut text = String::from("sha256:");
-    for byte in sha2::Sha256::digest(bytes) {
-        write!(text, "{byte:02x}").expect("a String takes everything");
-    }
-    text
 }
 
 fn cut(text: &str) -> &str {

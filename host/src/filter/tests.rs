@@ -9,7 +9,6 @@ use serde_json::json;
 use super::builtin::{ENRICH, PATTERNS, RELABEL};
 use super::fixtures::{craft, guests};
 use super::*;
-use crate::model::memory::Payer;
 use crate::model::{FilterMode, Labels, OnFailure, Timestamp};
 
 fn config() -> Config {
@@ -32,12 +31,7 @@ fn embedded(name: &str) -> Vec<u8> {
 }
 
 fn tenant() -> Tenant {
-    Tenant {
-        namespace: "shop".into(),
-        name: "web".into(),
-        source: String::new(),
-        payer: Payer::unlimited("shop"),
-    }
+    Tenant::alone("shop", "web")
 }
 
 fn step(name: &str, module: &Module, config: serde_json::Value) -> Step {

@@ -7,7 +7,7 @@
 //! and the same for the same series. So a tick is within the limit or beyond it whenever it is asked for, and one
 //! tenant's million long labels cost its own ticks, and not the process.
 //!
-//! What a lane sends is its own: its namespace and the process pay for it ([`Memory::hold`]). What a source answered is shared:
+//! What a lane sends is its own: its namespace and the process pay for it ([`Payer::hold_own`]). What a source answered is shared:
 //! the process pays once ([`Memory::hold_shared`]), and each namespace that asks pays in full ([`Payer::hold`]), as if it were
 //! the only one, so that nobody has less room because of what others ask.
 //!
@@ -55,11 +55,6 @@ impl Memory {
         });
         account.max.store(bytes_max, Ordering::Relaxed);
         Payer { name, account }
-    }
-
-    /// What `payer` has for itself; nothing yet. The process pays as well.
-    pub fn hold(&self, payer: &Payer) -> Held {
-        payer.hold_own()
     }
 
     /// What the process has for several namespaces; nothing yet.
@@ -247,7 +242,7 @@ mod tests {
     const NAMESPACE_FULL: Full = Full::Namespace { max: 10 };
 
     fn hold(memory: &Memory, namespace: &str, bytes_max: usize) -> Held {
-        memory.hold(&memory.payer(namespace, bytes_max))
+        memory.payer(namespace, bytes_max).hold_own()
     }
 
     #[test]

@@ -4,20 +4,21 @@
 //! that changes in which direction what stands around it is read.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 /// The text with control characters and marks of direction written as in `\u{1b}`. Its lines stay lines.
 pub fn printable(text: &str) -> Cow<'_, str> {
+    inert(text, |c, out| out.extend(c.escape_default()))
+}
+
+/// The text with each character that acts as `write` writes it.
+pub fn inert(text: &str, write: impl Fn(char, &mut String)) -> Cow<'_, str> {
     let acts = |c: char| (c.is_control() && c != '\n') || is_mark_of_direction(c);
     if !text.contains(acts) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 16);
     for c in text.chars() {
-        match acts(c) {
-            true => write!(out, "{}", c.escape_default()).expect("a String takes everything"),
-            false => out.push(c),
-        }
+        if acts(c) { write(c, &mut out) } else { out.push(c) }
     }
     Cow::Owned(out)
 }

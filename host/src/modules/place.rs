@@ -3,6 +3,7 @@
 //! In: a URL, a reference. Out: the host and the parts of the path that entries are matched with. Never: two places of one
 //! thing because it has two names; a request.
 
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::allow::Transport;
@@ -103,20 +104,7 @@ pub(super) fn parts(path: &str) -> Vec<String> {
 
 /// A text with its `%41` read as `A`, once.
 pub(super) fn decoded(text: &str) -> String {
-    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
-    while let [first, after @ ..] = rest {
-        let byte = match (first, after) {
-            (b'%', [high, low, ..]) => digit(*high).zip(digit(*low)).map(|(high, low)| high << 4 | low),
-            _ => None,
-        };
-        bytes.push(byte.unwrap_or(*first));
-        rest = if byte.is_some() { &after[2..] } else { after };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn digit(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|digit| digit.try_into().ok())
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 /// Parts that begin with a repository's name, if a path is one of a registry's own interface, wherever that is mounted.

@@ -147,7 +147,7 @@ impl Builder<'_> {
                 (outputs, seat)
             }
             None => {
-                let held = self.deps.memory.hold(&self.payer());
+                let held = self.payer().hold_own();
                 (Arc::new(Mutex::new(Outputs::new(held))), None)
             }
         };
@@ -158,7 +158,7 @@ impl Builder<'_> {
         let encoding = Encoding::of(endpoint);
         context.status.latest(Arc::new(Shown::new(encoding, outputs.clone())));
         let Tenant { interval, stamps, .. } = &**self.tenant;
-        let held = || self.deps.memory.hold(&self.payer());
+        let held = || self.payer().hold_own();
         Assembler::new(filters, *interval, stamps.clone(), encoding, seat, outputs, held)
     }
 }

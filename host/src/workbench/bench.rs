@@ -200,8 +200,7 @@ mod tests {
     fn a_filter_is_shown_every_series_anew_and_then_its_samples_tick_by_tick() {
         let config = crate::filter::Config { instances_max: 32, ..crate::filter::Config::default() };
         let runtime = Runtime::new(&config).unwrap();
-        let (namespace, payer) = ("default".to_owned(), crate::model::memory::Payer::unlimited("default"));
-        let tenant = Tenant { namespace, name: "bench".into(), source: String::new(), payer };
+        let tenant = Tenant::alone("default", "bench");
         let sample = |i| Sample { labels: series(i), value: i as f64, at: None };
         let samples: Vec<Sample> = (0..100).map(sample).collect();
         let figures = |name: &str, config: serde_json::Value| {

@@ -15,7 +15,6 @@ use crate::document;
 use crate::filter::{Module, Runtime, Tenant};
 use crate::model::Timestamp;
 use crate::model::exposition::{self, Sample, write_sample, write_untimed};
-use crate::model::memory::Payer;
 
 /// When the first scrape of a case is made: the same at every run, so that times can be expected.
 /// 2024-01-01T00:00:00Z.
@@ -91,8 +90,7 @@ impl Case {
     /// # Errors
     /// A file cannot be read, or not be understood; the filter fails.
     pub fn run(&self, runtime: &Runtime, module: &Module, update: bool) -> Result<Verdict, Error> {
-        let (namespace, payer) = ("test".to_owned(), Payer::unlimited("test"));
-        let tenant = Tenant { namespace, name: self.name.clone(), source: String::new(), payer };
+        let tenant = Tenant::alone("test", &self.name);
         let mut trial = Trial::new(runtime, module, self.config()?, tenant, INTERVAL)?;
         let mut actual = Vec::new();
         let mut at = ORIGIN;

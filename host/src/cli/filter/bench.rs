@@ -17,7 +17,6 @@ use super::{Output, size, tell};
 use crate::filter::{Module, Tenant};
 use crate::model::FilterLimits;
 use crate::model::exposition::Sample;
-use crate::model::memory::Payer;
 use crate::workbench::{Bench, Figure, Figures, series};
 
 /// Rounds that give a steady median, and take seconds with an interpreter.
@@ -63,8 +62,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let limits = args.subject.limits();
     let runtime = args.subject.runtime()?;
     let module = load(&runtime, &path, args.subject.most)?;
-    let payer = Payer::unlimited("default");
-    let tenant = Tenant { namespace: "default".into(), name: "bench".into(), source: String::new(), payer };
+    let tenant = Tenant::alone("default", "bench");
     let (runtime, module, config, tenant, samples) = (&runtime, &module, &config, &tenant, &samples[..]);
     let bench = Bench { runtime, module, config, tenant, samples, rounds: ROUNDS };
     let round = AtomicUsize::new(0);

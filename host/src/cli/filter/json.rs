@@ -3,39 +3,28 @@
 //! In: values, errors. Out: a document. Never: a character in it that a terminal acts on, for people look at it too.
 
 use std::error::Error as StdError;
-use std::fmt::Write as _;
 
 use anyhow::Error;
 use serde_json::{Value, json};
 
 use crate::filter;
-use crate::model::{chain, is_mark_of_direction};
+use crate::model::{chain, inert};
 use crate::workbench;
 
 /// The document of a value. What JSON itself lets stand of characters that act is escaped as well; outside of strings there are none.
 pub(super) fn document(value: &Value) -> String {
-    inert(format!("{value:#}"))
+    escaped(&format!("{value:#}"))
 }
 
 /// The same in one line, which YAML reads as well.
 pub(super) fn one_line(value: &Value) -> String {
-    inert(value.to_string())
+    escaped(&value.to_string())
 }
 
-fn inert(text: String) -> String {
-    let acts = |c: char| (c.is_control() && c != '\n') || is_mark_of_direction(c);
-    if !text.contains(acts) {
-        return text;
-    }
-    let mut out = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        match acts(c) {
-            // All of them have four digits.
-            true => write!(out, "\\u{:04x}", u32::from(c)).expect("a String takes everything"),
-            false => out.push(c),
-        }
-    }
-    out
+fn escaped(text: &str) -> String {
+    // All of them have four digits.
+    let escape = |c, out: &mut String| out.push_str(&format!("\\u{:04x}", u32::from(c)));
+    inert(text, escape).into_owned()
 }
 
 /// Why a command failed: `error`, and as far as it is known `filter`, and `at`: where in its configuration, or at which series.

@@ -15,7 +15,7 @@ use super::show::{Scope, Shown, as_json, print, show, steps, summary, usage_json
 use crate::document::GoDuration;
 use crate::filter::{self, Module, Runtime, Usage};
 use crate::model::exposition::Sample;
-use crate::model::memory::{Memory, Payer};
+use crate::model::memory::Memory;
 use crate::model::{FilterMode, Tenant, Timestamp};
 use crate::pipeline;
 use crate::workbench::{self, Error, Trial, Tried, narrow};
@@ -196,9 +196,7 @@ fn totals_json(setup: &Setup<'_>, trial: &Trial, scrapes: &[Value]) -> Value {
 }
 
 fn alone<'a>(args: &Args, runtime: &'a Runtime, module: Module) -> anyhow::Result<Setup<'a>> {
-    let (namespace, name) = (args.namespace.clone(), "metrics".into());
-    let payer = Payer::unlimited(&namespace);
-    let tenant = filter::Tenant { namespace, name, source: String::new(), payer };
+    let tenant = filter::Tenant::alone(&args.namespace, "metrics");
     let tried = Filters::One { module, config: config(args.config.as_ref())?, tenant };
     let interval = args.interval.unwrap_or(INTERVAL);
     Ok(Setup { runtime, tried, interval, memory_bytes_max: args.subject.limits().memory_bytes_max })

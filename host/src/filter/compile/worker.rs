@@ -12,8 +12,10 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, Signal, nice, set_parent_process_death_signal, setrlimit};
 use wasmtime::Engine;
 
+use super::super::deadline::TIMES_MAX;
 use super::super::{Error, runtime};
 use super::Program;
+use crate::background;
 
 /// The argument that makes the program a worker.
 const COMMAND: &str = "compile-filter";
@@ -21,10 +23,6 @@ const COMMAND: &str = "compile-filter";
 const MEMORY: &str = "--memory-bytes-max";
 const CPU: &str = "--cpu-seconds-max";
 const WAITED_FOR: &str = "--waited-for";
-/// A machine that has other things to do gives a worker its processor time within so many times of it.
-const TIMES_MAX: u32 = 5;
-/// Below whatever has to be on time.
-const NICENESS: i32 = 10;
 /// The exit status of a worker that got its processor time too slowly.
 const LATE: i32 = 3;
 /// Of what it says, in bytes.
@@ -56,7 +54,7 @@ pub fn bounded(memory_bytes_max: usize, cpu_seconds_max: u64, pace: Pace) -> io:
     setrlimit(Resource::Data, limit(memory_bytes_max as u64))?;
     setrlimit(Resource::Core, limit(0))?;
     if pace == Pace::Behind {
-        nice(NICENESS)?;
+        nice(background::NICENESS)?;
     }
     // The thread that called waits for the end; gone, nobody does.
     set_parent_process_death_signal(Some(Signal::KILL))?;

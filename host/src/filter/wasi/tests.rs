@@ -8,7 +8,6 @@ use serde_json::json;
 use super::world::{Output, World};
 use crate::filter::fixtures::guests;
 use crate::filter::{Chain, Config, Error, Runtime, Step, Tenant, Timing, Wasi};
-use crate::model::memory::Payer;
 use crate::model::{FilterLimits, Labels, Timestamp};
 
 const TICK: Timestamp = Timestamp(1_700_000_000_123);
@@ -20,12 +19,7 @@ fn runtime(wasi: Wasi) -> Runtime {
 fn chain(name: &str, deed: &str) -> Chain {
     let runtime = runtime(Wasi::Empty);
     let module = runtime.load("the module", &guests().empty_world).unwrap();
-    let tenant = Tenant {
-        namespace: "shop".into(),
-        name: "web".into(),
-        source: String::new(),
-        payer: Payer::unlimited("shop"),
-    };
+    let tenant = Tenant::alone("shop", "web");
     let limits = FilterLimits { memory_bytes_max: 64 << 20, call_time_max: Duration::from_millis(500) };
     let step = Step { limits: Some(limits), ..Step::new(name, module, json!(deed)) };
     runtime.chain(tenant, vec![step]).unwrap()

@@ -132,7 +132,7 @@ fn idle_identities_are_freed_and_their_room_is_used_again() {
 #[test]
 fn an_identity_costs_its_labels_twice_until_it_is_freed() {
     let memory = crate::model::Memory::new(usize::MAX);
-    let mut outputs = Outputs::new(memory.hold(&memory.payer("web", 2 * price(10))));
+    let mut outputs = Outputs::new(memory.payer("web", 2 * price(10)).hold_own());
     let beyond = |admission| matches!(admission, Admission::Beyond(_));
     let first = made(outputs.admit(b"0123456789", A));
     assert!(beyond(outputs.admit(b"0123456789x", B)), "a byte too long");
@@ -145,15 +145,15 @@ fn an_identity_costs_its_labels_twice_until_it_is_freed() {
     outputs.sweep(Timestamp(5_000), |_| {});
     assert_eq!(outputs.held_by_namespace(), 0);
     drop(outputs);
-    assert_eq!(memory.hold(&memory.payer("web", 1)).of_namespace(), 0);
+    assert_eq!(memory.payer("web", 1).hold_own().of_namespace(), 0);
 }
 
 #[test]
 fn lanes_that_end_give_back_what_they_held() {
     let memory = crate::model::Memory::new(price(1));
-    let mut former = Outputs::new(memory.hold(&memory.payer("web", usize::MAX)));
+    let mut former = Outputs::new(memory.payer("web", usize::MAX).hold_own());
     made(former.admit(b"a", A));
-    let mut next = Outputs::new(memory.hold(&memory.payer("web", usize::MAX)));
+    let mut next = Outputs::new(memory.payer("web", usize::MAX).hold_own());
     assert!(matches!(next.admit(b"b", A), Admission::Beyond(_)));
     drop(former);
     made(next.admit(b"b", A));
