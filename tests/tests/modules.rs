@@ -139,6 +139,68 @@ async fn what_is_kept_needs_no_network_if_it_is_named_by_its_digest() {
 }
 
 #[tokio::test]
+async fn what_was_fetched_is_known_to_who_fetched_it_as_long_as_it_cannot_change() {
+    let (place, registry) = (tempfile::tempdir().unwrap(), Registry::start(Lock::Basic).await);
+    let (files, asked) = server(&[("/a.wasm", Ok(MODULE.to_vec()))]).await;
+    let host = registry.host();
+    let manifest = registry.put_artefact("a", "1", &[(WASM, MODULE)]);
+    let file = place.path().join("a.wasm");
+    std::fs::write(&file, MODULE).unwrap();
+    let reach = Reach::Listed {
+        allow: vec![open(&host), open(&files.address().to_string())],
+        receivers: Receivers { place: Place::Machine, ..Receivers::default() },
+    };
+    let config = Config { folder: Some(place.path().to_owned()), reach, module_bytes_max: BYTES_MAX };
+    let store = Store::new(config, None).unwrap();
+    let digest = Digest::of(MODULE);
+    let known = async |origin: &Origin, whom: Option<&Credentials>| {
+        let known = store.known(origin, whom).await;
+        known.inspect(|known| assert_eq!(known.digest, digest)).map(|known| known.resolved)
+    };
+
+    let (artefact, tag) = (oci(&format!("{host}/a@{manifest}")), oci(&format!("{host}/a:1")));
+    let (robot, wrong) =
+        (robot(), Credentials::Basic { username: USER.0.into(), password: Secret::new("wrong") });
+    assert_eq!(known(&artefact, Some(&robot)).await, None);
+    store.fetch(&artefact, Some(&wrong)).await.unwrap_err();
+    assert_eq!(known(&artefact, Some(&wrong)).await, None);
+    let fetched = store.fetch(&artefact, Some(&robot)).await.unwrap();
+    store.fetch(&tag, Some(&robot)).await.unwrap();
+    let calls = registry.calls().len();
+    assert_eq!(known(&artefact, Some(&robot)).await, Some(fetched.resolved));
+    for (origin, whom) in [
+        (&artefact, None),
+        (&artefact, Some(&wrong)),
+        (&tag, Some(&robot)),
+        (&oci(&format!("{host}/b@{manifest}")), Some(&robot)),
+    ] {
+        assert_eq!(known(origin, whom).await, None, "{origin:?}");
+    }
+    assert_eq!(registry.calls().len(), calls, "nobody is asked");
+
+    let download = http(&format!("{}/a.wasm", files.url()), MODULE);
+    let (other, elsewhere) = (
+        http(&format!("{}/a.wasm", files.url()), b"other"),
+        http(&format!("{}/b.wasm", files.url()), MODULE),
+    );
+    store.fetch(&other, None).await.unwrap_err();
+    assert_eq!(known(&download, None).await, None);
+    store.fetch(&download, None).await.unwrap();
+    assert_eq!(known(&download, None).await, Some(format!("{}/a.wasm", files.url())));
+    assert_eq!((known(&other, None).await, known(&elsewhere, None).await), (None, None));
+    assert_eq!(asked.lock().unwrap().len(), 2);
+
+    let origin = Origin::File { path: "a.wasm".parse().unwrap() };
+    store.fetch(&origin, None).await.unwrap();
+    assert_eq!(known(&origin, None).await, None, "it was written to a moment ago");
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    store.fetch(&origin, None).await.unwrap();
+    assert_eq!(known(&origin, None).await, Some("a.wasm".to_owned()));
+    std::fs::write(&file, "other").unwrap();
+    assert_eq!(known(&origin, None).await, None);
+}
+
+#[tokio::test]
 async fn what_one_team_fetched_with_its_secret_is_given_to_nobody_who_merely_knows_its_digest() {
     let wrong = Credentials::Basic { username: USER.0.into(), password: Secret::new("wrong") };
     for lock in [Lock::Basic, Lock::Token] {

@@ -12,6 +12,7 @@ mod cache;
 mod credentials;
 mod error;
 mod file;
+mod known;
 mod net;
 mod oci;
 mod place;
@@ -29,12 +30,14 @@ use url::Url;
 pub use allow::{Allowed, Prefix, PrefixError, Transport};
 pub use credentials::Credentials;
 pub use error::Error;
+pub use known::Known;
 pub use net::Reach;
 pub use oci::Parts;
 pub use signature::{Key, KeyError};
 
 use crate::model::{Digest, Origin, Reference};
 use cache::{Cache, Found};
+use known::{Key as Of, Memory};
 use net::{Net, Within};
 use rights::Right;
 
@@ -91,6 +94,7 @@ struct Inner {
     folder: Option<PathBuf>,
     cache: Option<Cache>,
     net: Net,
+    known: Memory,
     module_bytes_max: usize,
 }
 
@@ -102,7 +106,8 @@ impl Store {
     pub fn new(config: Config, files: Option<crate::cache::Cache>) -> Result<Store, Error> {
         let Config { folder, reach, module_bytes_max } = config;
         let cache = files.map(Cache::new);
-        Ok(Store { inner: Arc::new(Inner { folder, cache, net: Net::new(reach)?, module_bytes_max }) })
+        let (net, known) = (Net::new(reach)?, Memory::default());
+        Ok(Store { inner: Arc::new(Inner { folder, cache, net, known, module_bytes_max }) })
     }
 
     /// The bytes of a module. `credentials` are for a registry, and for what it names as its realm. Each entry of the list
@@ -113,6 +118,20 @@ impl Store {
     pub async fn fetch(&self, origin: &Origin, credentials: Option<&Credentials>) -> Result<Fetched, Error> {
         let fetch = self.inner.fetch(origin, credentials);
         tokio::time::timeout(FETCH_TIME_MAX, fetch).await.unwrap_or_else(|_| Err(Error::Slow(FETCH_TIME_MAX)))
+    }
+
+    /// What a fetch answered before, with the same credentials, if it would answer the same today. Nobody is asked.
+    pub async fn known(&self, origin: &Origin, credentials: Option<&Credentials>) -> Option<Known> {
+        let Inner { folder, known, .. } = &*self.inner;
+        let key = match origin {
+            Origin::File { path } => Of::File(file::identity(folder.as_ref()?, path).await?),
+            Origin::Http { url, sha256 } => Of::Content(*sha256, Right::to_download(url)),
+            Origin::Oci { reference, .. } => {
+                Of::Content(reference.digest()?, self.inner.pull().right(reference, credentials).ok()?)
+            }
+            Origin::Builtin { .. } | Origin::ConfigMap { .. } => return None,
+        };
+        known.get(&key)
     }
 
     /// Whether what a resource names may be asked for at all. Nobody is asked.
@@ -170,11 +189,26 @@ impl Inner {
                 let why = "the operator has not set filters.modulesFolder";
                 let folder = self.folder.as_ref();
                 let folder = folder.ok_or_else(|| Error::Source { what: path.to_string(), why })?;
-                let bytes = file::read(folder, path, self.module_bytes_max).await?;
-                Ok(Fetched::of_bytes(bytes, path.to_string()))
+                let (bytes, identity) = file::read(folder, path, self.module_bytes_max).await?;
+                let fetched = Fetched::of_bytes(bytes, path.to_string());
+                if let Some(identity) = identity {
+                    self.known.note(Of::File(identity), &fetched);
+                }
+                Ok(fetched)
             }
-            Origin::Http { url, sha256 } => self.download(url, *sha256).await,
-            Origin::Oci { reference, .. } => self.pull().fetch(reference, credentials).await,
+            Origin::Http { url, sha256 } => {
+                let fetched = self.download(url, *sha256).await?;
+                self.known.note(Of::Content(*sha256, Right::to_download(url)), &fetched);
+                Ok(fetched)
+            }
+            Origin::Oci { reference, .. } => {
+                let fetched = self.pull().fetch(reference, credentials).await?;
+                if let Some(digest) = reference.digest() {
+                    let right = self.pull().right(reference, credentials)?;
+                    self.known.note(Of::Content(digest, right), &fetched);
+                }
+                Ok(fetched)
+            }
             Origin::Builtin { name } => Err(Error::Source {
                 what: format!("the built-in module {name}"),
                 why: "it is part of the program",

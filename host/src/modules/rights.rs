@@ -23,7 +23,7 @@ pub(super) const RECORD_BYTES_MAX: usize = 128 << 10;
 const SALT_BYTES: usize = 32;
 
 /// What somebody asks with: of which server, for which place there, as whom.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Right {
     server: Digest,
     whole: Digest,

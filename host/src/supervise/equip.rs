@@ -11,7 +11,7 @@ use super::workshop::Workshop;
 use crate::background;
 use crate::filter::{self, Module};
 use crate::model::{Filter, Origin, Reference, SourceGroup, Tags, Tenant};
-use crate::modules::{self, Credentials, Fetched, Store};
+use crate::modules::{self, Credentials, Fetched, Known, Store};
 use crate::pipeline::{self, Deps, Fitted};
 use crate::status::{FilterReport, FilterStage};
 
@@ -201,21 +201,42 @@ impl Equipment {
             (None, Origin::Builtin { name }) => {
                 (deps.runtime.builtin(name)?.clone(), format!("builtin {name}"))
             }
-            (None, _) => {
-                let fetched = self.fetched(filter, tags).await?;
-                report.comes_to(FilterStage::Verified);
-                (report.resolved, report.digest) =
-                    (Some(fetched.resolved.clone()), Some(fetched.digest.to_string()));
-                let content = (fetched.digest, fetched.bytes);
-                let module = self.workshop.module(&deps.runtime, namespace, &filter.name, content).await;
-                let broken = || Error::Broken { filter: filter.name.clone() };
-                (module.ok_or_else(broken)??, fetched.resolved)
-            }
+            (None, _) => self.own(deps, namespace, filter, tags, report).await?,
         };
         report.comes_to(FilterStage::Compiled);
         (report.resolved, report.digest) = (Some(resolved.clone()), Some(module.digest().to_owned()));
         report.contract = Some(module.contract().to_owned());
         Ok((module, resolved))
+    }
+
+    /// A module that is no part of the program.
+    async fn own(
+        &self,
+        deps: &Arc<Deps>,
+        namespace: &str,
+        filter: &Filter,
+        tags: &Tags,
+        report: &mut FilterReport,
+    ) -> Result<(Module, String), Error> {
+        let failed = |source| Error::Fetch { filter: filter.name.clone(), source };
+        let (origin, credentials) = (settled(&filter.origin, tags), credentials(filter).map_err(failed)?);
+        if let Some(Known { digest, resolved }) = self.store.known(&origin, credentials.as_ref()).await
+            && let Some(module) = self.workshop.known(digest)
+        {
+            return Ok((module, resolved));
+        }
+        let fetched = match (&origin, &filter.content) {
+            (Origin::ConfigMap { name, key }, Some(bytes)) => {
+                Fetched::of_bytes(bytes.clone(), format!("{key} of the ConfigMap {name}"))
+            }
+            _ => self.store.fetch(&origin, credentials.as_ref()).await.map_err(failed)?,
+        };
+        let Fetched { bytes, digest, resolved, .. } = fetched;
+        report.comes_to(FilterStage::Verified);
+        (report.resolved, report.digest) = (Some(resolved.clone()), Some(digest.to_string()));
+        let module = self.workshop.module(&deps.runtime, namespace, &filter.name, (digest, bytes)).await;
+        let broken = || Error::Broken { filter: filter.name.clone() };
+        Ok((module.ok_or_else(broken)??, resolved))
     }
 
     /// The filters, once they took their configurations and what the sources have.
@@ -258,20 +279,15 @@ impl Equipment {
         let first = || tenant.filters.first().map_or_else(|| "patterns".to_owned(), |own| own.name.clone());
         Ok(fitting.await.ok_or_else(|| Error::Broken { filter: first() })??)
     }
+}
 
-    async fn fetched(&self, filter: &Filter, tags: &Tags) -> Result<Fetched, Error> {
-        let failed = |source| Error::Fetch { filter: filter.name.clone(), source };
-        if let (Origin::ConfigMap { name, key }, Some(bytes)) = (&filter.origin, &filter.content) {
-            return Ok(Fetched::of_bytes(bytes.clone(), format!("{key} of the ConfigMap {name}")));
+/// Who we say we are to the registry of a filter's module.
+fn credentials(filter: &Filter) -> Result<Option<Credentials>, modules::Error> {
+    match (&filter.origin, &filter.pull_secret) {
+        (Origin::Oci { reference, .. }, Some(secret)) => {
+            Credentials::from_docker_config(secret.reveal().as_bytes(), reference.registry())
         }
-        let credentials = match (&filter.origin, &filter.pull_secret) {
-            (Origin::Oci { reference, .. }, Some(secret)) => {
-                let json = secret.reveal().as_bytes();
-                Credentials::from_docker_config(json, reference.registry()).map_err(failed)?
-            }
-            _ => None,
-        };
-        self.store.fetch(&settled(&filter.origin, tags), credentials.as_ref()).await.map_err(failed)
+        _ => Ok(None),
     }
 }
 

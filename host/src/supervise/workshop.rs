@@ -45,6 +45,11 @@ impl Workshop {
         }
     }
 
+    /// The module of that digest, if it is compiled.
+    pub(super) fn known(&self, digest: Digest) -> Option<Module> {
+        self.modules.get(digest)
+    }
+
     /// The module of `bytes`, which `filter` names in errors; compiled if nobody has compiled it yet. `None` if what compiles
     /// broke down.
     pub(super) async fn module(

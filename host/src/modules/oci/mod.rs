@@ -18,6 +18,7 @@ pub(super) use push::push;
 
 use super::cache::{Cache, Found};
 use super::net::Net;
+use super::rights::Right;
 use super::{Credentials, Error, Fetched};
 use crate::model::{Digest, Reference, Version};
 use manifest::{Descriptor, Manifest};
@@ -56,6 +57,15 @@ impl Pull<'_> {
             Ok(Fetched { digest: Digest::of(&bytes), bytes, resolved: what, signed_by })
         });
         unpacked.await.unwrap_or_else(|error| Err(Error::of_answer(resolved, &error)))
+    }
+
+    /// What a fetch would show to have.
+    pub(super) fn right(
+        &self,
+        reference: &Reference,
+        credentials: Option<&Credentials>,
+    ) -> Result<Right, Error> {
+        Ok(Session::new(self.net, reference, credentials, Action::Pull)?.right())
     }
 
     /// Whether there is a signature beside the artefact, of whomever.
