@@ -43,8 +43,8 @@ impl Expectation {
         expectation
     }
 
-    /// The samples, by series.
-    pub fn samples(&self) -> Held {
+    /// What the source has, by series.
+    fn values(&self) -> Held {
         let mut held = Held::new();
         for (&at, series) in &self.ticks {
             for (labels, &value) in series {
@@ -54,9 +54,10 @@ impl Expectation {
         held
     }
 
-    /// The samples, with a stale marker at the first tick that a series is missing from after one that had it.
-    pub fn with_stale_markers(&self) -> Held {
-        let mut held = self.samples();
+    /// The samples, by series, with a stale marker at the first tick that a series is missing from after one that had it: also
+    /// where a scrape of the source's failed.
+    pub fn samples(&self) -> Held {
+        let mut held = self.values();
         let ticks: Vec<_> = self.ticks.iter().collect();
         for pair in ticks.windows(2) {
             let [(_, before), (at, now)] = pair else { unreachable!("windows of two") };
@@ -99,9 +100,9 @@ mod tests {
         }
         let at = |at, value| Sample { at, value };
         let one = Value::from(1.0);
-        assert_eq!(expectation.samples()[&series("up", [])], [at(1, one), at(4, one)]);
+        assert_eq!(expectation.values()[&series("up", [])], [at(1, one), at(4, one)]);
         let all = [at(1, one), at(2, Value::STALE), at(4, one)];
-        assert_eq!(expectation.with_stale_markers()[&series("up", [])], all);
+        assert_eq!(expectation.samples()[&series("up", [])], all);
     }
 
     #[test]

@@ -277,7 +277,7 @@ impl Hostilities {
         let ticks = every_tick(&ticks(&held));
         assert!(ticks.len() >= 10, "{name} has only {ticks:?}");
         let expected = Expectation::of(&self.world.stage.api(), &ticks, &[SELECTED], shape).await;
-        assert_same(name, &expected.with_stale_markers(), &held);
+        assert_same(name, &expected.samples(), &held);
     }
 
     /// How many intervals after it could be asked for the latest of the good teams' ticks arrived.

@@ -148,7 +148,7 @@ impl World {
     }
 
     /// Every tick of a resource arrived, at least `count`, with the source's series and values and nothing else: no
-    /// tick twice with another value, no end of a series.
+    /// tick twice with another value, no end of a series that the source does not show.
     pub(crate) async fn assert_complete(&self, name: &str, count: usize) {
         let held = self.held(name);
         let ticks = ticks(&held);
