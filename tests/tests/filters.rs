@@ -12,10 +12,12 @@ use sluice_tests::series::{LabelSet, Sample, Value, series};
 use sluice_tests::servers::{Setup, Sluice};
 use sluice_tests::stage::{Stage, shop};
 use sluice_tests::strict_receiver::StrictReceiver;
-use sluice_tests::wait::{eventually, within};
+use sluice_tests::wait::{eventually, now_ms, within};
 use tempfile::TempDir;
 
 const INTERVAL_MS: i64 = 1000;
+/// How long after its time a tick is asked for, as [`Setup::source`] has it.
+const LAG_MS: i64 = 3000;
 /// Modules that replace each other. `SLUICE_SWAPS` asks for another number.
 const SWAPS: usize = 12;
 /// Series that go through them at every tick.
@@ -446,6 +448,49 @@ async fn nothing_runs_past_a_filter_that_was_never_ready() {
     several_ticks(&receiver).await;
     assert!(sluice.stop().await.success());
     assert_eq!((other.violations(), receiver.violations()), (vec![], vec![]));
+}
+
+#[tokio::test]
+async fn what_was_tried_is_not_tried_again_after_a_restart() {
+    let (stage, receiver, modules) = tokio::join!(Stage::set(), StrictReceiver::start(), async { modules() });
+    let [hostile] = guests::built(["test-filter-hostile-samples"]);
+    std::fs::write(modules.path().join("samples.wasm"), hostile).unwrap();
+    let mood = || series("mood", [("job", "web")]);
+    stage.target.set(mood(), 0.0);
+    let has_mood = async |value: f64| {
+        eventually("the source has it at the newest tick that is asked for", async || {
+            let found = stage.api().instant("mood", now_ms() - LAG_MS - INTERVAL_MS).await.ok()?;
+            found.values().any(|found| *found == Value::from(value)).then_some(())
+        })
+        .await;
+    };
+    has_mood(0.0).await;
+    let filters = json!([{ "name": "evil", "module": { "file": { "path": "samples.wasm" } }, "config": "recurse on 666" }]);
+    let write = |name: &str| resource(name, &receiver, r#"{__name__=~"mood|db_rows"}"#, &filters);
+    let mut sluice = start(&stage, &modules, &[("old.yaml", write("old"))]).await;
+    several_ticks(&receiver).await;
+    assert!(sluice.stop().await.success());
+
+    stage.target.set(mood(), 666.0);
+    has_mood(666.0).await;
+    sluice.restart().await;
+    // It runs, and fails there; one that is new is found out before.
+    let of = |resource, reason| [("resource", resource), ("filter", "evil"), ("reason", reason)];
+    eventually("it is called at every tick", async || {
+        let traps = sluice.counted_so_far("sluice_filter_traps_total", &of("old", "trap")).await;
+        (traps? >= 2).then_some(())
+    })
+    .await;
+    sluice.write("new.yaml", &write("new").replace("team", "other-team"));
+    eventually("the new one is not ready", async || {
+        let log = sluice.log();
+        let said = |line: &&str| line.contains("Filters are not ready");
+        let who: Vec<_> = log.lines().filter(said).map(|line| line.contains(r#""name":"new""#)).collect();
+        (!who.is_empty()).then(|| assert!(!who.contains(&false), "{log}"))
+    })
+    .await;
+    assert_eq!(sluice.counted_so_far("sluice_filter_traps_total", &of("new", "trap")).await.unwrap_or(0), 0);
+    assert!(sluice.stop().await.success());
 }
 
 /// The digest of the component that runs in the place of the only filter.

@@ -36,7 +36,7 @@ pub use guard::Guard;
 pub use labels::{Labels, LabelsError, METRIC_NAME, is_label_name};
 pub use memory::Memory;
 pub use module::{
-    Digest, DigestError, ModulePath, ModulePathError, Origin, Reference, ReferenceError, Tags, Version,
+    Digest, DigestError, ModulePath, ModulePathError, Origin, Reference, ReferenceError, TRIED, Tags, Version,
 };
 pub use printable::{inert, is_mark_of_direction, printable};
 pub use secret::Secret;

@@ -6,11 +6,13 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
+
 use super::trial::Trials;
 use super::workshop::Workshop;
 use crate::background;
 use crate::filter::{self, Module};
-use crate::model::{Filter, Origin, Reference, SourceGroup, Tags, Tenant};
+use crate::model::{Digest, Filter, FilterLimits, Origin, Reference, SourceGroup, TRIED, Tags, Tenant};
 use crate::modules::{self, Credentials, Fetched, Known, Store};
 use crate::pipeline::{self, Deps, Fitted};
 use crate::status::{FilterReport, FilterStage};
@@ -48,6 +50,17 @@ impl Outfit {
             _ => None,
         };
         self.filters.iter().zip(&self.resolved).filter_map(tag).collect()
+    }
+
+    /// What a trial says something of: these components with these configurations, on what the tenant selects, in this version.
+    fn trial(&self, tenant: &Tenant) -> Digest {
+        let filter = |(filter, module): (&Filter, &Module)| {
+            let FilterLimits { memory_bytes_max, call_time_max } = filter.limits;
+            json!([module.digest(), filter.config, memory_bytes_max, call_time_max.as_micros()])
+        };
+        let filters: Vec<_> = self.filters.iter().zip(&self.modules).map(filter).collect();
+        let selectors: Vec<_> = tenant.selectors.iter().map(ToString::to_string).collect();
+        Digest::of(json!([env!("CARGO_PKG_VERSION"), filters, selectors]).to_string().as_bytes())
     }
 
     /// What is known of a filter whose component comes from the same place.
@@ -166,9 +179,11 @@ impl Equipment {
         }
         let mut fitted = None;
         if trouble.is_none() {
-            match self.configured(deps, tenant, groups, &outfit).await {
-                Ok(configured) => {
+            match self.configured(deps, tenant, groups, &outfit, &tags).await {
+                Ok((configured, tried)) => {
                     reports.iter_mut().for_each(|report| report.comes_to(FilterStage::Configured));
+                    let tried = tried.map(|trial| (TRIED.to_owned(), trial));
+                    deps.cursors.set_tags(&tenant.id, outfit.tags().into_iter().chain(tried).collect());
                     fitted = configured;
                 }
                 Err(error) => {
@@ -184,7 +199,6 @@ impl Equipment {
         if let Some(error) = trouble {
             return Err(error.into());
         }
-        deps.cursors.set_tags(&tenant.id, outfit.tags());
         Ok(Equipped { outfit, fitted })
     }
 
@@ -239,14 +253,16 @@ impl Equipment {
         Ok((module.ok_or_else(broken)??, resolved))
     }
 
-    /// The filters, once they took their configurations and what the sources have.
+    /// The filters, once they took their configurations and what the sources have; and what was tried, now or before. What went
+    /// well before is not tried again: a replica that goes on with a thousand resources asks no source twice.
     async fn configured(
         &self,
         deps: &Arc<Deps>,
         tenant: &Arc<Tenant>,
         groups: &[SourceGroup],
         outfit: &Outfit,
-    ) -> Result<Option<Fitted>, Error> {
+        tags: &Tags,
+    ) -> Result<(Option<Fitted>, Option<Digest>), Error> {
         // A mistake in a configuration waits for no source.
         let fitted = match self.fitted(deps, tenant, groups, outfit).await {
             Err(Error::Filter(filter::Error::Kept { .. } | filter::Error::Full { .. })) => {
@@ -255,10 +271,13 @@ impl Equipment {
             }
             fitted => Some(fitted?),
         };
-        if !outfit.modules.is_empty() {
-            self.trials.run(deps, tenant, groups, &outfit.modules).await?;
+        if outfit.modules.is_empty() {
+            return Ok((fitted, None));
         }
-        Ok(fitted)
+        let trial = outfit.trial(tenant);
+        let tried =
+            tags.get(TRIED) == Some(&trial) || self.trials.run(deps, tenant, groups, &outfit.modules).await?;
+        Ok((fitted, tried.then_some(trial)))
     }
 
     /// The filters of every lane, configured where nobody waits for the thread.

@@ -74,27 +74,28 @@ impl Trials {
         tenant: &Arc<Tenant>,
         modules: &[Module],
     ) -> Result<(), filter::Error> {
-        self.tried(deps, tenant, modules, Vec::new()).await
+        self.tried(deps, tenant, modules, Vec::new()).await.map(drop)
     }
 
     /// Tries a tenant's filters on the newest tick that can be asked for. The sources of each group, which are replicas, are asked
-    /// one after the other until one answers, those in good health first; where none does there is nothing to try.
+    /// one after the other until one answers, those in good health first. Whether all of them were tried, on something.
     pub(super) async fn run(
         &self,
         deps: &Arc<Deps>,
         tenant: &Arc<Tenant>,
         groups: &[SourceGroup],
         modules: &[Module],
-    ) -> Result<(), filter::Error> {
+    ) -> Result<bool, filter::Error> {
         // Before it is anybody's turn: a slow source keeps nobody's trial waiting.
         let mut samples = Vec::new();
         for group in groups {
             samples.extend(sample(deps, tenant, group).await);
         }
         if samples.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
-        self.tried(deps, tenant, modules, samples).await
+        let something = samples.iter().any(|(_, series)| !series.is_empty());
+        Ok(self.tried(deps, tenant, modules, samples).await? && something)
     }
 
     async fn tried(
@@ -103,7 +104,7 @@ impl Trials {
         tenant: &Arc<Tenant>,
         modules: &[Module],
         samples: Vec<(Tick, Vec<(Labels, f64)>)>,
-    ) -> Result<(), filter::Error> {
+    ) -> Result<bool, filter::Error> {
         let turn = self.turn(&tenant.id.namespace, &self.at_once).await;
         let (deps, tenant, modules) = (deps.clone(), tenant.clone(), modules.to_vec());
         // Nobody waits any more once this future is gone.
@@ -119,15 +120,15 @@ impl Trials {
                     Window { since: at.minus(tenant.interval.duration()), at, moments: Moments::Tick };
                 filters.try_out(window, &series, goes_on)?;
             }
-            Ok(())
+            Ok(goes_on())
         };
         let tried = background::spawn(trying).await;
         drop(waiting);
         match tried {
             // Beside what runs there is no room to try them, so the pipeline is where they are tried.
-            Some(Err(filter::Error::Full { .. })) => Ok(()),
+            Some(Err(filter::Error::Full { .. })) => Ok(false),
             // A panic is no fault of the filters'; the pipeline will say what it is.
-            None => Ok(()),
+            None => Ok(false),
             Some(tried) => tried,
         }
     }

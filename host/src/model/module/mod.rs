@@ -12,8 +12,12 @@ pub use digest::{Digest, DigestError};
 pub use path::{ModulePath, ModulePathError};
 pub use reference::{Reference, ReferenceError, Version};
 
-/// What the tags of a tenant's filters stand for, by [`Reference::key`].
+/// What a tenant's filters were when they were last ready: what their tags stand for, by [`Reference::key`], and by [`TRIED`] what was
+/// tried.
 pub type Tags = BTreeMap<String, Digest>;
+
+/// No reference has this key.
+pub const TRIED: &str = "tried";
 
 /// Where a filter's component comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
