@@ -623,9 +623,17 @@ fn marked(component: &[u8], mark: usize) -> Vec<u8> {
 #[ignore = "takes minutes; prints what a start of many filters takes, with and without what was compiled before"]
 async fn a_thousand_resources_with_three_filters_each_are_ready_at_once() {
     const RESOURCES: usize = 1_000;
+    const MINUTE_MS: i64 = 60_000;
     let (stage, receiver, modules) = tokio::join!(Stage::set(), StrictReceiver::start(), async { modules() });
     let cache = TempDir::new().unwrap();
     let totals = std::fs::read(modules.path().join("totals.wasm")).unwrap();
+    // Filters are tried on what there is at the newest tick.
+    within(std::time::Duration::from_secs(120), "the source has a tick", async || {
+        let newest = (now_ms() - LAG_MS) / MINUTE_MS * MINUTE_MS;
+        let found = stage.api().instant("queue_depth", newest).await.ok()?;
+        (!found.is_empty()).then_some(())
+    })
+    .await;
     // Of the same three modules; and of as many modules as there are resources.
     for distinct in [3, RESOURCES] {
         for n in 0..distinct {
