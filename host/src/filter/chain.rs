@@ -77,16 +77,28 @@ impl Chain {
     /// # Errors
     /// The first failure of a step; what other series got is lost with it, and the call can be repeated.
     pub fn classify(&mut self, series: &[&Labels]) -> Result<Vec<Option<Labels>>, Error> {
+        let judged = self.classify_while(series, &|| true)?;
+        Ok(judged.expect("nothing stops it"))
+    }
+
+    /// As [`Chain::classify`], as long as it `goes_on`, which is asked before every call of a guest; `None` once it does not.
+    pub(super) fn classify_while(
+        &mut self,
+        series: &[&Labels],
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<Option<Labels>>>, Error> {
         let mut out = Vec::with_capacity(series.len());
         self.passed.clear();
         let mut rest = series;
         while !rest.is_empty() {
             let (batch, more) = rest.split_at(batch_rows(rest, self.shared.config.batch_rows_max));
-            self.judge(batch)?;
+            if !self.judge(batch, goes_on)? {
+                return Ok(None);
+            }
             self.rows.unload(batch, &self.symbols, &mut out);
             rest = more;
         }
-        Ok(out)
+        Ok(Some(out))
     }
 
     /// For each series of the last [`Chain::classify`], how many steps kept it: of one that was dropped, the number of the
@@ -108,8 +120,8 @@ impl Chain {
         self.passed = Vec::new();
     }
 
-    /// Runs one batch through all steps; `self.rows` holds what is left.
-    fn judge(&mut self, batch: &[&Labels]) -> Result<(), Error> {
+    /// Runs one batch through all steps; `self.rows` holds what is left. Whether it went on to the end.
+    fn judge(&mut self, batch: &[&Labels], goes_on: &dyn Fn() -> bool) -> Result<bool, Error> {
         self.recycle_if_full();
         self.rows.load(batch, &mut self.symbols);
         let first = self.passed.len();
@@ -118,13 +130,16 @@ impl Chain {
             if self.rows.len() == 0 {
                 break;
             }
+            if !goes_on() {
+                return Ok(false);
+            }
             step.classify(&self.tenant, &mut self.rows, &mut self.spare, &mut self.symbols)?;
             for origin in &self.rows.origins {
                 let passed = &mut self.passed[first + origin.index as usize];
                 *passed = passed.saturating_add(1);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Starts over with new instances and no strings when there are too many of these.

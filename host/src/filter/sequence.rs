@@ -4,6 +4,7 @@
 //! that leaves a chain gets a number there, so between two of them the caller has a table. Never: a filter that remembers
 //! behind another one's back: each has a table of its own before it.
 
+use std::iter;
 use std::sync::Arc;
 
 use super::Error;
@@ -14,6 +15,7 @@ use super::samples::Window;
 use super::slots::Keep;
 use super::stateful::Stateful;
 use super::step::{Step, Timing};
+use super::usage::Usage;
 use crate::model::Labels;
 
 /// One tenant's filters.
@@ -50,7 +52,7 @@ impl Sequence {
     }
 
     /// Shows all filters these series, as a tick would, one after the other as long as it `goes_on`. What they make of them is
-    /// not told.
+    /// not told; but whether they came to the end, and none of them was passed over because it failed.
     ///
     /// # Errors
     /// The first filter that fails.
@@ -58,29 +60,41 @@ impl Sequence {
         &mut self,
         window: Window,
         series: &[(Labels, f64)],
-        goes_on: impl Fn() -> bool,
-    ) -> Result<(), Error> {
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<bool, Error> {
         let timing = Timing { now: window.at, tick: window.at };
         self.first.begin(timing);
         for (filter, behind) in &mut self.then {
             filter.begin(timing);
             behind.begin(timing);
         }
-        let labels: Vec<&Labels> = series.iter().map(|(labels, _)| labels).collect();
-        let kept = self.first.classify(&labels)?;
-        self.first.rest();
-        let mut rows: Vec<(Labels, f64)> =
-            kept.into_iter().zip(series).filter_map(|(kept, (_, value))| Some((kept?, *value))).collect();
+        let Some(mut rows) = tried(&mut self.first, series.to_vec(), goes_on)? else { return Ok(false) };
         for (filter, behind) in &mut self.then {
-            if !goes_on() {
-                break;
-            }
-            rows = filter.try_out(window, &rows)?;
-            let labels: Vec<&Labels> = rows.iter().map(|(labels, _)| labels).collect();
-            let kept = behind.classify(&labels)?;
-            behind.rest();
-            rows = kept.into_iter().zip(rows).filter_map(|(kept, (_, value))| Some((kept?, value))).collect();
+            let Some(kept) = filter.try_out(window, &rows, goes_on)? else { return Ok(false) };
+            let Some(kept) = tried(behind, kept, goes_on)? else { return Ok(false) };
+            rows = kept;
         }
-        Ok(())
+        Ok(self.usage().all(|usage| usage.bypassed == 0))
     }
+
+    fn usage(&self) -> impl Iterator<Item = &Usage> {
+        let then =
+            self.then.iter().flat_map(|(filter, behind)| iter::once(filter.usage()).chain(behind.usage()));
+        self.first.usage().chain(then)
+    }
+}
+
+/// What a chain leaves of these rows; `None` if it did not go on to the end.
+fn tried(
+    chain: &mut Chain,
+    rows: Vec<(Labels, f64)>,
+    goes_on: &dyn Fn() -> bool,
+) -> Result<Option<Vec<(Labels, f64)>>, Error> {
+    let labels: Vec<&Labels> = rows.iter().map(|(labels, _)| labels).collect();
+    let kept = chain.classify_while(&labels, goes_on)?;
+    chain.rest();
+    let left = |kept: Vec<Option<Labels>>| {
+        kept.into_iter().zip(&rows).filter_map(|(kept, (_, value))| Some((kept?, *value))).collect()
+    };
+    Ok(kept.map(left))
 }

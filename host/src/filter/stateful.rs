@@ -72,10 +72,23 @@ impl Stateful {
     /// # Errors
     /// As [`super::Chain::classify`].
     pub fn classify(&mut self, series: &[(u32, &Labels)]) -> Result<Vec<Option<Labels>>, Error> {
+        let judged = self.classify_while(series, &|| true)?;
+        Ok(judged.expect("nothing stops it"))
+    }
+
+    /// As [`Stateful::classify`], as long as it `goes_on`, which is asked before every call of the guest; `None` once it does not.
+    fn classify_while(
+        &mut self,
+        series: &[(u32, &Labels)],
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<Option<Labels>>>, Error> {
         let mut out = Vec::with_capacity(series.len());
         let labels: Vec<&Labels> = series.iter().map(|(_, labels)| *labels).collect();
         let mut start = 0;
         while start < series.len() {
+            if !goes_on() {
+                return Ok(None);
+            }
             let end = start + batch_rows(&labels[start..], self.shared.config.batch_rows_max);
             if let Err(error) = self.judge(&series[start..end], &labels[start..end]) {
                 // Of those before it the caller learns nothing, so their numbers may be given to others.
@@ -88,7 +101,7 @@ impl Stateful {
             self.rows.unload(&labels[start..end], &self.symbols, &mut out);
             start = end;
         }
-        Ok(out)
+        Ok(Some(out))
     }
 
     fn judge(&mut self, series: &[(u32, &Labels)], labels: &[&Labels]) -> Result<(), Error> {
@@ -208,15 +221,19 @@ impl Stateful {
         &mut self,
         window: Window,
         series: &[(Labels, f64)],
-    ) -> Result<Vec<(Labels, f64)>, Error> {
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<Option<Vec<(Labels, f64)>>, Error> {
         let numbered: Vec<_> = (0..).zip(series.iter().map(|(labels, _)| labels)).collect();
-        let kept = self.classify(&numbered)?;
+        let Some(kept) = self.classify_while(&numbered, goes_on)? else { return Ok(None) };
         let kept = (0..).zip(kept.into_iter().zip(series));
         let kept = kept.filter_map(|(number, (kept, (_, value)))| Some((number, kept?, *value)));
         let kept: Vec<(u32, Labels, f64)> = kept.collect();
         if self.sees_samples() {
             let mut batches = kept.chunks(ROWS_MAX).peekable();
             loop {
+                if !goes_on() {
+                    return Ok(None);
+                }
                 let batch = batches.next().unwrap_or_default();
                 let series: Vec<u32> = batch.iter().map(|(number, ..)| *number).collect();
                 let values: Vec<u64> = batch.iter().map(|(.., value)| value.to_bits()).collect();
@@ -232,7 +249,7 @@ impl Stateful {
         }
         // No more of them than a trial begins with.
         let emitted = self.emitted.series.iter().take(TRIED_EMITTED_MAX).map(|labels| (labels.clone(), 0.0));
-        Ok(kept.into_iter().map(|(_, labels, value)| (labels, value)).chain(emitted).collect())
+        Ok(Some(kept.into_iter().map(|(_, labels, value)| (labels, value)).chain(emitted).collect()))
     }
 
     /// After an error that cost the instance, everything it knew is void.

@@ -134,6 +134,20 @@ impl Store {
         known.get(&key)
     }
 
+    /// Where what was just fetched is to be had again without asking anybody: the operator's folder, or what is kept of it. `None`
+    /// if nothing is kept.
+    pub fn has_again(&self, origin: &Origin, resolved: &str) -> Option<Origin> {
+        match origin {
+            Origin::File { .. } => Some(origin.clone()),
+            Origin::Http { .. } => self.inner.cache.as_ref().map(|_| origin.clone()),
+            Origin::Oci { pull_secret, .. } => {
+                let reference = self.inner.cache.as_ref().and_then(|_| resolved.parse().ok())?;
+                Some(Origin::Oci { reference, pull_secret: pull_secret.clone() })
+            }
+            Origin::Builtin { .. } | Origin::ConfigMap { .. } => None,
+        }
+    }
+
     /// Whether what a resource names may be asked for at all. Nobody is asked.
     ///
     /// # Errors

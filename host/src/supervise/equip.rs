@@ -52,15 +52,18 @@ impl Outfit {
         self.filters.iter().zip(&self.resolved).filter_map(tag).collect()
     }
 
-    /// What a trial says something of: these components with these configurations, on what the tenant selects, in this version.
+    /// What a trial says something of: these components, configured like this, on what the tenant selects, between what it rewrites and stamps, in this version.
     fn trial(&self, tenant: &Tenant) -> Digest {
         let filter = |(filter, module): (&Filter, &Module)| {
             let FilterLimits { memory_bytes_max, call_time_max } = filter.limits;
-            json!([module.digest(), filter.config, memory_bytes_max, call_time_max.as_micros()])
+            let policy = (format!("{:?}", filter.mode), format!("{:?}", filter.on_failure));
+            json!([module.digest(), filter.config, memory_bytes_max, call_time_max.as_micros(), policy])
         };
         let filters: Vec<_> = self.filters.iter().zip(&self.modules).map(filter).collect();
         let selectors: Vec<_> = tenant.selectors.iter().map(ToString::to_string).collect();
-        Digest::of(json!([env!("CARGO_PKG_VERSION"), filters, selectors]).to_string().as_bytes())
+        let stamps: Vec<_> = tenant.stamps.labels.iter().collect();
+        let rest = (selectors, &tenant.relabelings, stamps, tenant.interval.duration().as_millis());
+        Digest::of(json!([env!("CARGO_PKG_VERSION"), filters, rest]).to_string().as_bytes())
     }
 
     /// What is known of a filter whose component comes from the same place.
@@ -234,10 +237,12 @@ impl Equipment {
     ) -> Result<(Module, String), Error> {
         let failed = |source| Error::Fetch { filter: filter.name.clone(), source };
         let (origin, credentials) = (settled(&filter.origin, tags), credentials(filter).map_err(failed)?);
-        if let Some(Known { digest, resolved }) = self.store.known(&origin, credentials.as_ref()).await
-            && let Some(module) = self.workshop.known(digest)
-        {
-            return Ok((module, resolved));
+        if let Some(known) = self.known_module(&origin, credentials.as_ref()).await {
+            return Ok(known);
+        }
+        let entered = self.workshop.enter(namespace).await;
+        if let Some(known) = self.known_module(&origin, credentials.as_ref()).await {
+            return Ok(known);
         }
         let fetched = match (&origin, &filter.content) {
             (Origin::ConfigMap { name, key }, Some(bytes)) => {
@@ -248,9 +253,29 @@ impl Equipment {
         let Fetched { bytes, digest, resolved, .. } = fetched;
         report.comes_to(FilterStage::Verified);
         (report.resolved, report.digest) = (Some(resolved.clone()), Some(digest.to_string()));
-        let module = self.workshop.module(&deps.runtime, namespace, &filter.name, (digest, bytes)).await;
+        // Until it is its turn it waits without them where they can be had again.
+        let again = self.store.has_again(&origin, &resolved);
+        let held = if again.is_some() { None } else { Some(bytes) };
+        let bytes = async || match held {
+            Some(bytes) => Ok::<_, Error>(bytes),
+            None => {
+                let origin = again.unwrap_or(origin);
+                Ok(self.store.fetch(&origin, credentials.as_ref()).await.map_err(failed)?.bytes)
+            }
+        };
+        let module = self.workshop.module(&deps.runtime, &filter.name, digest, entered, bytes).await;
         let broken = || Error::Broken { filter: filter.name.clone() };
         Ok((module.ok_or_else(broken)??, resolved))
+    }
+
+    /// A module of which the bytes are not needed: it was fetched before, and is compiled.
+    async fn known_module(
+        &self,
+        origin: &Origin,
+        credentials: Option<&Credentials>,
+    ) -> Option<(Module, String)> {
+        let Known { digest, resolved } = self.store.known(origin, credentials).await?;
+        Some((self.workshop.known(digest)?, resolved))
     }
 
     /// The filters, once they took their configurations and what the sources have; and what was tried, now or before. What went

@@ -15,10 +15,12 @@ use crate::filter::{self, Module, Moments, Window};
 use crate::model::{Labels, SourceGroup, Standing, Tenant, Tick};
 use crate::pipeline::{self, Deps};
 
-/// Series that filters are tried on, of each source group.
+/// Series that filters are tried on, of all source groups together.
 const SERIES_MAX: usize = 10_000;
 /// Their labels, those that are stamped on them included, in bytes: nobody's account pays for a trial.
 const BYTES_MAX: usize = 8 << 20;
+/// Of so many tenants at once there are series that wait for their trial. A slow source keeps those waiting who ask it.
+const SAMPLED_AT_ONCE_MAX: usize = 16;
 
 /// Ticks that are looked at for series: a scrape may just have failed.
 const TICKS_MAX: usize = 3;
@@ -34,8 +36,10 @@ const TIME_MAX: Duration = Duration::from_secs(10);
 /// another's whole list.
 #[derive(Debug)]
 pub(super) struct Trials {
-    namespaces: Lanes<String>,
-    at_once: Arc<Semaphore>,
+    tried: Lanes<String>,
+    sampled_at_once: Semaphore,
+    tried_at_once: Arc<Semaphore>,
+    fitted: Lanes<String>,
     fitted_at_once: Arc<Semaphore>,
 }
 
@@ -46,25 +50,29 @@ pub(super) struct Turn {
     _machine: OwnedSemaphorePermit,
 }
 
+impl Turn {
+    async fn of(own: OwnedMutexGuard<()>, at_once: &Arc<Semaphore>) -> Turn {
+        let machine = at_once.clone().acquire_owned().await;
+        Turn { _namespace: own, _machine: machine.expect("the semaphore is never closed") }
+    }
+}
+
 impl Trials {
     pub(super) fn new() -> Trials {
         let semaphore = |max| Arc::new(Semaphore::new(max));
         Trials {
-            namespaces: Lanes::default(),
-            at_once: semaphore(AT_ONCE_MAX),
+            tried: Lanes::default(),
+            sampled_at_once: Semaphore::new(SAMPLED_AT_ONCE_MAX),
+            tried_at_once: semaphore(AT_ONCE_MAX),
+            fitted: Lanes::default(),
             fitted_at_once: semaphore(FITTED_AT_ONCE_MAX),
         }
     }
 
     /// A namespace's turn to configure filters.
     pub(super) async fn fitting(&self, namespace: &str) -> Turn {
-        self.turn(namespace, &self.fitted_at_once).await
-    }
-
-    async fn turn(&self, namespace: &str, at_once: &Arc<Semaphore>) -> Turn {
-        let _namespace = self.namespaces.enter(namespace.to_owned()).await;
-        let machine = at_once.clone().acquire_owned().await;
-        Turn { _namespace, _machine: machine.expect("the semaphore is never closed") }
+        let own = self.fitted.enter(namespace.to_owned()).await;
+        Turn::of(own, &self.fitted_at_once).await
     }
 
     /// Whether a tenant's filters, whose own ones are `modules`, take their configurations.
@@ -74,11 +82,12 @@ impl Trials {
         tenant: &Arc<Tenant>,
         modules: &[Module],
     ) -> Result<(), filter::Error> {
-        self.tried(deps, tenant, modules, Vec::new()).await.map(drop)
+        let own = self.tried.enter(tenant.id.namespace.clone()).await;
+        self.tried(deps, tenant, modules, Vec::new(), own).await.map(drop)
     }
 
     /// Tries a tenant's filters on the newest tick that can be asked for. The sources of each group, which are replicas, are asked
-    /// one after the other until one answers, those in good health first. Whether all of them were tried, on something.
+    /// one after the other until one answers, those in good health first. Whether all of them went well, on something of every group.
     pub(super) async fn run(
         &self,
         deps: &Arc<Deps>,
@@ -86,16 +95,18 @@ impl Trials {
         groups: &[SourceGroup],
         modules: &[Module],
     ) -> Result<bool, filter::Error> {
-        // Before it is anybody's turn: a slow source keeps nobody's trial waiting.
+        // One resource's of the namespace at a time, and few of all: nobody's account pays for them.
+        let own = self.tried.enter(tenant.id.namespace.clone()).await;
+        let _some = self.sampled_at_once.acquire().await.expect("the semaphore is never closed");
         let mut samples = Vec::new();
         for group in groups {
-            samples.extend(sample(deps, tenant, group).await);
+            samples.extend(sample(deps, tenant, group, groups.len()).await);
         }
         if samples.is_empty() {
             return Ok(false);
         }
-        let something = samples.iter().any(|(_, series)| !series.is_empty());
-        Ok(self.tried(deps, tenant, modules, samples).await? && something)
+        let of_all = samples.len() == groups.len() && samples.iter().all(|(_, series)| !series.is_empty());
+        Ok(self.tried(deps, tenant, modules, samples, own).await? && of_all)
     }
 
     async fn tried(
@@ -104,8 +115,9 @@ impl Trials {
         tenant: &Arc<Tenant>,
         modules: &[Module],
         samples: Vec<(Tick, Vec<(Labels, f64)>)>,
+        own: OwnedMutexGuard<()>,
     ) -> Result<bool, filter::Error> {
-        let turn = self.turn(&tenant.id.namespace, &self.at_once).await;
+        let turn = Turn::of(own, &self.tried_at_once).await;
         let (deps, tenant, modules) = (deps.clone(), tenant.clone(), modules.to_vec());
         // Nobody waits any more once this future is gone.
         let (waiting, waited) = (Arc::new(()), Instant::now());
@@ -114,13 +126,17 @@ impl Trials {
             let _turn = turn;
             let goes_on = || waits.strong_count() > 0 && waited.elapsed() < TIME_MAX;
             let mut filters = pipeline::for_trial(&deps.runtime, &deps.memory, &tenant, &modules)?;
+            let mut well = true;
             for (tick, series) in samples {
+                if !goes_on() {
+                    return Ok(false);
+                }
                 let at = tick.timestamp();
                 let window =
                     Window { since: at.minus(tenant.interval.duration()), at, moments: Moments::Tick };
-                filters.try_out(window, &series, goes_on)?;
+                well &= filters.try_out(window, &series, &goes_on)?;
             }
-            Ok(goes_on())
+            Ok(well)
         };
         let tried = background::spawn(trying).await;
         drop(waiting);
@@ -140,6 +156,7 @@ async fn sample(
     deps: &Arc<Deps>,
     tenant: &Arc<Tenant>,
     group: &SourceGroup,
+    groups: usize,
 ) -> Option<(Tick, Vec<(Labels, f64)>)> {
     let newest = Tick::at_or_before((deps.now)().minus(group.lag()), tenant.interval);
     let ticks = std::iter::successors(Some(newest), |tick| Some(tick.previous(tenant.interval)));
@@ -153,7 +170,7 @@ async fn sample(
             break;
         }
     }
-    answer.map(|(tick, collected)| (tick, spread(tenant, &collected)))
+    answer.map(|(tick, collected)| (tick, spread(tenant, &collected, groups)))
 }
 
 /// One for each source of the group, those in good health first.
@@ -174,14 +191,15 @@ async fn answer_of(subscriptions: &[Subscription], tick: Tick) -> Option<Collect
     None
 }
 
-fn spread(tenant: &Tenant, collected: &Collected) -> Vec<(Labels, f64)> {
+/// As many as are one group's of so many.
+fn spread(tenant: &Tenant, collected: &Collected, groups: usize) -> Vec<(Labels, f64)> {
     let stamps: usize = tenant.stamps.labels.iter().map(|(name, value)| name.len() + value.len()).sum();
     let mut bytes = 0;
     let fits = |(labels, _): &(Labels, f64)| {
         bytes += labels.text_bytes() + stamps;
-        bytes <= BYTES_MAX
+        bytes <= BYTES_MAX / groups
     };
-    let step = collected.series.div_ceil(SERIES_MAX).max(1);
+    let step = collected.series.div_ceil((SERIES_MAX / groups).max(1)).max(1);
     let rows = collected
         .parts
         .iter()

@@ -50,42 +50,52 @@ impl Workshop {
         self.modules.get(digest)
     }
 
-    /// The module of `bytes`, which `filter` names in errors; compiled if nobody has compiled it yet. `None` if what compiles
-    /// broke down.
-    pub(super) async fn module(
+    /// A namespace's turn: its others wait in no queue but its own, and for one of it at most others do.
+    pub(super) async fn enter(&self, namespace: &str) -> Entered {
+        Entered(self.namespaces.enter(namespace.to_owned()).await)
+    }
+
+    /// The module of that digest, compiled if nobody has compiled it yet. `bytes` are asked for when they are needed, so that what
+    /// waits has none; `filter` is whose they are in errors. `None` if what compiles broke down.
+    pub(super) async fn module<E: From<Error>>(
         &self,
         runtime: &Runtime,
-        namespace: &str,
         filter: &str,
-        (digest, bytes): (Digest, Bytes),
-    ) -> Option<Result<Module, Error>> {
-        if let Some(module) = self.modules.get(digest) {
-            return Some(Ok(module));
-        }
-        let turn = self.turn(namespace, digest).await;
+        digest: Digest,
+        entered: Entered,
+        bytes: impl AsyncFnOnce() -> Result<Bytes, E>,
+    ) -> Option<Result<Module, E>> {
+        let turn = self.turn(entered, digest).await;
         // Whoever had the turn before may have compiled the same.
         if let Some(module) = self.modules.get(digest) {
             return Some(Ok(module));
         }
+        let bytes = match bytes().await {
+            Ok(bytes) => bytes,
+            Err(error) => return Some(Err(error)),
+        };
         let (runtime, modules) = (runtime.clone(), self.modules.clone());
         let origin = format!("filter {filter}");
         let compiling = move || {
             let _turn = turn;
             let module = runtime.load(&origin, &bytes)?;
-            modules.put(digest, module.clone());
+            // Of a file that was replaced meanwhile these are the new one's.
+            modules.put(Digest::of(&bytes), module.clone());
             Ok(module)
         };
-        background::spawn(compiling).await
+        background::spawn(compiling).await.map(|compiled: Result<Module, Error>| compiled.map_err(E::from))
     }
 
-    /// Waits for the turn: the namespace's own first, so that its others wait in no queue but its own.
-    async fn turn(&self, namespace: &str, digest: Digest) -> Turn {
-        let _namespace = self.namespaces.enter(namespace.to_owned()).await;
+    async fn turn(&self, Entered(_namespace): Entered, digest: Digest) -> Turn {
         let _digest = self.digests.enter(digest).await;
         let machine = self.machines.clone().acquire_owned().await;
         Turn { _namespace, _digest, _machine: machine.expect("the semaphore is never closed") }
     }
 }
+
+/// That of a namespace nothing else is on its way.
+#[derive(Debug)]
+pub(super) struct Entered(OwnedMutexGuard<()>);
 
 /// The compiled ones.
 #[derive(Debug, Default)]
@@ -154,13 +164,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_namespace_with_a_long_list_makes_others_wait_for_one_of_it_only() {
         let workshop = Workshop::new(2);
-        let first = workshop.turn("greedy", digest(0)).await;
-        let mut more: Vec<_> = (1..50).map(|n| Box::pin(workshop.turn("greedy", digest(n)))).collect();
+        let turn = async |namespace: &str, n: u8| {
+            let entered = workshop.enter(namespace).await;
+            workshop.turn(entered, digest(n)).await
+        };
+        let first = turn("greedy", 0).await;
+        let mut more: Vec<_> = (1..50).map(|n| Box::pin(turn("greedy", n))).collect();
         for turn in &mut more {
             assert!(waits(turn).await);
         }
-        let other = workshop.turn("other", digest(100)).await;
-        let mut third = Box::pin(workshop.turn("third", digest(101)));
+        let other = turn("other", 100).await;
+        let mut third = Box::pin(turn("third", 101));
         assert!(waits(&mut third).await, "two at once");
         drop(first);
         assert!(!waits(&mut third).await, "the greedy one's next came later");
@@ -170,13 +184,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_same_bytes_are_compiled_by_one_at_a_time() {
         let workshop = Workshop::new(2);
-        let first = workshop.turn("a", digest(0)).await;
-        let mut second = Box::pin(workshop.turn("b", digest(0)));
+        let turn = async |namespace: &str, n: u8| {
+            let entered = workshop.enter(namespace).await;
+            workshop.turn(entered, digest(n)).await
+        };
+        let first = turn("a", 0).await;
+        let mut second = Box::pin(turn("b", 0));
         assert!(waits(&mut second).await);
         drop(first);
         assert!(!waits(&mut second).await);
         drop(second);
-        let _again = workshop.turn("c", digest(1)).await;
+        let _again = turn("c", 1).await;
         assert_eq!(workshop.namespaces.0.lock().unwrap().len(), 1, "lanes that nobody is in are gone");
     }
 }

@@ -46,6 +46,12 @@ impl Guest for Hostile {
         let honest = honest(batch.ends.len());
         Ok(match deed.as_str() {
             "nothing" => honest,
+            "work" => {
+                let steps = (0..300_000_000_u64)
+                    .fold(1_u64, |state, step| std::hint::black_box(state.wrapping_mul(step | 1)));
+                std::hint::black_box(steps);
+                honest
+            }
             "refuse" => return Err("not today".into()),
             "refuse at length" => return Err(format!("not\n{}", "today ".repeat(1 << 20))),
             "refuse in no words" => return Err(no_text()),
