@@ -18,7 +18,7 @@ use super::usage::Usage;
 use super::wasi::World;
 use super::{Error, Nonsense, wire};
 use crate::model::memory::{Held, Payer};
-use crate::model::{FilterLimits, Timestamp, is_mark_of_direction};
+use crate::model::{FilterLimits, Timestamp, is_unseen_mark};
 
 /// For whom a chain works.
 #[derive(Debug, Clone)]
@@ -328,7 +328,7 @@ pub(super) fn said(mut text: String) -> String {
     if text.contains(char::is_control) {
         text = text.replace(char::is_control, " ");
     }
-    text.retain(|c| !is_mark_of_direction(c));
+    text.retain(|c| !is_unseen_mark(c));
     text
 }
 

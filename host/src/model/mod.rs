@@ -38,7 +38,7 @@ pub use memory::Memory;
 pub use module::{
     Digest, DigestError, ModulePath, ModulePathError, Origin, Reference, ReferenceError, TRIED, Tags, Version,
 };
-pub use printable::{inert, is_mark_of_direction, printable};
+pub use printable::{inert, is_unseen_mark, printable};
 pub use secret::Secret;
 pub use source::{Audience, Source, SourceGroup, SourceName};
 pub use stamp::{HonorLabels, Stamped, Stamps, Unstamped};

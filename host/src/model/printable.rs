@@ -12,7 +12,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
 
 /// The text with each character that acts as `write` writes it.
 pub fn inert(text: &str, write: impl Fn(char, &mut String)) -> Cow<'_, str> {
-    let acts = |c: char| (c.is_control() && c != '\n') || is_mark_of_direction(c);
+    let acts = |c: char| (c.is_control() && c != '\n') || is_unseen_mark(c);
     if !text.contains(acts) {
         return Cow::Borrowed(text);
     }
@@ -23,10 +23,13 @@ pub fn inert(text: &str, write: impl Fn(char, &mut String)) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Whether a character is not seen but changes in which direction others are read (UAX #9, explicit directional formatting and
-/// implicit marks).
-pub fn is_mark_of_direction(c: char) -> bool {
-    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// Whether a character is not seen but changes how others are read: their direction (UAX #9, explicit directional formatting and
+/// implicit marks), where lines end, or which text they seem to be (zero width, tags).
+pub fn is_unseen_mark(c: char) -> bool {
+    matches!(
+        c,
+        '\u{61c}' | '\u{200b}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}'
+    )
 }
 
 #[cfg(test)]
@@ -41,6 +44,7 @@ mod tests {
     #[test]
     fn what_would_move_or_paint_is_written_out() {
         check("\x1b[31mred\x07\r\u{9b}2J\x7f", r"\u{1b}[31mred\u{7}\r\u{9b}2J\u{7f}");
+        check("a\u{200b}b\u{2028}c\u{feff}d\u{e0041}", r"a\u{200b}b\u{2028}c\u{feff}d\u{e0041}");
         check("a\u{202e}b\u{2066}c\u{200f}", r"a\u{202e}b\u{2066}c\u{200f}");
     }
 

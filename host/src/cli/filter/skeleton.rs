@@ -5,13 +5,17 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::model::is_mark_of_direction;
+use crate::model::is_unseen_mark;
 
 /// How deep a value is filled in, and how many references lead to it.
 const DEPTH_MAX: usize = 6;
 /// More fields than this nobody reads.
 const LINES_MAX: usize = 64;
 const ABOUT_CHARS_MAX: usize = 100;
+/// Values of all fields together, and the bytes of those that the schema gives: a schema of a few lines that refers to itself
+/// stands for millions.
+const VALUES_MAX: usize = 1_000;
+const GIVEN_BYTES_MAX: usize = 64 << 10;
 
 /// One field.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,9 +31,10 @@ pub(super) struct Line {
 /// The fields of an object's schema.
 pub(super) fn lines(root: &Value) -> Vec<Line> {
     let object = resolve(root, root);
+    let mut left = Left { values: VALUES_MAX, bytes: GIVEN_BYTES_MAX };
     let line = |(name, property): (&String, &Value)| Line {
         name: name.clone(),
-        value: value(root, property, DEPTH_MAX),
+        value: value(root, property, DEPTH_MAX, &mut left),
         about: about(property),
         is_required: is_required(object, name),
     };
@@ -38,23 +43,39 @@ pub(super) fn lines(root: &Value) -> Vec<Line> {
     lines
 }
 
-/// A value that fits, as far as the schema says it: its default, its first choice, or what is empty of its type.
-fn value(root: &Value, schema: &Value, depth: usize) -> Value {
+/// What may still be filled in.
+struct Left {
+    values: usize,
+    bytes: usize,
+}
+
+impl Left {
+    /// Whether there may be one more, with so many bytes.
+    fn takes(&mut self, bytes: usize) -> bool {
+        let left = self.values.checked_sub(1).zip(self.bytes.checked_sub(bytes));
+        (self.values, self.bytes) = left.unwrap_or_default();
+        left.is_some()
+    }
+}
+
+/// A value that fits, as far as the schema says it: its default, its first choice, or what is empty of its type. `null` once
+/// nothing is left.
+fn value(root: &Value, schema: &Value, depth: usize, left: &mut Left) -> Value {
     let given = ["default", "const"].into_iter().find_map(|key| schema.get(key));
     let given = given.or_else(|| schema.pointer("/enum/0")).or_else(|| schema.pointer("/examples/0"));
     if let Some(given) = given {
-        return given.clone();
+        return if left.takes(given.to_string().len()) { given.clone() } else { Value::Null };
     }
     let target = resolve(root, schema);
-    if depth == 0 {
+    if depth == 0 || !left.takes(0) {
         return Value::Null;
     }
     if !std::ptr::eq(target, schema) {
-        return value(root, target, depth - 1);
+        return value(root, target, depth - 1, left);
     }
     let choice = ["/oneOf/0", "/anyOf/0", "/allOf/0"].into_iter().find_map(|path| schema.pointer(path));
     if let Some(choice) = choice {
-        return value(root, choice, depth - 1);
+        return value(root, choice, depth - 1, left);
     }
     // Of several types the first one is meant, the other is mostly null.
     let kind = schema.get("type").map_or(&Value::Null, |ty| ty.get(0).unwrap_or(ty));
@@ -65,8 +86,14 @@ fn value(root: &Value, schema: &Value, depth: usize) -> Value {
         Some("array") => json!([]),
         Some("object") => {
             let required = properties(schema).filter(|(name, _)| is_required(schema, name));
-            let fields = required.map(|(name, field)| (name.clone(), value(root, field, depth - 1)));
-            Value::Object(fields.take(LINES_MAX).collect::<Map<_, _>>())
+            let mut fields = Map::new();
+            for (name, field) in required.take(LINES_MAX) {
+                if !left.takes(name.len()) {
+                    break;
+                }
+                fields.insert(name.clone(), value(root, field, depth - 1, left));
+            }
+            Value::Object(fields)
         }
         _ => Value::Null,
     }
@@ -90,7 +117,7 @@ fn is_required(schema: &Value, name: &str) -> bool {
 fn about(schema: &Value) -> String {
     let text = schema.get("description").and_then(Value::as_str).unwrap_or_default();
     let line = text.lines().next().unwrap_or_default();
-    line.chars().filter(|c| !c.is_control() && !is_mark_of_direction(*c)).take(ABOUT_CHARS_MAX).collect()
+    line.chars().filter(|c| !c.is_control() && !is_unseen_mark(*c)).take(ABOUT_CHARS_MAX).collect()
 }
 
 #[cfg(test)]
@@ -125,6 +152,19 @@ mod tests {
         let rule = value("rule");
         assert_eq!((&rule["on"], rule.get("x")), (&json!(false), None), "a rule in a rule comes to an end");
         assert_eq!(lines[3].about, "How many.");
+    }
+
+    #[test]
+    fn a_schema_that_stands_for_millions_of_values_comes_to_an_end() {
+        let names: Vec<String> = (0..LINES_MAX).map(|n| format!("f{n}")).collect();
+        let long = "x".repeat(GIVEN_BYTES_MAX / 2);
+        let given = json!({ "default": long });
+        for field in [json!({ "$ref": "#" }), given] {
+            let fields: Map<_, _> = names.iter().map(|name| (name.clone(), field.clone())).collect();
+            let lines = lines(&json!({ "type": "object", "required": names, "properties": fields }));
+            let bytes: usize = lines.iter().map(|line| line.value.to_string().len()).sum();
+            assert!(lines.len() == LINES_MAX && bytes < 2 * GIVEN_BYTES_MAX, "{bytes}");
+        }
     }
 
     #[test]
