@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::filters;
 use crate::model::Timestamp;
-use crate::status::{Collected, Lane, Phase, Snapshot, SourceStatus, TenantFacts, TenantStatus};
+use crate::status::{Collected, Lane, Phase, Readiness, Snapshot, SourceStatus, TenantFacts, TenantStatus};
 
 /// More resources than this are left to `/health`; a person reads the first, which are the worst.
 const TENANTS_MAX: usize = 200;
@@ -24,11 +24,11 @@ const HEAD: &str = concat!(
 );
 
 /// The page.
-pub(super) fn render(snapshot: &Snapshot, started: Timestamp) -> String {
+pub(super) fn render(snapshot: &Snapshot, readiness: &Readiness, started: Timestamp) -> String {
     let mut out = String::from(HEAD);
     // Writing to a string does not fail.
     let _ = header(&mut out, snapshot, started);
-    let _ = tenants(&mut out, snapshot);
+    let _ = tenants(&mut out, snapshot, readiness);
     let _ = sources(&mut out, snapshot);
     for (origin, problems) in &snapshot.unreadable {
         let _ = write!(
@@ -48,7 +48,8 @@ fn header(out: &mut String, snapshot: &Snapshot, started: Timestamp) -> fmt::Res
     let running = snapshot.tenants.iter().filter(|tenant| tenant.phase == Phase::Running).count();
     let flowing: u64 = snapshot.tenants.iter().map(|tenant| per_tick(delivering(tenant)).1).sum();
     let delivered: u64 = lanes().map(|lane| lane.delivered_total).sum();
-    let rate: f64 = snapshot.tenants.iter().map(samples_per_second).sum();
+    // Of nothing the sum of floats is -0.
+    let rate = snapshot.tenants.iter().map(samples_per_second).sum::<f64>() + 0.0;
     write!(
         out,
         "<header><h1>Sluice</h1><b class=\"badge {health}\">{health}</b><small>{} · up {}</small>\
@@ -64,12 +65,16 @@ fn header(out: &mut String, snapshot: &Snapshot, started: Timestamp) -> fmt::Res
     )
 }
 
-fn tenants(out: &mut String, snapshot: &Snapshot) -> fmt::Result {
+fn tenants(out: &mut String, snapshot: &Snapshot, readiness: &Readiness) -> fmt::Result {
     out.push_str("<h2>Remote writes</h2>");
-    if snapshot.tenants.is_empty() {
+    if let Readiness::Not(why) = readiness {
+        write!(out, "<p>Not ready: {}.</p>", Esc(why))?;
+    } else if snapshot.tenants.is_empty() {
         out.push_str(
             "<p>No MetricAccess yet: put one into the folder that <code>tenants.folder</code> names.</p>",
         );
+    }
+    if snapshot.tenants.is_empty() {
         return Ok(());
     }
     out.push_str(

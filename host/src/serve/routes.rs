@@ -123,7 +123,7 @@ async fn debug_filters(Given(state): Given<State>) -> Response {
 }
 
 async fn page(Given(state): Given<State>) -> Response {
-    let html = Html(page::render(&state.snapshot(), state.started));
+    let html = Html(page::render(&state.snapshot(), &state.board.readiness(), state.started));
     let policy = [(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_POLICY))];
     (policy, html).into_response()
 }

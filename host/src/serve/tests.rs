@@ -324,6 +324,14 @@ async fn the_page_shows_everything_escaped_and_needs_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_page_of_a_program_that_is_not_ready_says_what_it_waits_for() {
+    let board = Board::new();
+    let page = get(debug(state(&board)), "/", "text/html").await.2;
+    assert!(page.contains("Not ready: filters are being compiled."), "{page}");
+    assert!(!page.contains("No MetricAccess") && !page.contains("-0.0"), "{page}");
+}
+
+#[tokio::test]
 async fn the_page_counts_what_flows_and_shows_no_number_where_nothing_runs() {
     let (board, lane) = running();
     board.tenant(&TenantId { namespace: "ops".into(), name: "b".into() }).refused(vec!["bad".into()]);
