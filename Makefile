@@ -3,6 +3,8 @@
 CARGO ?= cargo
 ENGINE ?= docker
 GET_SERVERS := tests/get-servers.sh $(CURDIR)/.test/servers
+# Tests of whole programs wait for ticks more than they work: on few cores, more of them at once than there are cores.
+TEST_THREADS ?= $(shell n=$$(nproc 2>/dev/null || echo 4); echo $$((n < 4 ? 4 : n)))
 # What filters are compiled for; the second one by tests only.
 WASM := wasm32-unknown-unknown wasm32-wasip2
 
@@ -22,7 +24,7 @@ test: target servers ## All tests: unit, property, end to end on real servers
 	$(CARGO) build --workspace --bins
 	$(CARGO) test --workspace --no-run
 	@echo '== test'
-	$(CARGO) test --workspace
+	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --workspace
 
 # A language whose tools are not here, or can fetch nothing, is left out, and named.
 examples: target ## Build and run filters in JavaScript, Python and C, as far as their tools are here; SAMPLES=1: all of them
