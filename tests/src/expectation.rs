@@ -43,8 +43,8 @@ impl Expectation {
         expectation
     }
 
-    /// What the source has, by series.
-    fn values(&self) -> Held {
+    /// What the source has, by series. So a Prometheus shows what it holds: without stale markers.
+    pub fn values(&self) -> Held {
         let mut held = Held::new();
         for (&at, series) in &self.ticks {
             for (labels, &value) in series {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sluice_tests::expectation::{EVERYTHING, Expectation, Held, assert_every_tick, ticks};
 use sluice_tests::prom_api::Api;
-use sluice_tests::series::{LabelSet, Value, assert_same};
+use sluice_tests::series::{LabelSet, assert_same};
 use sluice_tests::servers::{Prometheus, Pushgateway, Setup, Sluice};
 use sluice_tests::stage::Stage;
 use sluice_tests::strict_receiver::StrictReceiver;
@@ -51,7 +51,7 @@ async fn check(setup: Setup, spec: &str, selectors: &[&str], shape: impl Fn(Labe
     let mut sluice = setup.resource("webapp.yaml", &resource(spec)).start().await;
     let found = run_ticks(&mut sluice, &receiver.api()).await;
     assert_every_tick(&ticks(&found), INTERVAL_MS, TICKS_MIN);
-    let expected = Expectation::of(&stage.api(), &ticks(&found), selectors, shape).await.samples();
+    let expected = Expectation::of(&stage.api(), &ticks(&found), selectors, shape).await.values();
     assert!(!expected.is_empty(), "the test expects something");
     assert_same("the tenant's Prometheus", &expected, &found);
     assert_eq!(receiver.complaints(), [""; 0]);
@@ -260,7 +260,7 @@ remoteWrite:
         assert_every_tick(&ticks(&found), INTERVAL_MS, TICKS_MIN);
         let shape = |s| Some(managed(s));
         let expected = Expectation::of(&stage.api(), &ticks(&found), &["http_requests_total"], shape).await;
-        assert_same("a replica", &expected.samples(), &found);
+        assert_same("a replica", &expected.values(), &found);
     }
 }
 
@@ -362,23 +362,27 @@ async fn three_tenants_with_three_kinds_of_target_each_get_exactly_their_own() {
     let api = stage.api();
     let expect = async |ticks: &BTreeSet<i64>, selector: &str, kind: &str| {
         let shape = |s: LabelSet| Some(managed(s.stamped("tenant", kind)));
-        Expectation::of(&api, ticks, &[selector], shape).await.samples()
+        Expectation::of(&api, ticks, &[selector], shape).await
     };
-    assert_same("prometheus", &expect(&ticks(&found), "queue_depth", "prometheus").await, &found);
+    assert_same("prometheus", &expect(&ticks(&found), "queue_depth", "prometheus").await.values(), &found);
 
     let found = strict.samples();
     assert_every_tick(&ticks(&found), INTERVAL_MS, TICKS_MIN);
-    assert_same("remote_write", &expect(&ticks(&found), r#"{zone="a"}"#, "remote_write").await, &found);
+    assert_same(
+        "remote_write",
+        &expect(&ticks(&found), r#"{zone="a"}"#, "remote_write").await.samples(),
+        &found,
+    );
     assert_eq!(strict.violations(), []);
 
     // A gateway keeps no timestamps: its values must be those of one tick.
     let pushed = gateway.pushed().await;
     let candidates = found.values().flatten().map(|s| s.at).collect();
-    let ticks_tried = expect(&candidates, "db_rows", "pushgateway").await;
+    let ticks_tried = expect(&candidates, "db_rows", "pushgateway").await.values();
     let at_tick = |at: i64| -> BTreeMap<_, _> {
         let shape = |s: &LabelSet| s.clone().stamped("job", "remote-write-metrics");
         let value = |samples: &Vec<sluice_tests::series::Sample>| {
-            samples.iter().find(|s| s.at == at && s.value != Value::STALE).map(|s| s.value)
+            samples.iter().find(|s| s.at == at).map(|s| s.value)
         };
         ticks_tried.iter().filter_map(|(s, samples)| Some((shape(s), value(samples)?))).collect()
     };

@@ -96,7 +96,7 @@ async fn every_tenant_holds_exactly_its_series_at_every_tick() {
         let stamp = format!("team-{}", tenant.0);
         let shape = |s: LabelSet| Some(s.stamped("tenant", &stamp).with("managed_by", "multi-tenant-proxy"));
         let expected = Expectation::of(&stage.api(), &ticks, selectors, shape).await;
-        assert_same(tenant.0, &expected.samples(), &found);
+        assert_same(tenant.0, &expected.values(), &found);
         // What ended is not there any more at the last tick: its stale marker arrived.
         let last = *ticks.last().unwrap();
         let live = receiver.api().instant(EVERYTHING, last).await.unwrap();

@@ -92,7 +92,7 @@ impl World {
         let shape = |series: LabelSet| {
             Some(series.stamped("managed_by", "multi-tenant-proxy").stamped("tenant", resource))
         };
-        let expected = Expectation::of(&self.stage.api(), &ticks, &[SELECTED], shape).await.samples();
+        let expected = Expectation::of(&self.stage.api(), &ticks, &[SELECTED], shape).await.values();
         assert_same(resource, &expected, &held);
     }
 
