@@ -102,13 +102,6 @@ async fn several_ticks(receiver: &StrictReceiver) {
     .await;
 }
 
-/// Memory that a process has (`VmRSS`), or the most that it has had (`VmHWM`).
-fn memory_bytes(pid: u32, which: &str) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(which)?.strip_prefix(':')).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
-}
-
 #[tokio::test]
 async fn samples_go_through_a_teams_own_filter_and_what_it_emits_arrives_too() {
     let (stage, receiver, modules) = tokio::join!(Stage::set(), StrictReceiver::start(), async { modules() });
@@ -327,7 +320,7 @@ async fn what_filters_take_while_they_are_configured_is_their_namespaces() {
     .await;
     has(&good, "who takes no more than he may runs", &["queue_depth"]).await;
     assert!(greedy.seen().is_empty());
-    let peak = memory_bytes(sluice.pid(), "VmHWM") >> 20;
+    let peak = sluice.memory_bytes("VmHWM") >> 20;
     // 18 times 40 MiB, and as much again while they are tried, if nobody asked who pays.
     assert!(peak < 450, "{peak} MiB");
     // All that they had is given back: one of them has room for what it may.
@@ -535,10 +528,10 @@ async fn a_module_that_is_replaced_again_and_again_costs_no_tick_and_no_memory()
         .await;
         std::fs::remove_file(modules.path().join(format!("{}.wasm", n - 1))).unwrap();
         if n == swaps.div_ceil(4) {
-            early = memory_bytes(sluice.pid(), "VmRSS");
+            early = sluice.memory_bytes("VmRSS");
         }
     }
-    let late = memory_bytes(sluice.pid(), "VmRSS");
+    let late = sluice.memory_bytes("VmRSS");
     several_ticks(&receiver).await;
     assert!(sluice.stop().await.success());
     let held = receiver.samples();
@@ -610,7 +603,7 @@ async fn started(sluice: &Sluice, start: std::time::Instant, resources: usize) -
     let running = format!("sluice_tenants{{state=\"running\"}} {resources}");
     assert!(metrics.lines().any(|line| line == running), "all of them run");
     let cpu = metrics.lines().find(|line| line.starts_with("process_cpu_seconds_total")).unwrap_or_default();
-    format!("{took:.2?} after it was started, {cpu}, {} MiB", memory_bytes(sluice.pid(), "VmRSS") >> 20)
+    format!("{took:.2?} after it was started, {cpu}, {} MiB", sluice.memory_bytes("VmRSS") >> 20)
 }
 
 /// The component, with an end of its own: other bytes, other digest.

@@ -62,7 +62,7 @@ async fn the_neighbour_goes_on(sluice: &Sluice, receiver: &StrictReceiver) {
     let ticks = ticks(receiver);
     assert!(ticks.windows(2).all(|two| two[1] - two[0] == 1_000), "{ticks:?}");
     assert_eq!(receiver.violations(), []);
-    let peak = peak_mib(sluice);
+    let peak = sluice.memory_bytes("VmHWM") >> 20;
     assert!(peak < PEAK_MIB_MAX, "{peak} MiB");
 }
 
@@ -72,13 +72,6 @@ async fn names_the_limit(sluice: &Sluice) {
         sluice.get("/health").await.text().contains(words).then_some(())
     })
     .await;
-}
-
-/// The most memory the process has had, in MiB.
-fn peak_mib(sluice: &Sluice) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", sluice.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches("kB").trim().parse::<usize>().unwrap() / 1024
 }
 
 #[tokio::test]

@@ -197,9 +197,7 @@ async fn modules_that_wait_for_the_compiler_are_not_in_memory() {
     let ticks = || own.samples().into_values().flatten().count();
     let before = ticks();
     eventually("the other goes on", async || (ticks() >= before + 5).then_some(())).await;
-    let status = std::fs::read_to_string(format!("/proc/{}/status", sluice.pid())).unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    let peak = peak.trim().trim_end_matches(" kB").parse::<usize>().unwrap() >> 10;
+    let peak = sluice.memory_bytes("VmHWM") >> 20;
     assert!(peak < PEAK_MIB_MAX, "{peak} MiB");
     assert!(sluice.stop().await.success());
     assert_eq!(own.violations(), []);

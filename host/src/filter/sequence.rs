@@ -68,10 +68,10 @@ impl Sequence {
             filter.begin(timing);
             behind.begin(timing);
         }
-        let Some(mut rows) = tried(&mut self.first, series.to_vec(), goes_on)? else { return Ok(false) };
+        let Some(mut rows) = tried(&mut self.first, series, goes_on)? else { return Ok(false) };
         for (filter, behind) in &mut self.then {
             let Some(kept) = filter.try_out(window, &rows, goes_on)? else { return Ok(false) };
-            let Some(kept) = tried(behind, kept, goes_on)? else { return Ok(false) };
+            let Some(kept) = tried(behind, &kept, goes_on)? else { return Ok(false) };
             rows = kept;
         }
         Ok(self.usage().all(|usage| usage.bypassed == 0))
@@ -87,14 +87,14 @@ impl Sequence {
 /// What a chain leaves of these rows; `None` if it did not go on to the end.
 fn tried(
     chain: &mut Chain,
-    rows: Vec<(Labels, f64)>,
+    rows: &[(Labels, f64)],
     goes_on: &dyn Fn() -> bool,
 ) -> Result<Option<Vec<(Labels, f64)>>, Error> {
     let labels: Vec<&Labels> = rows.iter().map(|(labels, _)| labels).collect();
     let kept = chain.classify_while(&labels, goes_on)?;
     chain.rest();
     let left = |kept: Vec<Option<Labels>>| {
-        kept.into_iter().zip(&rows).filter_map(|(kept, (_, value))| Some((kept?, *value))).collect()
+        kept.into_iter().zip(rows).filter_map(|(kept, (_, value))| Some((kept?, *value))).collect()
     };
     Ok(kept.map(left))
 }

@@ -257,10 +257,12 @@ impl Equipment {
         let again = self.store.has_again(&origin, &resolved);
         let held = if again.is_some() { None } else { Some(bytes) };
         let bytes = async || match held {
-            Some(bytes) => Ok::<_, Error>(bytes),
+            Some(bytes) => Ok::<_, Error>((digest, bytes)),
             None => {
                 let origin = again.unwrap_or(origin);
-                Ok(self.store.fetch(&origin, credentials.as_ref()).await.map_err(failed)?.bytes)
+                let Fetched { digest, bytes, .. } =
+                    self.store.fetch(&origin, credentials.as_ref()).await.map_err(failed)?;
+                Ok((digest, bytes))
             }
         };
         let module = self.workshop.module(&deps.runtime, &filter.name, digest, entered, bytes).await;

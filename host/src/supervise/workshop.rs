@@ -55,23 +55,23 @@ impl Workshop {
         Entered(self.namespaces.enter(namespace.to_owned()).await)
     }
 
-    /// The module of that digest, compiled if nobody has compiled it yet. `bytes` are asked for when they are needed, so that what
-    /// waits has none; `filter` is whose they are in errors. `None` if what compiles broke down.
+    /// The module of that digest, compiled if nobody has compiled it yet. `bytes` and their digest, which is another one if a file
+    /// was replaced meanwhile, are asked for when they are needed, so that what waits has none; `filter` is whose they are in errors. `None` if what compiles broke down.
     pub(super) async fn module<E: From<Error>>(
         &self,
         runtime: &Runtime,
         filter: &str,
         digest: Digest,
         entered: Entered,
-        bytes: impl AsyncFnOnce() -> Result<Bytes, E>,
+        bytes: impl AsyncFnOnce() -> Result<(Digest, Bytes), E>,
     ) -> Option<Result<Module, E>> {
         let turn = self.turn(entered, digest).await;
         // Whoever had the turn before may have compiled the same.
         if let Some(module) = self.modules.get(digest) {
             return Some(Ok(module));
         }
-        let bytes = match bytes().await {
-            Ok(bytes) => bytes,
+        let (digest, bytes) = match bytes().await {
+            Ok(came) => came,
             Err(error) => return Some(Err(error)),
         };
         let (runtime, modules) = (runtime.clone(), self.modules.clone());
@@ -79,8 +79,7 @@ impl Workshop {
         let compiling = move || {
             let _turn = turn;
             let module = runtime.load(&origin, &bytes)?;
-            // Of a file that was replaced meanwhile these are the new one's.
-            modules.put(Digest::of(&bytes), module.clone());
+            modules.put(digest, module.clone());
             Ok(module)
         };
         background::spawn(compiling).await.map(|compiled: Result<Module, Error>| compiled.map_err(E::from))

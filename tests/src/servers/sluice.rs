@@ -239,6 +239,14 @@ impl Sluice {
         self.process.kill();
     }
 
+    /// Memory that it has (`VmRSS`), or the most that it has had (`VmHWM`), in bytes.
+    pub fn memory_bytes(&self, which: &str) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it is running");
+        let found = status.lines().find_map(|line| line.strip_prefix(which)?.strip_prefix(':'));
+        let kib = found.expect("the kernel says it").trim().trim_end_matches(" kB");
+        kib.parse::<usize>().expect("it is a number") << 10
+    }
+
     /// Starts it again with the same configuration, resources and state.
     pub async fn restart(&mut self) {
         self.process.kill();

@@ -331,7 +331,8 @@ async fn hostile_filters_are_contained_and_told_of_while_ten_teams_miss_no_tick(
     for at in 0..GOOD {
         scene.world.up_to_date(&good(at)).await;
     }
-    let (peak, late, delay) = (peak_mib(&scene.sluice), late(&scene.sluice).await, scene.worst_delay());
+    let (peak, late, delay) =
+        (scene.sluice.memory_bytes("VmHWM") >> 20, late(&scene.sluice).await, scene.worst_delay());
     eprintln!(
         "{}\nthe process took {peak} MiB at most; of the others' ticks {} were late, the latest by {delay:.2} intervals",
         table.join("\n"),
@@ -372,11 +373,4 @@ fn said(condition: &Value, truth: &str, reason: &str, words: &str) -> Option<Str
     let message = condition["message"].as_str().unwrap_or_default();
     let is = condition["status"] == truth && condition["reason"] == reason && message.contains(words);
     is.then(|| message.to_owned())
-}
-
-/// The most memory the process has had, in MiB.
-fn peak_mib(sluice: &Sluice) -> usize {
-    let status = fs::read_to_string(format!("/proc/{}/status", sluice.pid())).expect("it is running");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the kernel says it");
-    line.trim().trim_end_matches("kB").trim().parse::<usize>().expect("a number") / 1024
 }
