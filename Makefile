@@ -9,7 +9,10 @@ TEST_THREADS ?= $(shell n=$$(nproc 2>/dev/null || echo 4); echo $$((n < 4 ? 4 : 
 WASM := wasm32-unknown-unknown wasm32-wasip2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test examples test-cluster servers target fmt lint bench release image image-check
+# How many seconds a fault lasts, and how often what is done again and again is done.
+TIME ?= 60
+
+.PHONY: help demo test soak fuzz examples test-cluster servers target fmt lint bench release image image-check
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1 \2/p' $(MAKEFILE_LIST) | \
@@ -24,7 +27,19 @@ test: target servers ## All tests: unit, property, end to end on real servers
 	$(CARGO) build --workspace --bins
 	$(CARGO) test --workspace --no-run
 	@echo '== test'
-	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --workspace
+	CARGO=$(CARGO) RUST_TEST_THREADS=$(TEST_THREADS) tests/run.sh
+
+soak: target servers ## Everything that can go wrong, for as long as asked: TIME=600, seconds a fault
+	$(CARGO) build --workspace --bins
+	SLUICE_SOAK=$(TIME) $(CARGO) test --workspace --test faults
+
+# The compiler's own instruments do, so it is built with the toolchain that everything is built with.
+fuzz: ## Anything at all for what reads from the network: TIME=900, seconds a target
+	@command -v cargo-fuzz >/dev/null || { echo 'no cargo-fuzz: cargo install cargo-fuzz --locked'; exit 1; }
+	$(CARGO) test --manifest-path fuzz/Cargo.toml
+	for target in $$($(CARGO) fuzz list); do mkdir -p fuzz/corpus/$$target && \
+		$(CARGO) fuzz run --sanitizer none $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+			-max_total_time=$(TIME) -max_len=4096 -dict=fuzz/dictionary -print_final_stats=1 || exit 1; done
 
 # A language whose tools are not here, or can fetch nothing, is left out, and named.
 examples: target ## Build and run filters in JavaScript, Python and C, as far as their tools are here; SAMPLES=1: all of them
@@ -61,10 +76,10 @@ fmt: ## Format
 lint: target ## Clippy, warnings are errors
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
-bench: target servers ## Benchmarks, each with its floor; a thousand resources at an API server, and with filters
+bench: target servers ## Benchmarks, each with its floor; a thousand resources at an API server, and with filters; catching up
 	$(CARGO) bench -p sluice
 	$(CARGO) build -p sluice
-	$(CARGO) test -p sluice-tests --test controller --test filters -- --ignored --nocapture
+	$(CARGO) test -p sluice-tests --test controller --test filters --test restart -- --ignored --nocapture
 
 release: target ## The binary to ship: target/release/sluice
 	$(CARGO) build -p sluice --release

@@ -14,7 +14,7 @@ use std::time::Duration;
 use common::Group;
 use common::response::{Response, response};
 use serde_json::json;
-use sluice::collect::{Collected, Table, TableConfig};
+use sluice::collect::{self, Collected, Table, TableConfig};
 use sluice::deliver::encode::Limits;
 use sluice::filter::{self, Runtime, Step, builtin};
 use sluice::model::memory::Held;
@@ -146,6 +146,7 @@ impl Lane {
             nameless: 0,
             illegal: 0,
             collisions: 0,
+            ends: collect::Ends::Absent,
             skew_millis: None,
         };
         let answers = [Answer { group: 0, rank: 0, collected }];
@@ -180,10 +181,12 @@ fn source() -> Arc<Source> {
         labels: Labels::default(),
         external_labels: Labels::default(),
         lag: Duration::ZERO,
+        settle: Duration::from_secs(120),
         timeout: Duration::from_secs(10),
         series_max: SERIES,
         replica_group: None,
         audience: Default::default(),
         access: Default::default(),
+        compression: Default::default(),
     })
 }

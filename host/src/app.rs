@@ -61,7 +61,7 @@ pub struct App {
 
 /// The listeners, which answer from the beginning. Dropped, they close.
 struct Serving {
-    tasks: JoinSet<Result<(), serve::Error>>,
+    tasks: JoinSet<()>,
     public: SocketAddr,
     debug: SocketAddr,
     close: CancellationToken,
@@ -80,7 +80,7 @@ impl Serving {
     async fn close(mut self) -> anyhow::Result<()> {
         self.close.cancel();
         while let Some(served) = self.tasks.join_next().await {
-            served.context("serving")??;
+            served.context("serving")?;
         }
         Ok(())
     }
@@ -142,9 +142,14 @@ impl App {
             Some(file) => cursor::Store::open(file)?,
             None => cursor::Store::in_memory(),
         };
-        let guard = Guard::new(&config.receivers);
-        let http = http::Client::new(&http::Config { guard, ..http::Config::default() })?;
+        let (guard, egress) = (Arc::new(Guard::new(&config.receivers)), config.egress.map(Arc::new));
+        let http = http::Client::new(&http::Config { guard, egress, ..http::Config::default() })?;
         let mut clusters = api::Clients::default();
+        // Writing takes its time, too: in a file a moment, at an API server that has much to do another round.
+        let saved_within = 2 * match &config.tenants {
+            config::Tenants::Folder(_) => config.state.save_every,
+            config::Tenants::Cluster(_) => crate::tenancy::shards::SAVE_EVERY,
+        };
         let tenancy = match config.tenants {
             config::Tenants::Folder(tenants) => {
                 let (watcher, published) = files::open(tenants, SystemTime::now())?;
@@ -173,9 +178,10 @@ impl App {
             board,
             metrics,
             claims: pipeline::Registry::default(),
+            receivers: Default::default(),
             memory,
             batches: Arc::new(Batches::new(request_limits(&config.delivery))),
-            config: pipeline_config(&config.delivery),
+            config: pipeline_config(&config.delivery, saved_within),
             now,
         };
         let equipment = Arc::new(Equipment::new(
@@ -365,7 +371,8 @@ fn tell(deps: &Deps, tenants: &Tenants, vanished: Vanished, strays: &mut HashSet
 /// Shows the problems of files that hold no resource, by file.
 fn tell_strays(deps: &Deps, tenants: &Tenants, told: &mut HashSet<String>) {
     let mut by_file = std::collections::BTreeMap::<String, Vec<String>>::new();
-    for problem in &tenants.strays {
+    // What is passed over is nothing that cannot be read.
+    for problem in tenants.strays.iter().filter(|problem| problem.is_error()) {
         let file = problem.file.as_ref().map(|file| file.display().to_string()).unwrap_or_default();
         by_file.entry(file).or_default().push(problem.to_string());
     }
@@ -395,10 +402,11 @@ fn observer(metrics: &Metrics) -> Observer {
     })
 }
 
-fn pipeline_config(delivery: &Delivery) -> pipeline::Config {
+fn pipeline_config(delivery: &Delivery, saved_within: Duration) -> pipeline::Config {
     let Delivery { concurrency, timeout, backfill_max, backoff_min, backoff_max, .. } = *delivery;
     pipeline::Config {
         backfill_max,
+        saved_within,
         concurrency,
         retry: Policy { first: backoff_min, max: backoff_max, ..Policy::default() },
         timeouts: http::Timeouts {

@@ -77,6 +77,12 @@ impl Cache {
         Some(bytes)
     }
 
+    /// Whether [`Cache::get`] would find it now. Nothing is read.
+    pub fn has(&self, name: &str, bytes_max: usize) -> bool {
+        let fits = |meta: fs::Metadata| meta.is_file() && meta.len() <= bytes_max as u64;
+        self.inner.usable && fs::metadata(self.inner.folder.join(name)).is_ok_and(fits)
+    }
+
     /// Keeps `bytes` under `name`, a file's name that does not start with `unfinished-`. What was not used for the longest
     /// time makes room.
     pub fn put(&self, name: &str, bytes: &[u8]) {
@@ -179,6 +185,7 @@ mod tests {
         let next = cache(folder.path(), 100);
         assert_eq!(next.get("a", 100).unwrap(), b"content");
         assert_eq!(next.get("a", 6), None, "larger than is wanted");
+        assert!(next.has("a", 7) && !next.has("a", 6));
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         let own = folder.path().join(FOLDER);
         assert_eq!((mode(&own), mode(&own.join("a"))), (0o700, 0o600));
@@ -195,6 +202,7 @@ mod tests {
         let open = cache(folder.path(), 100);
         open.put("b", b"more");
         assert_eq!((open.get("a", 100), open.get("b", 100)), (None, None));
+        assert!(!open.has("a", 100));
         assert!(!own.join("b").exists());
         fs::remove_dir_all(&own).unwrap();
         let elsewhere = tempfile::tempdir().unwrap();

@@ -75,7 +75,6 @@ fn errors_of_every_room_say_what_the_system_said_once() {
                 debug: true,
                 source: source(),
             }) as Box<dyn Error>,
-            Box::new(serve::Error::Serve(source())),
             Box::new(broken()),
             Box::new(failed()),
             Box::new(deliver::Error::Stopped(failed().into())),

@@ -11,6 +11,9 @@ const CORE_MODULE: u8 = 1;
 const CORE_INSTANCE: u8 = 2;
 /// A component's section of functions that go through the canonical ABI.
 const CANON: u8 = 8;
+/// Component's sections of types, and of what it imports.
+const TYPE: u8 = 7;
+const IMPORTS: u8 = 10;
 /// Sections of a core module.
 const IMPORT: u8 = 2;
 const TABLE: u8 = 4;
@@ -110,6 +113,14 @@ pub(crate) fn of_another_contract(component: &[u8]) -> Vec<u8> {
         }
     }
     bytes
+}
+
+/// Imports something of that name, and has nothing else.
+pub(crate) fn that_imports(name: &str) -> Vec<u8> {
+    // An instance without anything.
+    let kind = vec![1, 0x42, 0];
+    let import = [&[1, 0], leb(name.len() as u32).as_slice(), name.as_bytes(), &[5, 0]].concat();
+    joined(b"\0asm\x0d\0\x01\0", &vec![(TYPE, kind), (IMPORTS, import)])
 }
 
 /// The core module inside.

@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::prom_api::Api;
 use crate::series::{LabelSet, Sample, Value};
+use crate::strict_receiver::StrictReceiver;
+use crate::wait::eventually;
 
 /// Samples by series, oldest first.
 pub type Held = BTreeMap<LabelSet, Vec<Sample>>;
@@ -28,11 +30,23 @@ impl Expectation {
         selectors: &[&str],
         shape: impl Fn(LabelSet) -> Option<LabelSet>,
     ) -> Expectation {
+        Expectation::shifted(source, ticks, selectors, shape, |_| 0).await
+    }
+
+    /// As [`Expectation::of`], of a source that answers for a tick with what it had so many milliseconds before.
+    pub async fn shifted(
+        source: &Api,
+        ticks: &BTreeSet<i64>,
+        selectors: &[&str],
+        shape: impl Fn(LabelSet) -> Option<LabelSet>,
+        before_ms: impl Fn(i64) -> i64,
+    ) -> Expectation {
         let mut expectation = Expectation::default();
         for &at in ticks {
             let mut taken = BTreeMap::new();
             for selector in selectors {
-                taken.extend(source.instant(selector, at).await.expect("the source answers"));
+                let there = source.instant(selector, at - before_ms(at)).await;
+                taken.extend(there.expect("the source answers"));
             }
             let count = taken.len();
             let shaped: BTreeMap<_, _> =
@@ -41,6 +55,41 @@ impl Expectation {
             expectation.ticks.insert(at, shaped);
         }
         expectation
+    }
+
+    /// What replicas, the first one preferred, give as one: each series is its owner's, who is the first that has it, and stays it as
+    /// long as it has it.
+    pub fn of_replicas(replicas: &[Expectation]) -> Expectation {
+        let mut owners: BTreeMap<LabelSet, usize> = BTreeMap::new();
+        let mut one = Expectation::default();
+        let ticks: BTreeSet<i64> =
+            replicas.iter().flat_map(|replica| replica.ticks.keys().copied()).collect();
+        for at in ticks {
+            let taken = one.ticks.entry(at).or_default();
+            let has = |of: usize, series: &LabelSet| replicas[of].ticks.get(&at)?.get(series).copied();
+            for (rank, replica) in replicas.iter().enumerate() {
+                for (series, value) in replica.ticks.get(&at).into_iter().flatten() {
+                    let owner = owners.entry(series.clone()).or_insert(rank);
+                    let owned = has(*owner, series);
+                    if owned.is_none() && !taken.contains_key(series) {
+                        *owner = rank;
+                    }
+                    taken.entry(series.clone()).or_insert(owned.unwrap_or(*value));
+                }
+            }
+        }
+        one
+    }
+
+    /// What is known of other ticks as well; of the same tick the other one counts.
+    pub fn and(mut self, other: Expectation) -> Expectation {
+        self.ticks.extend(other.ticks);
+        self
+    }
+
+    /// The ticks at which there is nothing at all.
+    pub fn empty_ticks(&self) -> BTreeSet<i64> {
+        self.ticks.iter().filter(|(_, series)| series.is_empty()).map(|(at, _)| *at).collect()
     }
 
     /// What the source has, by series. So a Prometheus shows what it holds: without stale markers.
@@ -76,6 +125,15 @@ pub fn ticks(held: &Held) -> BTreeSet<i64> {
     held.values().flatten().map(|sample| sample.at).collect()
 }
 
+/// Waits until `count` more ticks have arrived.
+pub async fn arrive(receiver: &StrictReceiver, count: usize) {
+    let before = ticks(&receiver.samples()).len();
+    eventually(&format!("{count} more ticks arrive"), async || {
+        (ticks(&receiver.samples()).len() >= before + count).then_some(())
+    })
+    .await;
+}
+
 /// Asserts that `ticks` are at least `count` multiples of the interval, with no gap.
 #[track_caller]
 pub fn assert_every_tick(ticks: &BTreeSet<i64>, interval_ms: i64, count: usize) {
@@ -103,6 +161,20 @@ mod tests {
         assert_eq!(expectation.values()[&series("up", [])], [at(1, one), at(4, one)]);
         let all = [at(1, one), at(2, Value::STALE), at(4, one)];
         assert_eq!(expectation.samples()[&series("up", [])], all);
+    }
+
+    #[test]
+    fn of_replicas_the_owner_stays_it_until_it_has_nothing() {
+        let of = |values: [Option<f64>; 4]| {
+            let tick = |value: Option<f64>| value.map(|value| (series("up", []), Value::from(value)));
+            let ticks = values.into_iter().map(|value| tick(value).into_iter().collect());
+            Expectation { ticks: (1..).zip(ticks).collect() }
+        };
+        let first = of([None, Some(1.0), Some(1.0), Some(1.0)]);
+        let second = of([Some(2.0), Some(2.0), None, Some(2.0)]);
+        let values = Expectation::of_replicas(&[first, second]).values();
+        let values: Vec<Value> = values[&series("up", [])].iter().map(|sample| sample.value).collect();
+        assert_eq!(values, [2.0, 2.0, 1.0, 1.0].map(Value::from));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -57,6 +58,10 @@ struct Page {
     /// By label set, each with its text form, written once.
     series: BTreeMap<LabelSet, (String, Motion, Option<i64>)>,
     scrapes: u64,
+    /// How long a scrape takes.
+    takes: Duration,
+    /// What stands before the series.
+    head: String,
 }
 
 impl Exposition {
@@ -93,9 +98,19 @@ impl Exposition {
         self.page().series.insert(labels, (text, motion.into(), Some(at)));
     }
 
+    /// Says what a metric is: its type, and its help.
+    pub fn declare(&self, metric: &str, kind: &str, help: &str) {
+        let _ = write!(self.page().head, "# HELP {metric} {help}\n# TYPE {metric} {kind}\n");
+    }
+
     /// Takes a series off the page.
     pub fn remove(&self, labels: &LabelSet) {
         self.page().series.remove(labels);
+    }
+
+    /// From now on every scrape takes so long.
+    pub fn take(&self, long: Duration) {
+        self.page().takes = long;
     }
 
     /// How often the page was scraped.
@@ -109,9 +124,12 @@ impl Exposition {
 }
 
 async fn scrape(State(page): State<Arc<Mutex<Page>>>) -> String {
+    let takes = page.lock().expect("no holder panics").takes;
+    tokio::time::sleep(takes).await;
     let mut page = page.lock().expect("no holder panics");
     page.scrapes += 1;
-    let mut text = String::with_capacity(page.series.len() * 128);
+    let mut text = String::with_capacity(page.head.len() + page.series.len() * 128);
+    text.push_str(&page.head);
     for (series, motion, at) in page.series.values() {
         let Some(value) = motion.at(page.scrapes) else { continue };
         let _ = write!(text, "{series} {}", exposed(value));

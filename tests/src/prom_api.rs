@@ -33,6 +33,7 @@ struct QuerySeries {
     value: Option<(f64, String)>,
     #[serde(default)]
     values: Vec<(f64, String)>,
+    histogram: Option<(f64, serde_json::Value)>,
 }
 
 impl Api {
@@ -61,6 +62,17 @@ impl Api {
         let query = format!("{selector}[{window}]");
         let data: QueryData = self.post("query", &[("query", &query), ("time", &seconds(at))]).await?;
         data.result.into_iter().map(matrix).collect()
+    }
+
+    /// As [`Api::instant`], native histograms among them, as the API writes each: a float's text, or a histogram's buckets.
+    pub async fn written(&self, selector: &str, at: i64) -> Result<BTreeMap<LabelSet, serde_json::Value>> {
+        let data: QueryData = self.post("query", &[("query", selector), ("time", &seconds(at))]).await?;
+        let one = |series: QuerySeries| {
+            let float = series.value.map(|(_, text)| text.into());
+            let written = float.or(series.histogram.map(|(_, histogram)| histogram));
+            Ok((LabelSet(series.metric), written.context("not an instant vector")?))
+        };
+        data.result.into_iter().map(one).collect()
     }
 
     /// `selector` evaluated every `step_ms` from `start` to `end`, both included.

@@ -111,7 +111,7 @@ impl Drop for Front {
     }
 }
 
-fn config(
+pub(crate) fn config(
     own: &Certified,
     known: Option<&Authority>,
     versions: &[&'static SupportedProtocolVersion],

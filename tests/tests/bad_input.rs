@@ -75,6 +75,60 @@ fn a_warning_is_told_and_is_no_failure() {
 }
 
 #[test]
+fn what_else_a_folder_holds_is_passed_over_and_a_mistake_in_ours_is_not() {
+    let folder = TempDir::new().unwrap();
+    let others =
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n---\napiVersion: apps/v1\nkind: Deployment\n";
+    std::fs::write(folder.path().join("others.yaml"), others).unwrap();
+    std::fs::write(folder.path().join("web.yaml"), format!("{others}---\n{RIGHT}")).unwrap();
+    let check = || {
+        let output = command(folder.path(), &["check", "."]);
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+        (output.status.code(), said)
+    };
+    let (status, said) = check();
+    assert_eq!(status, Some(0), "{said}");
+    assert!(said.contains("web.yaml: ok, 1 resource, 2 warnings\n"), "{said}");
+    assert!(
+        said.contains("others.yaml:2: warning: kind: ConfigMap is not MetricAccess, and passed over\n"),
+        "{said}"
+    );
+    std::fs::write(
+        folder.path().join("web.yaml"),
+        format!("{others}---\n{}", RIGHT.replace("interval", "intervall")),
+    )
+    .unwrap();
+    let (status, said) = check();
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("intervall"), "{said}");
+}
+
+#[test]
+fn a_sources_token_that_is_not_there_is_told_before_it_is_missed() {
+    let folder = TempDir::new().unwrap();
+    let config =
+        "sources:\n- name: a\n  url: \"http://x\"\n  bearerTokenFile: token\ntenants: { folder: . }\n";
+    std::fs::write(folder.path().join("sluice.yaml"), config).unwrap();
+    let check = || {
+        let output = command(folder.path(), &["check", "--config", "sluice.yaml", "sluice.yaml"]);
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (status, said) = check();
+    let expected =
+        "sluice.yaml:4: sources[0].bearerTokenFile: there is no file token; create it, or correct the path";
+    assert!(status == Some(1) && said.contains(expected), "{said}");
+    std::fs::write(folder.path().join("token"), "\n").unwrap();
+    let (status, said) = check();
+    assert!(
+        status == Some(1) && said.contains("sources[0].bearerTokenFile: the file token is empty; put"),
+        "{said}"
+    );
+    std::fs::write(folder.path().join("token"), "secret\n").unwrap();
+    let (status, said) = check();
+    assert!(status == Some(0) && !said.contains("secret"), "{said}");
+}
+
+#[test]
 fn with_a_configuration_everything_is_checked_and_told_in_the_order_of_files_and_lines() {
     let folder = TempDir::new().unwrap();
     let config = "sources: [{ name: a, url: \"http://x\" }]\ntenants: { folder: tenants }\nsecrets: { folder: tenants }\n\

@@ -114,6 +114,7 @@ impl Judges {
         let one = |set: &LabelSet| TimeSeries {
             labels: set.0.iter().map(label).collect(),
             samples: vec![WireSample { value: Some(1.0), timestamp: at }],
+            histograms: Vec::new(),
         };
         let request = WriteRequest { timeseries: population.iter().map(one).collect() };
         let body = snap::raw::Encoder::new().compress_vec(&request.encode_to_vec()).unwrap();

@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 use sha2::{Digest as _, Sha256};
 use sluice_tests::expectation::{EVERYTHING, Expectation, Held, assert_every_tick, ticks};
 use sluice_tests::exposition::Motion;
+use sluice_tests::filtered::{marked, resource, tagging};
 use sluice_tests::guests;
 use sluice_tests::registry::{Lock, Registry, digest};
 use sluice_tests::series::{LabelSet, Sample, Value, series};
@@ -31,34 +32,6 @@ fn modules() -> TempDir {
         std::fs::write(folder.path().join(name), bytes).unwrap();
     }
     folder
-}
-
-/// A resource that wants all, at `receiver`, through these filters.
-fn resource(name: &str, receiver: &StrictReceiver, metrics: &str, filters: &Json) -> String {
-    let url = format!("{}/{name}", receiver.url());
-    let resource = json!({
-        "apiVersion": "observability.ethos.io/v1alpha1",
-        "kind": "MetricAccess",
-        "metadata": { "name": name, "namespace": "team" },
-        "spec": {
-            "source": "team",
-            "metrics": [metrics],
-            "filters": filters,
-            "remoteWrite": {
-                "enabled": true, "interval": "1s",
-                "target": { "type": "remote_write" }, "remoteWrite": { "url": url },
-            },
-        },
-    });
-    resource.to_string()
-}
-
-/// A filter that sets a label to a value.
-fn tagging(value: &str) -> Json {
-    json!([{
-        "name": "tag", "module": { "builtin": { "name": "relabel" } },
-        "config": { "rules": [{ "targetLabel": "tag", "replacement": value }] },
-    }])
 }
 
 fn totals(by: &str) -> Json {
@@ -105,7 +78,7 @@ async fn several_ticks(receiver: &StrictReceiver) {
 #[tokio::test]
 async fn samples_go_through_a_teams_own_filter_and_what_it_emits_arrives_too() {
     let (stage, receiver, modules) = tokio::join!(Stage::set(), StrictReceiver::start(), async { modules() });
-    let text = resource("sums", &receiver, "queue_depth|db_rows", &totals("job"));
+    let text = resource("team/sums", &receiver, "queue_depth|db_rows", &totals("job"));
     let mut sluice = start(&stage, &modules, &[("sums.yaml", text)]).await;
     several_ticks(&receiver).await;
     assert!(sluice.stop().await.success());
@@ -155,10 +128,10 @@ async fn asked(sluice: &Sluice) -> [u64; 4] {
 async fn a_series_is_shown_to_filters_once_and_again_only_where_they_were_swapped() {
     let (stage, modules) = (Stage::set().await, TempDir::new().unwrap());
     let (own, other) = tokio::join!(StrictReceiver::start(), StrictReceiver::start());
-    let write = |value| resource("own", &own, "queue_depth", &tagging(value));
+    let write = |value| resource("team/own", &own, "queue_depth", &tagging(value));
     let resources = [
         ("own.yaml", write("one")),
-        ("other.yaml", resource("other", &other, "queue_depth", &tagging("one"))),
+        ("other.yaml", resource("team/other", &other, "queue_depth", &tagging("one"))),
     ];
     let mut sluice = start(&stage, &modules, &resources).await;
     tokio::join!(tagged(&own, "one"), tagged(&other, "one"));
@@ -201,7 +174,7 @@ async fn a_teams_filters_stand_between_what_is_selected_and_what_is_stamped() {
         { "sourceLabels": ["__name__"], "targetLabel": "seen" },
         { "targetLabel": "managed_by", "replacement": "nobody" },
     ]);
-    let text = relabelled(&resource("order", &receiver, "queue_depth", &rename), &rules);
+    let text = relabelled(&resource("team/order", &receiver, "queue_depth", &rename), &rules);
     let mut sluice = start(&stage, &modules, &[("order.yaml", text)]).await;
     several_ticks(&receiver).await;
     assert!(sluice.stop().await.success());
@@ -240,9 +213,9 @@ async fn what_is_only_watched_or_may_fail_changes_nothing_and_is_counted() {
     let receivers = tokio::join!(StrictReceiver::start(), StrictReceiver::start(), StrictReceiver::start());
     let (watching, ignoring, summing) = receivers;
     let resources = [
-        ("watched.yaml", resource("watched", &watching, "queue_depth", &watched())),
-        ("ignored.yaml", resource("ignored", &ignoring, "queue_depth", &ignored())),
-        ("summed.yaml", resource("summed", &summing, "db_rows", &totals("job"))),
+        ("watched.yaml", resource("team/watched", &watching, "queue_depth", &watched())),
+        ("ignored.yaml", resource("team/ignored", &ignoring, "queue_depth", &ignored())),
+        ("summed.yaml", resource("team/summed", &summing, "db_rows", &totals("job"))),
     ];
     let mut sluice = start(&stage, &modules, &resources).await;
     let counted = async |metric: &str, resource: &str, word: (&str, &str)| {
@@ -301,14 +274,14 @@ async fn what_filters_take_while_they_are_configured_is_their_namespaces() {
     };
     let (stage, good, greedy) = tokio::join!(Stage::set(), StrictReceiver::start(), StrictReceiver::start());
     let others = |n: usize, filters| {
-        resource(&format!("greedy-{n}"), &greedy, "queue_depth", &holding(filters))
+        resource(&format!("team/greedy-{n}"), &greedy, "queue_depth", &holding(filters))
             .replace("\"namespace\":\"team\"", "\"namespace\":\"greedy\"")
     };
     let setup = Setup::new()
         .source("main", &stage.source.url())
         .setting("filters", json!({ "modulesFolder": folder.path() }))
         .setting("limits", json!({ "maxMemory": "64Mi" }))
-        .resource("good.yaml", &resource("good", &good, "queue_depth", &holding(1)));
+        .resource("good.yaml", &resource("team/good", &good, "queue_depth", &holding(1)));
     let setup = (0..GREEDY).fold(setup, |setup, n| setup.resource(&format!("{n}.yaml"), &others(n, 3)));
     let sluice = setup.start().await;
     let words = "f1 gets no more memory: all series of the namespace, with their labels, and its filters take more than \
@@ -348,14 +321,13 @@ async fn filters_that_take_long_hold_up_nobody_who_is_quick() {
     let kept = json!({ "modulesFolder": folder.path(), "timeout": "2s" });
     let mut setup = Setup::new().source("main", &stage.source.url()).setting("filters", kept);
     for n in 0..GOOD {
-        let name = format!("good-{n}");
-        setup = setup
-            .resource(&format!("{name}.yaml"), &resource(&name, &good, "queue_depth", &filters("nothing")));
+        let text = resource(&format!("team/good-{n}"), &good, "queue_depth", &filters("nothing"));
+        setup = setup.resource(&format!("good-{n}.yaml"), &text);
     }
     for n in 0..slow {
-        let name = format!("slow-{n}");
-        let text = resource(&name, &busy, "queue_depth", &filters("work for half a second"));
-        setup = setup.resource(&format!("{name}.yaml"), &text.replace("\"team\"", &format!("\"{name}\"")));
+        let id = format!("slow-{n}/slow-{n}");
+        let text = resource(&id, &busy, "queue_depth", &filters("work for half a second"));
+        setup = setup.resource(&format!("slow-{n}.yaml"), &text);
     }
     let sluice = setup.start().await;
     eventually("the slow ones have begun", async || (busy.seen().len() >= 2 * slow).then_some(())).await;
@@ -383,7 +355,7 @@ async fn filters_that_take_long_hold_up_nobody_who_is_quick() {
 #[tokio::test]
 async fn a_filter_that_is_not_ready_leaves_the_last_good_one_in_its_place() {
     let (stage, receiver, modules) = tokio::join!(Stage::set(), StrictReceiver::start(), async { modules() });
-    let write = |filters: &Json| resource("own", &receiver, "queue_depth", filters);
+    let write = |filters: &Json| resource("team/own", &receiver, "queue_depth", filters);
     let mut sluice = start(&stage, &modules, &[("own.yaml", write(&tagging("one")))]).await;
     tagged(&receiver, "one").await;
     for (what, filters) in [
@@ -419,8 +391,8 @@ async fn nothing_runs_past_a_filter_that_was_never_ready() {
     let other = StrictReceiver::start().await;
     let filters = json!([{ "name": "hide", "module": { "file": { "path": "none.wasm" } } }]);
     let resources = [
-        ("bad.yaml", resource("bad", &receiver, EVERYTHING, &filters)),
-        ("good.yaml", resource("good", &other, "queue_depth", &tagging("one"))),
+        ("bad.yaml", resource("team/bad", &receiver, EVERYTHING, &filters)),
+        ("good.yaml", resource("team/good", &other, "queue_depth", &tagging("one"))),
     ];
     let mut sluice = start(&stage, &modules, &resources).await;
     several_ticks(&other).await;
@@ -430,7 +402,7 @@ async fn nothing_runs_past_a_filter_that_was_never_ready() {
     sluice.write(
         "bad.yaml",
         &resource(
-            "bad",
+            "team/bad",
             &receiver,
             "db_rows",
             &json!([{
@@ -459,7 +431,8 @@ async fn what_was_tried_is_not_tried_again_after_a_restart() {
     };
     has_mood(0.0).await;
     let filters = json!([{ "name": "evil", "module": { "file": { "path": "samples.wasm" } }, "config": "recurse on 666" }]);
-    let write = |name: &str| resource(name, &receiver, r#"{__name__=~"mood|db_rows"}"#, &filters);
+    let write =
+        |name: &str| resource(&format!("team/{name}"), &receiver, r#"{__name__=~"mood|db_rows"}"#, &filters);
     let mut sluice = start(&stage, &modules, &[("old.yaml", write("old"))]).await;
     several_ticks(&receiver).await;
     assert!(sluice.stop().await.success());
@@ -510,11 +483,14 @@ async fn a_module_that_is_replaced_again_and_again_costs_no_tick_and_no_memory()
     let totals = std::fs::read(modules.path().join("totals.wasm")).unwrap();
     // Every one is another component, that is fetched, compiled, configured and tried.
     let swap_to = |n: usize| {
-        let bytes = marked(&totals, n);
+        let bytes = marked(&totals, n, 0);
         std::fs::write(modules.path().join(format!("{n}.wasm")), &bytes).unwrap();
         let module = json!({ "file": { "path": format!("{n}.wasm") } });
         let filters = json!([{ "name": "sums", "module": module, "config": { "by": "job" } }]);
-        (resource("own", &receiver, "crowd", &filters), format!("sha256:{}", hex(&Sha256::digest(&bytes))))
+        (
+            resource("team/own", &receiver, "crowd", &filters),
+            format!("sha256:{}", hex(&Sha256::digest(&bytes))),
+        )
     };
     let mut sluice = start(&stage, &modules, &[("own.yaml", swap_to(0).0)]).await;
     several_ticks(&receiver).await;
@@ -565,7 +541,7 @@ async fn an_edit_finds_its_place_where_as_many_instances_are_kept_as_may_be() {
         json!({ "name": name, "module": module, "config": { "by": by } })
     };
     let write = |filters: &[Json]| {
-        resource("own", &receiver, "http_request_duration_seconds_bucket", &json!(filters))
+        resource("team/own", &receiver, "http_request_duration_seconds_bucket", &json!(filters))
     };
     let full = [sums("a", "job"), sums("b", "path"), sums("c", "job")];
     let mut sluice = setup.resource("own.yaml", &write(&full)).start().await;
@@ -606,12 +582,6 @@ async fn started(sluice: &Sluice, start: std::time::Instant, resources: usize) -
     format!("{took:.2?} after it was started, {cpu}, {} MiB", sluice.memory_bytes("VmRSS") >> 20)
 }
 
-/// The component, with an end of its own: other bytes, other digest.
-fn marked(component: &[u8], mark: usize) -> Vec<u8> {
-    let mark = format!("\x04mark{mark:08}");
-    [component, &[0, mark.len() as u8], mark.as_bytes()].concat()
-}
-
 #[tokio::test]
 #[ignore = "takes minutes; prints what a start of many filters takes, with and without what was compiled before"]
 async fn a_thousand_resources_with_three_filters_each_are_ready_at_once() {
@@ -630,7 +600,7 @@ async fn a_thousand_resources_with_three_filters_each_are_ready_at_once() {
     // Of the same three modules; and of as many modules as there are resources.
     for distinct in [3, RESOURCES] {
         for n in 0..distinct {
-            std::fs::write(modules.path().join(format!("{n}.wasm")), marked(&totals, n)).unwrap();
+            std::fs::write(modules.path().join(format!("{n}.wasm")), marked(&totals, n, 0)).unwrap();
         }
         let filter = |n: usize| {
             json!({ "name": format!("f{n}"), "config": { "by": "job" },
@@ -638,7 +608,7 @@ async fn a_thousand_resources_with_three_filters_each_are_ready_at_once() {
         };
         let resources = |setup: Setup, n: usize| {
             let filters = Json::Array((3 * n..3 * n + 3).map(filter).collect());
-            let text = resource(&format!("r{n}"), &receiver, "queue_depth", &filters);
+            let text = resource(&format!("team/r{n}"), &receiver, "queue_depth", &filters);
             let text = text.replace("\"team\"", &format!("\"team-{n}\"")).replace("\"1s\"", "\"60s\"");
             setup.resource(&format!("r{n}.yaml"), &text)
         };
@@ -678,9 +648,13 @@ async fn a_download_runs_and_a_tag_means_what_it_meant_until_its_filter_is_writt
     // A registry is a web server too.
     let url = format!("http://{host}/v2/a/blobs/{sums}");
     let hex = sums.trim_start_matches("sha256:");
-    let loaded =
-        resource("loaded", &loads, "db_rows", &through(json!({ "http": { "url": url, "sha256": hex } })));
-    let pulled = |filters: &Json| resource("pulled", &pulls, "db_rows", filters);
+    let loaded = resource(
+        "team/loaded",
+        &loads,
+        "db_rows",
+        &through(json!({ "http": { "url": url, "sha256": hex } })),
+    );
+    let pulled = |filters: &Json| resource("team/pulled", &pulls, "db_rows", filters);
     let tagged = pulled(&through(json!({ "oci": { "ref": format!("{host}/a:1") } })));
     let allow = json!([{ "host": host, "plainHttp": true, "networks": ["127.0.0.0/8"] }]);
     let setup =

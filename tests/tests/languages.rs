@@ -73,7 +73,7 @@ fn refuses_an_empty_prefix(folder: &Path) {
     fs::write(folder.join("bad.yaml"), "prefixes: ['']\n").unwrap();
     let metrics = "tests/drops/metrics.prom";
     let (status, said) = sluice(folder, &["run", COMPONENT, "--metrics", metrics, "--config", "bad.yaml"]);
-    let wanted = "filter drop-go: config: an empty prefix drops everything: leave it out";
+    let wanted = "bad.yaml:1: filter drop-go: an empty prefix drops everything: leave it out";
     assert!(status == Some(1) && said.contains(wanted), "{said}");
 }
 

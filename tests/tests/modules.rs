@@ -283,7 +283,10 @@ async fn content_that_is_not_what_was_asked_for_is_refused() {
     let missing = said(&store, &oci(&format!("{host}/a:2"))).await;
     assert_eq!(
         missing,
-        format!("http://{host}/v2/a/manifests/2 is not there: HTTP status 404 Not Found: manifest unknown")
+        format!(
+            "http://{host}/v2/a/manifests/2 is not there: HTTP status 404 Not Found: manifest unknown; \
+             correct its name, or put it there first"
+        )
     );
 }
 

@@ -117,7 +117,8 @@ async fn the_log_has_the_documented_shape() {
     let lines = running.sluice.log_lines();
     let is_tick = |l: &&Json| l["msg"] == "Collected metrics for remote write job";
     let ticks: Vec<_> = lines.iter().filter(is_tick).collect();
-    assert!(ticks.len() >= 3, "{lines:#?}");
+    // Nothing at first, then five: what stays the same is not told again at every tick.
+    assert!((1..=2).contains(&ticks.len()), "{lines:#?}");
     assert!(ticks.iter().any(|line| line["count"] == 5), "{ticks:#?}");
     for line in ticks {
         assert_eq!(line["level"], "info");

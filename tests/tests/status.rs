@@ -151,6 +151,9 @@ fn delivering(subject: &Arc<Subject>) -> Facts {
         consecutive_failures: 0,
         conflict: None,
         bypassed: None,
+        refused: None,
+        protocol: None,
+        missed: None,
     };
     Facts {
         subject: Arc::clone(subject),

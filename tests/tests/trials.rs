@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use serde_json::{Value as Json, json};
+use sluice_tests::filtered::{marked, resource, tagging};
 use sluice_tests::guests;
 use sluice_tests::query_source::{Call, QuerySource, vector};
 use sluice_tests::registry::{Lock, Registry};
@@ -18,6 +19,8 @@ use tempfile::TempDir;
 const MANY: usize = 10_000;
 /// Filters of a resource that take their time.
 const SLOW: usize = 8;
+/// Source groups, each of which is a part of a trial.
+const SOURCES: usize = 8;
 /// Trials that there are at once.
 const TRIALS: usize = 4;
 /// An edit beside them takes a few seconds, and 200 and more if a trial has no end.
@@ -46,32 +49,6 @@ fn modules() -> TempDir {
     folder
 }
 
-fn resource(namespace: &str, receiver: &StrictReceiver, metrics: &str, filters: &Json) -> String {
-    json!({
-        "apiVersion": "observability.ethos.io/v1alpha1",
-        "kind": "MetricAccess",
-        "metadata": { "name": namespace, "namespace": namespace },
-        "spec": {
-            "source": "team",
-            "metrics": [metrics],
-            "filters": filters,
-            "remoteWrite": {
-                "enabled": true, "interval": "1s",
-                "target": { "type": "remote_write" },
-                "remoteWrite": { "url": format!("{}/{namespace}", receiver.url()) },
-            },
-        },
-    })
-    .to_string()
-}
-
-fn tagging(value: &str) -> Json {
-    json!([{
-        "name": "tag", "module": { "builtin": { "name": "relabel" } },
-        "config": { "rules": [{ "targetLabel": "tag", "replacement": value }] },
-    }])
-}
-
 fn hostile(name: &str, deed: &str) -> Json {
     json!({ "name": name, "module": { "file": { "path": "hostile.wasm" } }, "config": deed })
 }
@@ -98,7 +75,7 @@ fn refusals(sluice: &Sluice) -> usize {
 async fn a_filter_that_was_passed_over_in_its_trial_is_tried_again_once_it_may_not_be() {
     let (source, receiver, modules) =
         (QuerySource::start(answer).await, StrictReceiver::start().await, modules());
-    let write = |filters: &Json| resource("team", &receiver, "one", filters);
+    let write = |filters: &Json| resource("team/team", &receiver, "one", filters);
     let evil = |key: &str, value: &str| {
         let mut filter = hostile("tag", "say and trap");
         filter[key] = json!(value);
@@ -131,26 +108,25 @@ async fn namespaces_whose_trials_are_long_hold_up_nobodys_edit() {
         (QuerySource::start(answer).await, StrictReceiver::start().await, modules());
     let (filtered, bare) = tokio::join!(StrictReceiver::start(), StrictReceiver::start());
     let setup = Setup::new().setting("filters", json!({ "modulesFolder": modules.path() }));
-    // Each source group is a trial's part.
-    let setup = (0..SLOW).fold(setup, |setup, n| setup.source(&format!("source-{n}"), &source.url()));
+    let setup = (0..SOURCES).fold(setup, |setup, n| setup.source(&format!("source-{n}"), &source.url()));
     let mut sluice = setup
-        .resource("filtered.yaml", &resource("filtered", &filtered, "one", &tagging("one")))
-        .resource("bare.yaml", &resource("bare", &bare, "one", &json!([])))
+        .resource("filtered.yaml", &resource("filtered/filtered", &filtered, "one", &tagging("one")))
+        .resource("bare.yaml", &resource("bare/bare", &bare, "one", &json!([])))
         .start()
         .await;
     tagged(&filtered, "one").await;
     tagged(&bare, "").await;
     let slow: Json = (0..SLOW).map(|n| hostile(&format!("f{n}"), "work")).collect();
     for n in 0..TRIALS {
-        let slow = resource(&format!("slow-{n}"), &theirs, r#"{__name__=~"many"}"#, &slow);
+        let slow = resource(&format!("slow-{n}/slow-{n}"), &theirs, r#"{__name__=~"many"}"#, &slow);
         sluice.write(&format!("slow-{n}.yaml"), &slow);
     }
     let answered = source.calls().len();
     eventually("their trials begin", async || (source.calls().len() > answered + 2 * SLOW).then_some(()))
         .await;
-    sluice.write("filtered.yaml", &resource("filtered", &filtered, "one", &tagging("two")));
+    sluice.write("filtered.yaml", &resource("filtered/filtered", &filtered, "one", &tagging("two")));
     tagged(&filtered, "two").await;
-    sluice.write("bare.yaml", &resource("bare", &bare, "nothing_of_this_name", &json!([])));
+    sluice.write("bare.yaml", &resource("bare/bare", &bare, "nothing_of_this_name", &json!([])));
     within(EDIT_MAX, "what is not asked for any more ends", async || {
         let ended =
             |samples: Vec<sluice_tests::series::Sample>| samples.last().unwrap().value == Value::STALE;
@@ -169,7 +145,7 @@ async fn modules_that_wait_for_the_compiler_are_not_in_memory() {
     let (registry, cache) = (Registry::start(Lock::Open).await, TempDir::new().unwrap());
     let host = registry.host();
     for n in 0..LARGE {
-        let packed = layer(&large(&totals, n));
+        let packed = layer(&marked(&totals, n, LARGE_BYTES));
         registry.put_artefact(
             "a",
             &n.to_string(),
@@ -181,15 +157,12 @@ async fn modules_that_wait_for_the_compiler_are_not_in_memory() {
         .source("main", &source.url())
         .setting("filters", json!({ "allow": allow, "cacheFolder": cache.path() }))
         .setting("limits", json!({ "maxMemory": "64Mi" }))
-        .resource("own.yaml", &resource("own", &own, "one", &json!([])));
+        .resource("own.yaml", &resource("own/own", &own, "one", &json!([])));
     let greedy = |setup: Setup, n: usize| {
         let module = json!({ "oci": { "ref": format!("{host}/a:{n}") } });
         let filters = json!([{ "name": "sums", "module": module, "config": { "by": "job" } }]);
-        let text = resource("greedy", &theirs, "one", &filters);
-        setup.resource(
-            &format!("{n}.yaml"),
-            &text.replace(r#""name":"greedy""#, &format!(r#""name":"greedy-{n}""#)),
-        )
+        let text = resource(&format!("greedy/greedy-{n}"), &theirs, "one", &filters);
+        setup.resource(&format!("{n}.yaml"), &text)
     };
     let mut sluice = (0..LARGE).fold(setup, greedy).start().await;
     let pulled = |n: usize| registry.calls().iter().filter(|call| call.line.contains("/blobs/")).count() >= n;
@@ -201,20 +174,6 @@ async fn modules_that_wait_for_the_compiler_are_not_in_memory() {
     assert!(peak < PEAK_MIB_MAX, "{peak} MiB");
     assert!(sluice.stop().await.success());
     assert_eq!(own.violations(), []);
-}
-
-/// The component with a section of its own that nobody reads, of zeros.
-fn large(component: &[u8], mark: usize) -> Vec<u8> {
-    let mut section = format!("\x04mark{mark:08}").into_bytes();
-    section.resize(LARGE_BYTES, 0);
-    let mut rest = section.len();
-    let mut length = Vec::new();
-    while rest > 127 {
-        length.push(rest as u8 & 127 | 128);
-        rest >>= 7;
-    }
-    length.push(rest as u8);
-    [component, &[0], &length, &section].concat()
 }
 
 fn layer(component: &[u8]) -> Vec<u8> {

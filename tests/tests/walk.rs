@@ -123,6 +123,7 @@ fn author(home: tempfile::TempDir, walk: Walk) -> (Process, String, tempfile::Te
         assert!(text.contains(before.as_str()), "{before} is not in {text}");
         fs::write(&file, text.replace(before.as_str(), after)).unwrap();
     }
+    typed(&folder, "cargo test --quiet");
     let tested = typed(&folder, test);
     assert!(tested.contains("1 of 1 cases hold"), "{tested}");
     let tried = typed(&folder, run);

@@ -1,3 +1,5 @@
+//! Expressions as Prometheus reads them: what is taken, what it matches, and what is refused and why.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Selectors as people write them: how they are read, printed again, refused, and matched.
+
 use proptest::prelude::*;
 
 use super::*;

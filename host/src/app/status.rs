@@ -131,6 +131,10 @@ fn lane(lane: &board::Lane) -> Lane {
         consecutive_failures,
         conflict,
         bypassed,
+        refused,
+        protocol,
+        order: _,
+        missed,
     } = lane;
     Lane {
         group: group.clone(),
@@ -143,6 +147,9 @@ fn lane(lane: &board::Lane) -> Lane {
         consecutive_failures: *consecutive_failures,
         conflict: conflict.clone(),
         bypassed: bypassed.clone(),
+        refused: refused.clone(),
+        protocol: *protocol,
+        missed: *missed,
     }
 }
 

@@ -167,8 +167,9 @@ impl Findings {
                 self.problems.push(Problem::warning(Path::root(), "the file is empty", "").in_file(&name));
             }
             Ok(resources) => {
-                self.files
-                    .push(Checked { file: Arc::clone(&name), holds: Content::Resources(resources.len()) });
+                let ours = resources.iter().filter(|resource| matches!(resource, Resource::MetricAccess(_)));
+                let holds = Content::Resources(ours.count());
+                self.files.push(Checked { file: Arc::clone(&name), holds });
                 let review = |resource: &Resource| {
                     // What labels the namespaces of a cluster have is not known here.
                     let policy = site.policy.for_namespace(resource.namespace(), &NamespaceLabels::new());

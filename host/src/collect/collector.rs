@@ -2,16 +2,18 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
 
 use sluice_filter::selector::Selector;
 
 use crate::http::Client;
 use crate::model::memory::{Memory, Payer};
-use crate::model::{Interval, Source, SourceName, Standing, Standings, Tick};
+use crate::model::{Interval, Metadata, Mode, Source, SourceName, Standing, Standings, Tick};
 
 use super::health::SourceHealth;
+use super::metadata::{self, Curiosity, Turns};
 use super::origin::Origin;
-use super::stream::{Fetched, Interest};
+use super::stream::{Content, Ends, Fetched, Interest, Wanted};
 use super::table::Part;
 use super::{Cause, Config, Error, Observer, lock, plan};
 
@@ -27,6 +29,7 @@ struct Inner {
     config: Config,
     observer: Observer,
     memory: Memory,
+    turns: Turns,
     /// Held weakly: a source without subscriptions is forgotten.
     origins: Mutex<HashMap<SourceName, Weak<Origin>>>,
     /// What others found out about the sources.
@@ -39,6 +42,8 @@ pub struct Subscription {
     collector: Collector,
     origin: Arc<Origin>,
     interests: Vec<Interest>,
+    /// How long before a tick samples are asked for; nothing where there is one a tick.
+    reach: Duration,
 }
 
 /// Everything the selectors of one subscription select at one tick; never a part of it.
@@ -62,6 +67,8 @@ pub struct Collected {
     pub illegal: u64,
     /// Results left out because they equal another one once external labels are off, here or in those parts.
     pub collisions: u64,
+    /// How it says that a series has ended.
+    pub ends: Ends,
     /// How far the source's clock is ahead of ours, in milliseconds, give or take half a second, if it says.
     pub skew_millis: Option<i64>,
 }
@@ -69,8 +76,8 @@ pub struct Collected {
 impl Collector {
     /// A collector that asks through `client`, tells `observer` of every request, and holds what `memory` allows.
     pub fn new(client: Client, config: Config, observer: Observer, memory: Memory) -> Collector {
-        let (origins, standings) = (Mutex::default(), Mutex::default());
-        Collector { inner: Arc::new(Inner { client, config, observer, memory, origins, standings }) }
+        let (turns, origins, standings) = (Turns::default(), Mutex::default(), Mutex::default());
+        Collector { inner: Arc::new(Inner { client, config, observer, memory, turns, origins, standings }) }
     }
 
     /// Subscribes to what `selectors` select at `source`, asked for at multiples of `interval` on behalf of a namespace: where
@@ -81,11 +88,17 @@ impl Collector {
         source: &Arc<Source>,
         selectors: &[Selector],
         interval: Interval,
+        mode: Mode,
     ) -> Subscription {
         let origin = self.origin(source);
         let asks = plan::plan(selectors, source, &self.inner.config.merge_label);
-        let interests = asks.into_iter().map(|ask| Interest::new(&origin, payer, ask, interval)).collect();
-        Subscription { collector: self.clone(), origin, interests }
+        let (content, reach) = match mode {
+            Mode::Sampled => (Content::Values, Duration::ZERO),
+            Mode::Raw => (Content::Samples, interval.duration() + source.settle),
+        };
+        let interests = asks.into_iter().map(|ask| Interest::new(&origin, payer, ask, interval, content));
+        let interests = interests.collect();
+        Subscription { collector: self.clone(), origin, interests, reach }
     }
 
     /// Takes over what is known of the sources from elsewhere: the standing of each, in place of what was told before.
@@ -120,25 +133,34 @@ impl Collector {
             return origin;
         }
         origins.retain(|_, origin| origin.strong_count() > 0);
-        let Inner { client, config, observer, memory, .. } = &*self.inner;
+        let Inner { client, config, observer, memory, turns, .. } = &*self.inner;
         let client = client.for_access(&source.access);
         let (config, observer) = (config.clone(), observer.clone());
-        let origin = Arc::new(Origin::new(source.clone(), client, config, observer, memory.clone()));
+        let origin =
+            Arc::new(Origin::new(source.clone(), client, config, observer, memory.clone(), turns.clone()));
         origins.insert(source.name.clone(), Arc::downgrade(&origin));
         origin
     }
 }
 
 impl Subscription {
-    /// Everything at one tick. Pipelines that ask for the same at the same tick share the requests.
+    /// Everything at one tick. Pipelines that ask for the same at the same tick share the requests. So many ticks `behind`
+    /// it are due already and will be asked for next: they may be fetched at once.
     ///
     /// Dropping the future is safe at any time, and takes nothing from other pipelines.
-    pub async fn at(&self, tick: Tick) -> Result<Collected, Error> {
+    pub async fn at(&self, tick: Tick, behind: u32) -> Result<Collected, Error> {
+        self.reaching(tick, behind, Duration::ZERO).await
+    }
+
+    /// As [`Subscription::at`]. Where all samples are taken, those from so long before the tick on, if that is longer than usual.
+    pub async fn reaching(&self, tick: Tick, behind: u32, reach: Duration) -> Result<Collected, Error> {
         if self.standing() == Standing::Gone {
             return Err(self.origin.error(Arc::new(Cause::Gone)));
         }
         // All are awaited even if one fails: what succeeded is kept for the next try.
-        let asked = futures::future::join_all(self.interests.iter().map(|interest| interest.at(tick))).await;
+        let reach = if self.reach.is_zero() { self.reach } else { self.reach.max(reach) };
+        let asked = self.interests.iter().map(|interest| interest.at(Wanted { tick, behind, reach }));
+        let asked = futures::future::join_all(asked).await;
         let (mut parts, mut fetched) = (Vec::new(), Vec::new());
         for asked in asked {
             let (some, by) = asked?;
@@ -146,6 +168,17 @@ impl Subscription {
             fetched.extend(by);
         }
         Ok(self.collected(tick, parts, &fetched))
+    }
+
+    /// Whether the source still has anything that is selected at a tick which it answered before. It is asked anew: what is kept
+    /// of that tick says what it had.
+    pub async fn holds(&self, tick: Tick) -> Result<bool, Error> {
+        for interest in &self.interests {
+            if interest.holds(tick).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The source that is asked.
@@ -156,6 +189,12 @@ impl Subscription {
     /// Whether the source is worth asking now.
     pub fn standing(&self) -> Standing {
         self.collector.standing(&self.origin.source)
+    }
+
+    /// What the source says of its metrics, as far as it is known: at once, whatever the source does. It is asked when it is time,
+    /// for all subscriptions together.
+    pub fn metadata(&self, curiosity: Curiosity) -> Arc<Metadata> {
+        metadata::known(&self.origin, curiosity)
     }
 
     /// How many queries there are to ask at a tick, shared ones included.
@@ -169,7 +208,11 @@ impl Subscription {
             source: self.origin.source.clone(),
             tick,
             bytes: sum(|fetched| fetched.bytes),
-            series: parts.iter().map(|part| part.values().len()).sum(),
+            series: parts.iter().map(Part::len).sum(),
+            ends: match fetched.iter().all(|fetched| fetched.ends == Ends::Marked) {
+                true => Ends::Marked,
+                false => Ends::Absent,
+            },
             histograms: parts.iter().map(Part::histograms).sum(),
             nameless: sum(|fetched| fetched.answer.nameless()),
             illegal: sum(|fetched| fetched.answer.illegal()),

@@ -75,6 +75,15 @@ pub enum Cause {
         /// How far.
         seconds: u64,
     },
+    /// Remote read was answered with something else.
+    #[error("answers remote read with {content_type:?}")]
+    Unread {
+        /// The answer's content type.
+        content_type: String,
+    },
+    /// Remote read was answered with chunks of a form that is not known.
+    #[error("answers remote read with chunks of an encoding that is newer than this version of Sluice")]
+    Encoding,
     /// An answer that is not the query API's.
     #[error("not an answer of the query API: {what} (at byte {position} of the body)")]
     Malformed {
@@ -115,6 +124,7 @@ impl Cause {
         match self {
             Cause::Unreachable(cause) => cause.is_transient(),
             Cause::Gone | Cause::Timeout(_) | Cause::Partial(_) | Cause::Malformed { .. } => true,
+            Cause::Unread { .. } | Cause::Encoding => true,
             Cause::ClockBehind { .. } => true,
             Cause::Status { code, .. } => *code >= 500 || matches!(*code, 408 | 425 | 429),
             Cause::Query { error_type, .. } => !is_final(error_type),
@@ -127,11 +137,20 @@ impl Cause {
         let timeout = match self {
             Cause::Query { error_type, .. } => error_type == "timeout",
             Cause::Timeout(_) => true,
-            // Nobody of those who ask is the culprit.
-            Cause::Memory(Full::Process { .. }) => return false,
             _ => false,
         };
         timeout || !self.is_transient()
+    }
+
+    /// Whether something in what was asked for may be why this is the answer, though it may as well be the source: then it is found out
+    /// whether others who are asked for beside it have theirs.
+    pub(super) fn may_be_the_question(&self) -> bool {
+        match self {
+            Cause::Malformed { .. } | Cause::Encoding | Cause::Unread { .. } => true,
+            Cause::Status { code, .. } => *code == 500,
+            Cause::Query { error_type, .. } => error_type == "internal",
+            _ => false,
+        }
     }
 
     /// Whether the source itself is to blame, rather than what it was asked.

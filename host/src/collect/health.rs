@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::model::outage::{Outages, Recovery, Standstill};
-use crate::model::{SourceName, Timestamp};
+use crate::model::{SourceName, Tick, Timestamp};
 
 use super::Cause;
 
@@ -95,6 +95,23 @@ pub(super) fn skew_millis(date: &str, sent: Timestamp, received: Timestamp) -> O
     Some(date.0.saturating_sub(ours.0))
 }
 
+/// A source's clock is known to half a second, ours may be corrected meanwhile.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(2);
+
+/// How far our clock is ahead of a source's that is so far ahead of ours, if the lag does not make up for it. Then ours is wrong, by
+/// an hour perhaps, and the source's counts.
+pub fn ahead_by(lag: Duration, skew_millis: Option<i64>) -> Option<Duration> {
+    let ahead = Duration::from_millis(skew_millis.unwrap_or_default().min(0).unsigned_abs());
+    (ahead > lag + CLOCK_TOLERANCE).then_some(ahead)
+}
+
+/// Whether a tick may not be whole yet, though it was due when it was asked for: our clock is ahead of the source's, or was set
+/// back since. Asked for what is still to come a source answers with what it has, and that would stand for good.
+pub fn is_to_come(tick: Tick, now: Timestamp, lag: Duration, skew_millis: Option<i64>) -> bool {
+    let there = now.minus(ahead_by(lag, skew_millis).unwrap_or_default());
+    there < tick.timestamp().plus(lag)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,6 +139,22 @@ mod tests {
         assert!(is_healthy(&health));
         let report = health.report(SourceName::new("s"), 0);
         assert_eq!((report.failures, report.last_error.map(|(_, at)| at)), (0, Some(Timestamp(99_000))));
+    }
+
+    #[test]
+    fn by_a_clock_that_is_far_behind_a_tick_is_to_come_until_its_lag_is_over_there() {
+        let second = crate::model::Interval::new(Duration::from_secs(1)).unwrap();
+        let lag = Duration::from_secs(3);
+        let is_to_come = |tick: i64, now: i64, skew: Option<i64>| {
+            super::is_to_come(Tick::at_or_before(Timestamp(tick), second), Timestamp(now), lag, skew)
+        };
+        for skew in [None, Some(0), Some(3_600_000), Some(-3_000), Some(-4_500)] {
+            assert!(!is_to_come(100_000, 103_000, skew), "{skew:?}");
+        }
+        assert!(is_to_come(100_000, 103_000, Some(-3_600_000)));
+        assert!(is_to_come(100_000, 3_702_900, Some(-3_600_000)));
+        assert!(!is_to_come(100_000, 3_703_000, Some(-3_600_000)));
+        assert!(is_to_come(100_000, 102_900, None), "the clock was set back");
     }
 
     #[test]

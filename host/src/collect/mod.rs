@@ -6,12 +6,15 @@
 
 mod collector;
 mod error;
+mod forms;
 mod gate;
 mod health;
 mod json;
+mod metadata;
 mod observer;
 mod origin;
 mod plan;
+pub mod read;
 mod request;
 pub mod scan;
 mod stream;
@@ -19,14 +22,17 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod text;
+mod window;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use collector::{Collected, Collector, Subscription};
 pub use error::{Cause, Error};
-pub use health::SourceHealth;
+pub use health::{SourceHealth, ahead_by, is_to_come};
+pub use metadata::Curiosity;
 pub use observer::{Asked, Observer};
+pub use stream::Ends;
 pub use table::{Answer, Catalog, Part, Row, SLOT_IDLE_TICKS_MAX, SeriesRef, StreamId, Table, TableConfig};
 
 /// The largest body: 1 GiB, 2.4 million series at the 445 bytes measured for one of 12 labels. Bodies are never held, so

@@ -1,25 +1,26 @@
-//! Request: one instant query, from its text to rows in the table.
+//! Request: one query, at one tick or at several, from its text to rows in the table.
 //!
-//! Never: a body held whole, a read without a bound or a deadline, or compression asked for (the source would pay for it,
-//! and sources are near).
+//! Never: a body held whole, a read without a bound (of what it is unpacked, too) or a deadline, or compression asked for
+//! unless the operator says so: the source would pay for it, and sources are near.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine;
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, RETRY_AFTER};
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, DATE, RETRY_AFTER};
 use http::{HeaderMap, Request, Uri};
 use tracing::{info, warn};
 use url::Url;
 
 use crate::http::{Response, Timeouts};
-use crate::model::{Source, Tick, Timestamp};
+use crate::model::{Compression, Source, Span, Timestamp};
 
 use super::health::skew_millis;
 use super::lock;
 use super::origin::Origin;
+use super::read::Run;
 use super::scan::{Refusal, Rows, Sample, Scanner};
-use super::table::Table;
 use super::text::excerpt;
 use super::{Asked, Cause, http_error};
 
@@ -29,27 +30,57 @@ const ERROR_BYTES_MAX: usize = 64 << 10;
 /// How much of an error's body is shown.
 const EXCERPT_BYTES_MAX: usize = 512;
 
+/// A header of VictoriaMetrics'. Asked for a range it looks back by the scrape interval that it guesses, asked for a moment by
+/// five minutes (seen with 1.79): what ends, or has a gap, ends at another tick.
+const LOOKS_BACK_BY_GUESS: &str = "x-server-hostname";
+
 /// Bytes scanned between two yields; about a tenth of a millisecond when nothing is new, a few when all is.
 const SCAN_BYTES_MAX: usize = 256 << 10;
 
-/// Asks one query at one tick and puts what comes into the table; the body's size in bytes.
+/// When a query is evaluated.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum At {
+    Moment(Timestamp),
+    Ticks(Span),
+}
+
+/// A query, as the API takes it.
+#[derive(Debug)]
+pub(super) struct Form<'a> {
+    pub(super) query: &'a str,
+    pub(super) at: At,
+    pub(super) timeout: Duration,
+}
+
+/// A source's answer before its body is read.
+pub(super) enum Answered {
+    Success(Response),
+    Refused(Response),
+}
+
+/// Asks one query at these ticks and gives what comes to `rows`; the body's size in bytes.
 pub(super) async fn ask(
     origin: &Origin,
     query: &str,
-    tick: Tick,
+    ticks: Span,
     timeout: Duration,
-    table: &mut Table,
+    rows: &mut impl Rows,
 ) -> Result<u64, Cause> {
     let began = Instant::now();
-    let result = attempt(origin, query, tick, timeout, table).await;
+    let at = if ticks.is_one() { At::Moment(ticks.first().timestamp()) } else { At::Ticks(ticks) };
+    let form = Form { query, at, timeout };
+    let result = self::query(origin, &form, scanner(ticks), timeout, rows).await;
     let told = result.as_ref().map(|bytes| *bytes);
     origin.observer.tell(Asked { source: &origin.source, took: began.elapsed(), result: told });
-    note(origin, result.as_ref().err(), SystemTime::now().into());
+    // What is not to be had for several ticks at once is asked for tick by tick.
+    if ticks.is_one() || result.is_ok() {
+        note(origin, result.as_ref().err(), SystemTime::now().into());
+    }
     result
 }
 
 /// Takes over how the source answered, and says when it begins to fail and when that is over.
-fn note(origin: &Origin, failure: Option<&Cause>, now: Timestamp) {
+pub(super) fn note(origin: &Origin, failure: Option<&Cause>, now: Timestamp) {
     let source = &origin.source.name;
     let mut health = lock(&origin.health);
     match failure {
@@ -66,14 +97,34 @@ fn note(origin: &Origin, failure: Option<&Cause>, now: Timestamp) {
     }
 }
 
-async fn attempt(
+/// Asks one query and gives what `scanner` finds to `rows`; the body's size in bytes.
+pub(super) async fn query(
     origin: &Origin,
-    query: &str,
-    tick: Tick,
+    form: &Form<'_>,
+    scanner: Scanner,
     timeout: Duration,
-    table: &mut Table,
+    rows: &mut impl Rows,
 ) -> Result<u64, Cause> {
-    let request = request(&origin.source, query, tick, timeout)?;
+    let response = send(origin, request(&origin.source, form)?, timeout).await?;
+    if let Answered::Success(response) = &response
+        && response.headers.contains_key(LOOKS_BACK_BY_GUESS)
+    {
+        origin.ranges_differ.store(true, Ordering::Relaxed);
+    }
+    match response {
+        Answered::Success(response) => {
+            read(response, scanner, timeout, origin.config.body_bytes_max, rows).await
+        }
+        Answered::Refused(response) => Err(refusal(response, scanner).await),
+    }
+}
+
+/// Sends a request to a source, and looks at what the answer's head says of its clock.
+pub(super) async fn send(
+    origin: &Origin,
+    request: Request<Bytes>,
+    timeout: Duration,
+) -> Result<Answered, Cause> {
     let timeouts =
         Timeouts { connect: timeout.min(Timeouts::default().connect), first_byte: timeout, whole: timeout };
     let sent = Timestamp::from(SystemTime::now());
@@ -81,20 +132,19 @@ async fn attempt(
     let now = Timestamp::from(SystemTime::now());
     let date = response.headers.get(DATE).and_then(|date| date.to_str().ok());
     lock(&origin.health).seen(now, date.and_then(|date| skew_millis(date, sent, now)));
-    match response.status.is_success() {
-        true => read(response, tick, timeout, origin.config.body_bytes_max, table).await,
-        false => Err(refusal(response, tick).await),
-    }
+    Ok(match response.status.is_success() {
+        true => Answered::Success(response),
+        false => Answered::Refused(response),
+    })
 }
 
 async fn read(
     mut response: Response,
-    tick: Tick,
+    mut scanner: Scanner,
     timeout: Duration,
     bytes_max: u64,
-    table: &mut Table,
+    rows: &mut impl Rows,
 ) -> Result<u64, Cause> {
-    let mut scanner = Scanner::new(tick);
     let mut bytes = 0;
     while let Some(chunk) = response.chunk().await.map_err(|e| http_error(e, timeout))? {
         bytes += chunk.len() as u64;
@@ -102,25 +152,38 @@ async fn read(
             return Err(Cause::BodyTooLarge { max: bytes_max });
         }
         for piece in chunk.chunks(SCAN_BYTES_MAX) {
-            scanner.feed(piece, table)?;
+            scanner.feed(piece, rows)?;
             tokio::task::yield_now().await;
         }
     }
-    scanner.finish(table)?;
+    scanner.finish(rows)?;
     Ok(bytes)
 }
 
 /// What an answer with an error status says.
-async fn refusal(response: Response, tick: Tick) -> Cause {
-    let (code, retry_after) = (response.status.as_u16(), retry_after(&response.headers));
-    let body = response.excerpt(ERROR_BYTES_MAX).await;
-    let mut scanner = Scanner::new(tick);
-    let scanned = scanner.feed(&body, &mut Nothing).and_then(|()| scanner.finish(&mut Nothing));
-    match scanned {
-        // The limits that can pass are told by the status, not by the API's own error.
-        Err(cause @ Cause::Query { .. }) if code != 429 => cause,
-        _ => Cause::Status { code, body: excerpt(&body, EXCERPT_BYTES_MAX), retry_after },
+pub(super) async fn refusal(mut response: Response, scanner: Scanner) -> Cause {
+    let (code, headers) = (response.status.as_u16(), std::mem::take(&mut response.headers));
+    Cause::told(code, &headers, &response.excerpt(ERROR_BYTES_MAX).await, scanner)
+}
+
+impl Cause {
+    /// What an answer with an error status says, of whose body this is the beginning.
+    pub(crate) fn told(code: u16, headers: &HeaderMap, body: &[u8], mut scanner: Scanner) -> Cause {
+        let scanned = scanner.feed(body, &mut Nothing).and_then(|()| scanner.finish(&mut Nothing));
+        match scanned {
+            // The limits that can pass are told by the status, not by the API's own error.
+            Err(cause @ Cause::Query { .. }) if code != 429 => cause,
+            _ => Cause::Status {
+                code,
+                body: excerpt(body, EXCERPT_BYTES_MAX),
+                retry_after: retry_after(headers),
+            },
+        }
     }
+}
+
+fn scanner(ticks: Span) -> Scanner {
+    if ticks.is_one() { Scanner::new(ticks.first()) } else { Scanner::of_range(ticks) }
 }
 
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
@@ -128,35 +191,55 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
-fn request(source: &Source, query: &str, tick: Tick, timeout: Duration) -> Result<Request<Bytes>, Cause> {
-    let body = form(source, query, tick, timeout);
-    let address = |_| Cause::Unreachable(crate::http::Error::Address);
-    let uri: Uri =
-        endpoint(&source.url).as_str().parse().map_err(|e: http::uri::InvalidUri| address(e.into()))?;
-    let mut request = Request::post(uri)
+fn request(source: &Source, form: &Form<'_>) -> Result<Request<Bytes>, Cause> {
+    let below = match form.at {
+        At::Moment(_) => "query",
+        At::Ticks(_) => "query_range",
+    };
+    let mut request = Request::post(address(&source.url, below)?)
         .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
         .header(ACCEPT, "application/json");
     if let Some(credentials) = basic_auth(&source.url) {
         request = request.header(AUTHORIZATION, credentials);
     }
-    request.body(Bytes::from(body)).map_err(address)
+    if source.compression == Compression::Gzip {
+        request = request.header(ACCEPT_ENCODING, "gzip");
+    }
+    let body = Bytes::from(form.encode(source.series_max));
+    request.body(body).map_err(|_| Cause::Unreachable(crate::http::Error::Address))
 }
 
-fn form(source: &Source, query: &str, tick: Tick, timeout: Duration) -> String {
-    url::form_urlencoded::Serializer::new(String::with_capacity(query.len() * 3 / 2 + 128))
-        .append_pair("query", query)
-        .append_pair("time", &tick.to_string())
-        .append_pair("timeout", &format!("{}ms", timeout.as_millis()))
-        .append_pair("limit", &(source.series_max.saturating_add(1)).to_string())
-        // VictoriaMetrics otherwise evaluates a query of the last 30 s at another moment than the one it then stamps.
-        .append_pair("nocache", "1")
-        .finish()
+impl Form<'_> {
+    fn encode(&self, series_max: usize) -> String {
+        let Form { query, at, timeout } = self;
+        let mut form =
+            url::form_urlencoded::Serializer::new(String::with_capacity(query.len() * 3 / 2 + 128));
+        form.append_pair("query", query);
+        match at {
+            At::Moment(time) => form.append_pair("time", &time.to_string()),
+            At::Ticks(ticks) => form
+                .append_pair("start", &ticks.first().to_string())
+                .append_pair("end", &ticks.last().to_string())
+                .append_pair("step", &ticks.interval().duration().as_secs_f64().to_string()),
+        };
+        form.append_pair("timeout", &format!("{}ms", timeout.as_millis()))
+            .append_pair("limit", &(series_max.saturating_add(1)).to_string())
+            // VictoriaMetrics otherwise evaluates a query of the last 30 s at another moment than the one it then stamps.
+            .append_pair("nocache", "1")
+            .finish()
+    }
 }
 
-/// The query API below a source's base address, without what may not go into a request's target.
-fn endpoint(base: &Url) -> Url {
+/// The address of what lies below the API of a source.
+pub(super) fn address(base: &Url, below: &str) -> Result<Uri, Cause> {
+    let uri = self::below(base, below).as_str().parse();
+    uri.map_err(|_| Cause::Unreachable(crate::http::Error::Address))
+}
+
+/// What lies below the API of a source with this base address, without what may not go into a request's target.
+pub(super) fn below(base: &Url, name: &str) -> Url {
     let mut url = base.clone();
-    let path = format!("{}/api/v1/query", base.path().trim_end_matches('/'));
+    let path = format!("{}/api/v1/{name}", base.path().trim_end_matches('/'));
     url.set_path(&path);
     url.set_fragment(None);
     // Neither can fail: the address has a host, or the client refuses it.
@@ -166,7 +249,7 @@ fn endpoint(base: &Url) -> Url {
 }
 
 /// Credentials that the operator wrote into the source's address.
-fn basic_auth(base: &Url) -> Option<String> {
+pub(super) fn basic_auth(base: &Url) -> Option<String> {
     let decode = |text: &str| percent_decode(text);
     let password = base.password().unwrap_or_default();
     (!base.username().is_empty() || !password.is_empty()).then(|| {
@@ -196,6 +279,14 @@ impl Rows for Nothing {
     fn row(&mut self, _: &[u8], _: Sample) -> Result<(), Refusal> {
         Ok(())
     }
+
+    fn column(&mut self, _: &[u8], _: &[(usize, Sample)]) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn window(&mut self, _: &[u8], _: Run<'_>, _: usize) -> Result<(), Refusal> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -210,7 +301,7 @@ mod tests {
             ("http://u:p@h/select/0/prometheus/", "http://h/select/0/prometheus/api/v1/query"),
             ("http://h/x?tenant=1#y", "http://h/x/api/v1/query?tenant=1"),
         ] {
-            assert_eq!(endpoint(&base.parse().unwrap()).as_str(), target, "{base}");
+            assert_eq!(below(&base.parse().unwrap(), "query").as_str(), target, "{base}");
         }
     }
 

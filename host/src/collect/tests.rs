@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::*;
 use crate::model::memory::{Full, Memory, Payer};
-use crate::model::{Interval, Labels, Source, SourceName, Tick, Timestamp};
+use crate::model::{Interval, Labels, Mode, Source, SourceName, Tick, Timestamp};
 
 /// How the fake source answers a query, if not with what the query selects.
 type Rule = Box<dyn Fn(&str) -> Option<(u16, String)> + Send + Sync>;
@@ -24,6 +24,8 @@ struct Fake {
     queries: Mutex<Vec<String>>,
     ticks: Mutex<Vec<String>>,
     connections: AtomicUsize,
+    /// A line of its answers' heads.
+    header: &'static str,
 }
 
 impl Fake {
@@ -36,6 +38,7 @@ impl Fake {
             queries: Mutex::default(),
             ticks: Mutex::default(),
             connections: AtomicUsize::new(0),
+            header: "x-y: z",
         }
     }
 
@@ -87,11 +90,20 @@ impl Fake {
             };
             let (query, time) = (field("query"), field("time"));
             lock(&self.queries).push(query.clone());
-            lock(&self.ticks).push(time.clone());
+            let [start, end, step] = ["start", "end", "step"].map(field);
+            let times = if time.is_empty() { format!("{start} to {end} by {step}") } else { time.clone() };
+            lock(&self.ticks).push(times);
             self.gate.acquire().await.unwrap().forget();
-            let (code, body) = (self.rule)(&query).unwrap_or_else(|| (200, self.evaluate(&query, &time)));
+            let (code, body) = (self.rule)(&query).unwrap_or_else(|| {
+                let body = match time.is_empty() {
+                    true => self.evaluate_range(&query, [&start, &end, &step]),
+                    false => self.evaluate(&query, &time),
+                };
+                (200, body)
+            });
             let head = format!(
-                "HTTP/1.1 {code} x\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\ncontent-length: {}\r\n\r\n",
+                "HTTP/1.1 {code} x\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\n{}\r\ncontent-length: {}\r\n\r\n",
+                self.header,
                 body.len()
             );
             connection.write_all(head.as_bytes()).await?;
@@ -112,6 +124,15 @@ impl Fake {
         success(&results.join(","))
     }
 
+    fn evaluate_range(&self, query: &str, range: [&str; 3]) -> String {
+        let [start, end, step] = range.map(|text| text.parse::<f64>().unwrap() as i64);
+        let times: Vec<_> = (start..=end).step_by(step as usize).map(|t| format!(r#"[{t},"1"]"#)).collect();
+        let vector = self.evaluate(query, "0");
+        vector
+            .replace("vector", "matrix")
+            .replace(r#""value":[0,"1"]"#, &format!(r#""values":[{}]"#, times.join(",")))
+    }
+
     fn queries(&self) -> Vec<String> {
         lock(&self.queries).clone()
     }
@@ -125,19 +146,8 @@ fn failure(error_type: &str) -> String {
     format!(r#"{{"status":"error","errorType":"{error_type}","error":"because"}}"#)
 }
 
-fn source(url: &str) -> Source {
-    Source {
-        name: SourceName::new("fake"),
-        url: url.parse().unwrap(),
-        labels: Labels::default(),
-        external_labels: Labels::default(),
-        lag: Duration::ZERO,
-        timeout: Duration::from_secs(10),
-        series_max: 1000,
-        replica_group: None,
-        audience: Default::default(),
-        access: Default::default(),
-    }
+pub(super) fn source(url: &str) -> Source {
+    Source::plain("fake", url)
 }
 
 fn collector() -> Collector {
@@ -159,7 +169,7 @@ fn tick(number: i64) -> Tick {
 
 fn subscribe(collector: &Collector, source: &Arc<Source>, selectors: &[&str]) -> Subscription {
     let selectors: Vec<_> = selectors.iter().map(|text| Selector::parse(text).unwrap()).collect();
-    collector.subscribe(&payer("web"), source, &selectors, interval())
+    collector.subscribe(&payer("web"), source, &selectors, interval(), Mode::Sampled)
 }
 
 /// The series of a collected tick, sorted.
@@ -177,14 +187,14 @@ async fn a_hundred_pipelines_with_one_question_send_one_request() {
     let (fake, source) = Fake::namespaces(&["a"]).start().await;
     let collector = collector();
     let subscriptions: Vec<_> = (0..100).map(|_| subscribe(&collector, &source, &["up"])).collect();
-    let all = futures::future::join_all(subscriptions.iter().map(|s| s.at(tick(1)))).await;
+    let all = futures::future::join_all(subscriptions.iter().map(|s| s.at(tick(1), 0))).await;
     assert!(all.iter().all(|one| series(one.as_ref().unwrap()) == [r#"up{namespace="a"}"#]));
     assert_eq!(fake.queries(), [r#"{__name__="up"}"#]);
     assert_eq!(*lock(&fake.ticks), ["30.000"]);
     // A late asker is served from what was kept, the next tick is asked again.
-    subscribe(&collector, &source, &["up"]).at(tick(1)).await.unwrap();
+    subscribe(&collector, &source, &["up"]).at(tick(1), 0).await.unwrap();
     assert_eq!(fake.queries().len(), 1);
-    subscriptions[0].at(tick(2)).await.unwrap();
+    subscriptions[0].at(tick(2), 0).await.unwrap();
     assert_eq!(fake.queries().len(), 2);
 }
 
@@ -195,17 +205,63 @@ async fn queries_that_differ_in_one_value_are_merged_and_their_results_split() {
     let subscriptions: Vec<_> = ["a", "b", "b.c", "none"]
         .map(|n| subscribe(&collector, &source, &[&format!(r#"up{{namespace="{n}"}}"#)]))
         .into();
-    let all = futures::future::join_all(subscriptions.iter().map(|s| s.at(tick(1)))).await;
+    let all = futures::future::join_all(subscriptions.iter().map(|s| s.at(tick(1), 0))).await;
     let all: Vec<_> = all.iter().map(|one| series(one.as_ref().unwrap())).collect();
     assert_eq!(all[..3], [[r#"up{namespace="a"}"#], [r#"up{namespace="b"}"#], [r#"up{namespace="b.c"}"#]]);
     assert_eq!(all[3], [""; 0]);
     assert_eq!(fake.queries(), [r#"{__name__="up",namespace=~"a|b|b\\.c|none"}"#]);
     // Who has left is asked for no more; who comes late asks for itself.
     let late = subscribe(&collector, &source, &[r#"up{namespace="z"}"#]);
-    assert_eq!(series(&late.at(tick(1)).await.unwrap()), [r#"up{namespace="z"}"#]);
+    assert_eq!(series(&late.at(tick(1), 0).await.unwrap()), [r#"up{namespace="z"}"#]);
     drop(subscriptions);
-    late.at(tick(2)).await.unwrap();
+    late.at(tick(2), 0).await.unwrap();
     assert_eq!(fake.queries()[1..], [r#"{__name__="up",namespace="z"}"#; 2]);
+}
+
+#[tokio::test]
+async fn who_catches_up_has_several_ticks_in_one_request() {
+    let (fake, source) = Fake::namespaces(&["a", "b"]).start().await;
+    let collector = collector();
+    let [one, two] =
+        ["a", "b"].map(|n| subscribe(&collector, &source, &[&format!(r#"up{{namespace="{n}"}}"#)]));
+    for number in 1..=100 {
+        let behind = 100 - number as u32;
+        let (one, two) = futures::join!(one.at(tick(number), behind), two.at(tick(number), behind));
+        let (one, two) = (one.unwrap(), two.unwrap());
+        assert_eq!(
+            (one.tick, series(&one), series(&two)),
+            (tick(number), vec![r#"up{namespace="a"}"#.to_owned()], vec![r#"up{namespace="b"}"#.to_owned()])
+        );
+    }
+    // The first one shows how many series there are.
+    assert_eq!(*lock(&fake.ticks), ["30.000", "60.000 to 1830.000 by 30", "1860.000 to 3000.000 by 30"]);
+}
+
+#[tokio::test]
+async fn a_source_whose_ranges_say_something_else_is_asked_for_one_tick_at_a_time() {
+    let fake = Fake { header: "X-Server-Hostname: vm", ..Fake::namespaces(&["a"]) };
+    let (fake, source) = fake.start().await;
+    let collector = collector();
+    let one = subscribe(&collector, &source, &["up"]);
+    for number in 1..=3 {
+        assert_eq!(one.at(tick(number), 10).await.unwrap().series, 1);
+    }
+    assert_eq!(*lock(&fake.ticks), ["30.000", "60.000", "90.000"]);
+}
+
+#[tokio::test]
+async fn a_source_that_cannot_answer_for_several_ticks_is_asked_for_one_at_a_time() {
+    let calls = std::sync::atomic::AtomicUsize::new(0);
+    let rule =
+        move |_: &str| (calls.fetch_add(1, Ordering::Relaxed) == 1).then(|| (404, "no such page".to_owned()));
+    let (fake, source) = Fake::namespaces(&["a"]).failing(rule).start().await;
+    let collector = collector();
+    let one = subscribe(&collector, &source, &["up"]);
+    for number in 1..=4 {
+        assert_eq!(one.at(tick(number), 10).await.unwrap().series, 1);
+    }
+    assert_eq!(*lock(&fake.ticks), ["30.000", "60.000 to 360.000 by 30", "60.000", "90.000", "120.000"]);
+    assert_eq!(collector.sources()[0].failures, 0, "no failure of the source's");
 }
 
 #[tokio::test]
@@ -216,7 +272,7 @@ async fn names_alone_are_shared_name_by_name() {
     let collector = collector();
     let (one, two) =
         (subscribe(&collector, &source, &["a", "b"]), subscribe(&collector, &source, &["b", "c", "b"]));
-    let (one, two) = futures::join!(one.at(tick(1)), two.at(tick(1)));
+    let (one, two) = futures::join!(one.at(tick(1), 0), two.at(tick(1), 0));
     assert_eq!(
         (series(&one.unwrap()), series(&two.unwrap())),
         (vec!["a{}".into(), "b{}".into()], vec!["b{}".to_owned(), "c{}".to_owned()])
@@ -231,8 +287,8 @@ async fn one_waiter_that_leaves_takes_nothing_from_the_others() {
     let (fake, source) = fake.start().await;
     let collector = collector();
     let (one, two) = (subscribe(&collector, &source, &["up"]), subscribe(&collector, &source, &["up"]));
-    let mut first = Box::pin(one.at(tick(1)));
-    let mut second = Box::pin(two.at(tick(1)));
+    let mut first = Box::pin(one.at(tick(1), 0));
+    let mut second = Box::pin(two.at(tick(1), 0));
     tokio::select! {
         biased;
         _ = &mut first => panic!("the gate is closed"),
@@ -253,10 +309,10 @@ async fn a_fetch_that_everyone_left_is_forgotten() {
     let (fake, source) = fake.start().await;
     let collector = collector();
     let one = subscribe(&collector, &source, &["up"]);
-    let abandoned = tokio::time::timeout(Duration::from_millis(200), one.at(tick(1))).await;
+    let abandoned = tokio::time::timeout(Duration::from_millis(200), one.at(tick(1), 0)).await;
     assert!(abandoned.is_err());
     fake.gate.add_permits(10);
-    assert_eq!(one.at(tick(1)).await.unwrap().series, 1);
+    assert_eq!(one.at(tick(1), 0).await.unwrap().series, 1);
     drop((one, abandoned));
     assert_eq!(collector.sources(), []);
 }
@@ -274,7 +330,7 @@ async fn a_merged_query_that_fails_is_split_until_the_culprit_stands_alone() {
         .iter()
         .map(|n| subscribe(&collector, &source, &[&format!(r#"up{{namespace="{n}"}}"#)]))
         .collect();
-    let all = futures::future::join_all(subscriptions.iter().map(|s| s.at(tick(1)))).await;
+    let all = futures::future::join_all(subscriptions.iter().map(|s| s.at(tick(1), 0))).await;
     for (name, one) in names.iter().zip(all) {
         match is_culprit(name) {
             true => assert!(matches!(*one.unwrap_err().cause, Cause::Query { .. })),
@@ -283,11 +339,37 @@ async fn a_merged_query_that_fails_is_split_until_the_culprit_stands_alone() {
     }
     // They stay apart: no more than the culprits fail in the next tick.
     let before = fake.queries().len();
-    futures::future::join_all(subscriptions.iter().map(|s| s.at(tick(2)))).await;
+    futures::future::join_all(subscriptions.iter().map(|s| s.at(tick(2), 0))).await;
     let queries = fake.queries();
     let failing: Vec<_> = queries[before..].iter().filter(|query| is_culprit(query)).collect();
     assert_eq!(failing, [r#"{__name__="up",namespace="n05"}"#, r#"{__name__="up",namespace="n11"}"#]);
     assert!(queries.len() - before < 12);
+}
+
+#[tokio::test]
+async fn what_the_source_fails_at_costs_nobody_else_more_than_a_few_tries() {
+    let names: Vec<String> = (0..16).map(|i| format!("n{i:02}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let is_culprit = |query: &str| query.contains("n00") || query.contains("n11");
+    let fake =
+        Fake::namespaces(&names).failing(move |query| is_culprit(query).then(|| (500, failure("internal"))));
+    let (fake, source) = fake.start().await;
+    let collector = collector();
+    let subscriptions: Vec<_> = names
+        .iter()
+        .map(|n| subscribe(&collector, &source, &[&format!(r#"up{{namespace="{n}"}}"#)]))
+        .collect();
+    let mut failed = Vec::new();
+    for tries in 1..8 {
+        let all = futures::future::join_all(subscriptions.iter().map(|s| s.at(tick(tries), 0))).await;
+        failed = names.iter().zip(all).filter(|(_, one)| one.is_err()).map(|(name, _)| *name).collect();
+    }
+    assert_eq!(failed, ["n00", "n11"]);
+    let before = fake.queries().len();
+    futures::future::join_all(subscriptions.iter().map(|s| s.at(tick(9), 0))).await;
+    let queries = fake.queries();
+    let failing: Vec<_> = queries[before..].iter().filter(|query| is_culprit(query)).collect();
+    assert_eq!(failing, [r#"{__name__="up",namespace="n00"}"#, r#"{__name__="up",namespace="n11"}"#]);
 }
 
 #[tokio::test]
@@ -308,7 +390,7 @@ async fn too_many_series_of_one_tenant_are_no_other_tenants_fault() {
     let collector = collector();
     let [big, small] =
         ["big", "small"].map(|n| subscribe(&collector, &source, &[&format!(r#"{{namespace="{n}"}}"#)]));
-    let (big, small) = futures::join!(big.at(tick(1)), small.at(tick(1)));
+    let (big, small) = futures::join!(big.at(tick(1), 0), small.at(tick(1), 0));
     let error = big.unwrap_err();
     assert!(matches!(*error.cause, Cause::TooManySeries { max: 10 }) && !error.is_transient());
     assert_eq!(small.unwrap().series, 2);
@@ -328,7 +410,7 @@ async fn who_has_no_room_for_an_answer_gets_none_and_the_others_get_theirs() {
     let client = crate::http::Client::new(&crate::http::Config::default()).unwrap();
     let collector = Collector::new(client, Config::default(), Observer::default(), memory.clone());
     let subscribe = |payer: &Payer, text: &str| {
-        collector.subscribe(payer, &source, &[Selector::parse(text).unwrap()], interval())
+        collector.subscribe(payer, &source, &[Selector::parse(text).unwrap()], interval(), Mode::Sampled)
     };
     let payer = |bytes_max| [("big", bytes_max), ("small", 2_000)].map(|(name, max)| memory.payer(name, max));
     let held = |payer: &Payer| payer.hold().of_namespace();
@@ -336,7 +418,7 @@ async fn who_has_no_room_for_an_answer_gets_none_and_the_others_get_theirs() {
     let [big, small] = payer(2_000);
     let [bigs, smalls] = [(&big, "big"), (&small, "small")]
         .map(|(payer, n)| subscribe(payer, &format!(r#"{{namespace="{n}"}}"#)));
-    let (refused, answered) = futures::join!(bigs.at(tick(1)), smalls.at(tick(1)));
+    let (refused, answered) = futures::join!(bigs.at(tick(1), 0), smalls.at(tick(1), 0));
     let refused = refused.unwrap_err();
     assert_eq!((refused.full(), refused.is_transient()), (Some(Full::Namespace { max: 2_000 }), false));
     assert_eq!((answered.unwrap().series, held(&big)), (2, 0), "nothing is kept of what is of no use");
@@ -345,7 +427,7 @@ async fn who_has_no_room_for_an_answer_gets_none_and_the_others_get_theirs() {
     // The same question of both: it is answered for the one that has room.
     let [big, small] = payer(1 << 20);
     let (rich, poor) = (subscribe(&big, "up"), subscribe(&small, "up"));
-    let (all, refused) = futures::join!(rich.at(tick(2)), poor.at(tick(2)));
+    let (all, refused) = futures::join!(rich.at(tick(2), 0), poor.at(tick(2), 0));
     assert_eq!(refused.unwrap_err().full(), Some(Full::Namespace { max: 2_000 }));
     assert_eq!(all.unwrap().series, 20);
     assert!(held(&big) > 20 * 256 && held(&small) <= 2_000);
@@ -362,14 +444,14 @@ async fn a_failure_is_shared_by_those_who_wait_and_asked_again_on_the_next_try()
     let (fake, source) = fake.start().await;
     let collector = collector();
     let subscriptions: Vec<_> = (0..10).map(|_| subscribe(&collector, &source, &["up"])).collect();
-    let all = futures::future::join_all(subscriptions.iter().map(|s| s.at(tick(1)))).await;
+    let all = futures::future::join_all(subscriptions.iter().map(|s| s.at(tick(1), 0))).await;
     for one in all {
         let error = one.unwrap_err();
         assert!(error.is_transient());
         assert_eq!(error.to_string(), "source fake: answered with HTTP status 503: <html>busy");
     }
     assert_eq!(fake.queries().len(), 1);
-    let all = futures::future::join_all(subscriptions.iter().map(|s| s.at(tick(1)))).await;
+    let all = futures::future::join_all(subscriptions.iter().map(|s| s.at(tick(1), 0))).await;
     assert!(all.iter().all(Result::is_ok));
     assert_eq!(fake.queries().len(), 2);
 }
@@ -379,7 +461,7 @@ async fn a_partial_answer_is_no_answer() {
     let fake = Fake::namespaces(&["a"])
         .failing(|_| Some((200, success("").replacen('{', r#"{"warnings":["store b is gone"],"#, 1))));
     let (_fake, source) = fake.start().await;
-    let error = subscribe(&collector(), &source, &["up"]).at(tick(1)).await.unwrap_err();
+    let error = subscribe(&collector(), &source, &["up"]).at(tick(1), 0).await.unwrap_err();
     assert_eq!(error.to_string(), "source fake: answered with a part only: store b is gone");
     assert!(error.is_transient());
 }
@@ -391,11 +473,11 @@ async fn a_source_that_does_not_answer_in_time_is_a_timeout_and_one_that_is_not_
     let (_fake, source) = fake.start().await;
     let collector = collector();
     let slow = Arc::new(Source { timeout: Duration::from_millis(300), ..(*source).clone() });
-    let error = subscribe(&collector, &slow, &["up"]).at(tick(1)).await.unwrap_err();
+    let error = subscribe(&collector, &slow, &["up"]).at(tick(1), 0).await.unwrap_err();
     assert!(matches!(*error.cause, Cause::Timeout(_)), "{error}");
     let nobody = Arc::new(Source { name: SourceName::new("nobody"), ..source_at_a_closed_port().await });
     let subscription = subscribe(&collector, &nobody, &["up"]);
-    let error = subscription.at(tick(1)).await.unwrap_err();
+    let error = subscription.at(tick(1), 0).await.unwrap_err();
     assert!(matches!(*error.cause, Cause::Unreachable(_)) && error.is_transient(), "{error}");
     let health = collector.sources();
     assert_eq!(health.len(), 1);
@@ -412,7 +494,7 @@ async fn health_clock_and_counts_are_told() {
     let (_fake, source) = Fake::namespaces(&["a", "b"]).start().await;
     let collector = collector();
     let subscription = subscribe(&collector, &source, &[r#"{namespace=~"a|b"}"#]);
-    let collected = subscription.at(tick(1)).await.unwrap();
+    let collected = subscription.at(tick(1), 0).await.unwrap();
     assert_eq!((collected.series, collected.parts.len()), (2, 1));
     assert!(collected.bytes > 100);
     assert!(collected.skew_millis.is_some_and(|skew| skew < -900_000_000_000));
@@ -426,13 +508,18 @@ async fn only_pipelines_whose_tick_it_is_are_fetched_ahead() {
     let (fake, source) = Fake::namespaces(&["a", "b"]).start().await;
     let collector = collector();
     let slow = [Selector::parse(r#"up{namespace="b"}"#).unwrap()];
-    let slow =
-        collector.subscribe(&payer("web"), &source, &slow, Interval::new(Duration::from_secs(60)).unwrap());
+    let slow = collector.subscribe(
+        &payer("web"),
+        &source,
+        &slow,
+        Interval::new(Duration::from_secs(60)).unwrap(),
+        Mode::Sampled,
+    );
     let fast = subscribe(&collector, &source, &[r#"up{namespace="a"}"#]);
     for number in 1..4 {
-        fast.at(tick(number)).await.unwrap();
+        fast.at(tick(number), 0).await.unwrap();
     }
-    assert_eq!(slow.at(tick(2)).await.unwrap().series, 1);
+    assert_eq!(slow.at(tick(2), 0).await.unwrap().series, 1);
     let (one, both) = (r#"{__name__="up",namespace="a"}"#, r#"{__name__="up",namespace=~"a|b"}"#);
     assert_eq!(fake.queries(), [one, both, one, r#"{__name__="up",namespace="b"}"#]);
 }
@@ -445,15 +532,15 @@ async fn one_question_of_a_namespace_waits_for_no_hundred_of_another() {
     let collector = collector();
     let asking = |namespace: &str, texts: &[String]| {
         let selectors: Vec<_> = texts.iter().map(|text| Selector::parse(text).unwrap()).collect();
-        collector.subscribe(&payer(namespace), &source, &selectors, interval())
+        collector.subscribe(&payer(namespace), &source, &selectors, interval(), Mode::Sampled)
     };
     let many: Vec<String> = (0..100).map(|n| format!("up{{x{n}!=\"y\"}}")).collect();
     let noisy = asking("noisy", &many);
     assert_eq!(noisy.queries(), 100);
     // One shape is both's: who waits for it does not wait in the other's line.
     let quiet = asking("quiet", &["up".to_owned(), many[99].clone()]);
-    let mut noisy = Box::pin(noisy.at(tick(1)));
-    let mut quiet = Box::pin(quiet.at(tick(1)));
+    let mut noisy = Box::pin(noisy.at(tick(1), 0));
+    let mut quiet = Box::pin(quiet.at(tick(1), 0));
     let asked = async |count: usize| {
         while fake.queries().len() < count {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -485,4 +572,49 @@ async fn one_question_of_a_namespace_waits_for_no_hundred_of_another() {
     assert!(answered <= 12, "after {answered} answers");
     fake.gate.add_permits(1_000);
     assert_eq!(noisy.await.unwrap().series, 100);
+}
+
+/// What a query of a range finds: a hundred samples of one series, in the windows of the ticks from 100 to 103.
+fn hundred() -> String {
+    let samples: Vec<_> = (2_900..3_000).map(|second| format!(r#"[{second},"1"]"#)).collect();
+    let result = format!(r#"{{"metric":{{"__name__":"up"}},"values":[{}]}}"#, samples.join(","));
+    success(&result).replace("vector", "matrix")
+}
+
+#[tokio::test]
+async fn a_window_is_paid_for_as_long_as_it_is_kept_and_makes_room_for_the_next() {
+    let rule = |query: &str| Some(if query.is_empty() { (404, String::new()) } else { (200, hundred()) });
+    let (fake, source) = Fake::new(&[]).failing(rule).start().await;
+    let memory = Memory::new(1 << 20);
+    let client = crate::http::Client::new(&crate::http::Config::default()).unwrap();
+    let collector = Collector::new(client, Config::default(), Observer::default(), memory.clone());
+    // There is room for one window, and not for two.
+    let web = memory.payer("web", 8_000);
+    let held = || web.hold().of_namespace();
+    let up = [Selector::parse("up").unwrap()];
+    let subscribe = || collector.subscribe(&web, &source, &up, interval(), Mode::Raw);
+    let (one, samples) = (subscribe(), |collected: &Collected| collected.parts[0].answer().samples());
+    for number in 100..102 {
+        let collected = one.at(tick(number), 0).await.unwrap();
+        assert!(samples(&collected) > 50 && held() > samples(&collected) * 48, "{} for {number}", held());
+    }
+    assert_eq!(fake.queries().iter().filter(|query| !query.is_empty()).count(), 2);
+
+    // Several ticks at once: they are kept, and paid for, until all have asked for the next ones.
+    let collected = one.at(tick(102), 1).await.unwrap();
+    let kept = held();
+    assert!(kept > samples(&collected) * 48);
+    drop(collected);
+    assert_eq!(held(), kept, "the tick behind it is asked for next");
+    let asked = fake.queries().len();
+    drop(one.at(tick(103), 0).await.unwrap());
+    assert_eq!(fake.queries().len(), asked);
+
+    // One that asks for none holds nobody up: what is kept for it makes room.
+    let _late = subscribe();
+    let collected = one.at(tick(101), 1).await.unwrap();
+    drop(collected);
+    drop(one.at(tick(102), 0).await.unwrap());
+    let collected = one.at(tick(103), 0).await.unwrap();
+    assert!(samples(&collected) > 0 && held() < 8_000);
 }

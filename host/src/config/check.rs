@@ -9,6 +9,7 @@ use url::Url;
 
 use super::discovery::discovery;
 use super::policy;
+use super::present::Files;
 use super::sources::{base_url, sources};
 use super::{Config, Delivery, Filters, Listen, Log, Purpose, State, Tenants, file};
 use crate::deliver::encode::{REQUEST_BYTES_HARD_MAX, REQUEST_BYTES_MAX, REQUEST_SAMPLES_MAX};
@@ -76,10 +77,18 @@ pub(super) fn config(
     let mut kubeconfig = looked_for.kubeconfig.as_ref().map(|file| folder.join(file));
     let audience_label = looked_for.source_label.clone();
     let are_looked_for = !looked_for.kubernetes.is_empty();
-    let (blocks, health) = discovery(looked_for, folder, found);
-    let sources = sources(given, audience_label.as_deref(), are_looked_for, folder, found);
+    let files = match (purpose, &kubernetes) {
+        (Purpose::CheckElsewhere, _) => Files::Elsewhere,
+        (Purpose::Check, None) => Files::Here,
+        // They are where it runs.
+        (Purpose::Check, Some(_)) => Files::Elsewhere,
+        (Purpose::Run, _) => Files::Expected,
+    };
+    let (blocks, health) = discovery(looked_for, folder, files, found);
+    let sources = sources(given, audience_label.as_deref(), are_looked_for, folder, files, found);
     let endpoints = endpoint_map(endpoints, found);
     let place = if kubernetes.is_some() { Place::Cluster } else { Place::Machine };
+    let egress = policy::egress(receivers.proxy.clone(), folder, found);
     let receivers = policy::receivers(&receivers, place, found);
     let filters = filters(&file.filters, found);
     let Filters { memory_bytes_max, timeout: call_time_max, .. } = filters;
@@ -106,6 +115,7 @@ pub(super) fn config(
         kubeconfig,
         tenants: tenants?,
         receivers,
+        egress,
         delivery,
         state,
         listen: listen?,

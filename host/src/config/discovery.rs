@@ -6,19 +6,18 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::access::{BasicAuthFile, TlsFile, Written, access};
+use super::access::{BasicAuthFile, CompressionFile, HeaderFile, ProxyFile, TlsFile, Written, access};
 use super::check::{label_name, positive};
-use super::sources::{Terms, label_set, name_is_legal, terms};
+use super::present::{Files, present};
+use super::sources::{Given, Terms, label_set, name_is_legal, terms};
 use crate::discover::cluster::{Block, Kind, Port, Scheme, Selector};
 use crate::discover::health;
 use crate::document::{GoDuration, Path, Problem};
-use crate::model::is_label_name;
+use crate::model::{LOOKBACK, is_label_name};
 
 /// How long a source outlives its object. A node that died gives its pods up after 5 minutes, and its volumes after
 /// 6 more; then a Prometheus has to read its log.
 const KEEP_ABSENT: Duration = Duration::from_secs(15 * 60);
-/// Readers look back so far: series that ended before are no longer seen.
-const LOOKBACK: Duration = Duration::from_secs(5 * 60);
 const PATH: &str = "/";
 const SCHEME_ANNOTATION: &str = "prometheus.io/scheme";
 const PATH_ANNOTATION: &str = "prometheus.io/path";
@@ -68,11 +67,17 @@ pub(super) struct BlockFile {
     #[serde(default)]
     external_labels: BTreeMap<String, String>,
     lag: Option<GoDuration>,
+    settle: Option<GoDuration>,
     timeout: Option<GoDuration>,
     max_series: Option<usize>,
     tls: Option<TlsFile>,
     bearer_token_file: Option<PathBuf>,
     basic_auth: Option<BasicAuthFile>,
+    #[serde(default)]
+    headers: BTreeMap<String, HeaderFile>,
+    proxy: Option<ProxyFile>,
+    #[serde(default)]
+    compression: CompressionFile,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -101,6 +106,7 @@ enum PortFile {
 pub(super) fn discovery(
     given: Discovery,
     folder: &FilePath,
+    files: Files,
     found: &mut Vec<Problem>,
 ) -> (Vec<Block>, health::Config) {
     let place = Path::root().key("discovery");
@@ -117,7 +123,7 @@ pub(super) fn discovery(
             let cure = "give each block a name of its own: its sources' names begin with it";
             found.push(Problem::error(place.key("name"), message, cure));
         }
-        blocks.extend(one(block, source_label.clone(), folder, &place, found));
+        blocks.extend(one(block, source_label.clone(), folder, files, &place, found));
     }
     (blocks, health)
 }
@@ -126,6 +132,7 @@ fn one(
     given: BlockFile,
     audience_label: Option<String>,
     folder: &FilePath,
+    files: Files,
     place: &Path,
     found: &mut Vec<Problem>,
 ) -> Option<Block> {
@@ -134,19 +141,27 @@ fn one(
     let labels = selector(label_selector.as_deref(), &place.key("labelSelector"), found);
     let annotations = selector(annotation_selector.as_deref(), &place.key("annotationSelector"), found);
     let port = port.map(|port| port_of(port, &place.key("port"), found));
-    let written =
-        Written { tls: given.tls, bearer_token_file: given.bearer_token_file, basic_auth: given.basic_auth };
+    let written = Written {
+        tls: given.tls,
+        bearer_token_file: given.bearer_token_file,
+        basic_auth: given.basic_auth,
+        headers: given.headers,
+        proxy: given.proxy,
+    };
     let access = access(written, folder, place, found);
+    access.iter().for_each(|access| present(access, files, place, found));
     check_namespaces(
         namespaces.as_ref(),
-        access.as_ref().is_none_or(|a| a.credentials.is_none()),
+        access.as_ref().is_none_or(|access| !access.tells_secrets()),
         place,
         found,
     );
     let source_labels = label_set(&given.labels, &place.key("labels"), found);
     check_labels_from(&given.labels_from, &place.key("labelsFrom"), found);
     let external_labels = label_set(&given.external_labels, &place.key("externalLabels"), found);
-    let Terms { lag, timeout, series_max } = terms(given.lag, given.timeout, given.max_series, place, found);
+    let BlockFile { lag, settle, timeout, max_series, .. } = given;
+    let Terms { lag, settle, timeout, series_max } =
+        terms(Given { lag, settle, timeout, max_series }, place, found);
     let keep_absent = keep_absent(given.keep_absent, &place.key("keepAbsent"), found);
     let path = path(given.path, &place.key("path"), found);
     let has_tls = access.as_ref().is_some_and(|access| access.tls.is_some());
@@ -173,9 +188,11 @@ fn one(
         keep_absent,
         external_labels: external_labels?,
         lag,
+        settle,
         timeout,
         series_max,
         access: access?,
+        compression: given.compression.into(),
     })
 }
 

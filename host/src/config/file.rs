@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::access::{BasicAuthFile, TlsFile};
+use super::access::{BasicAuthFile, CompressionFile, HeaderFile, ProxyFile, TlsFile};
 use super::discovery::Discovery;
 use crate::document::{ByteSize, GoDuration};
 use crate::filter::Wasi;
@@ -59,12 +59,18 @@ pub(super) struct Source {
     #[serde(default)]
     pub(super) external_labels: BTreeMap<String, String>,
     pub(super) lag: Option<GoDuration>,
+    pub(super) settle: Option<GoDuration>,
     pub(super) timeout: Option<GoDuration>,
     pub(super) max_series: Option<usize>,
     pub(super) replica_group: Option<String>,
     pub(super) tls: Option<TlsFile>,
     pub(super) bearer_token_file: Option<PathBuf>,
     pub(super) basic_auth: Option<BasicAuthFile>,
+    #[serde(default)]
+    pub(super) headers: BTreeMap<String, HeaderFile>,
+    pub(super) proxy: Option<ProxyFile>,
+    #[serde(default)]
+    pub(super) compression: CompressionFile,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -158,6 +164,29 @@ pub(super) struct Receivers {
     pub(super) allow: Vec<String>,
     #[serde(default)]
     pub(super) deny: Vec<String>,
+    pub(super) proxy: Option<EgressFile>,
+}
+
+/// The proxy before them.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct EgressFile {
+    pub(super) url: String,
+    pub(super) username: Option<String>,
+    pub(super) password_file: Option<PathBuf>,
+    #[serde(default)]
+    pub(super) no_proxy: Vec<String>,
+    #[serde(default)]
+    pub(super) resolve: ResolveFile,
+}
+
+/// Who finds out where names lead.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ResolveFile {
+    #[default]
+    Here,
+    Proxy,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -10,6 +10,7 @@ mod file;
 mod kubernetes;
 mod modules;
 mod policy;
+mod present;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use crate::discover;
 use crate::document::{self, Document, Path, Problem};
 use crate::filter::{self, Wasi};
+use crate::model::Egress;
 use crate::model::guard::Receivers;
 use crate::tenancy::policy::IsolationMode;
 use crate::tenancy::{self, Policy};
@@ -40,6 +42,8 @@ pub struct Config {
     pub tenants: Tenants,
     /// Where the addresses that tenants write may lead.
     pub receivers: Receivers,
+    /// The proxy before them.
+    pub egress: Option<Egress>,
     /// How requests to receivers are made.
     pub delivery: Delivery,
     /// Where cursors are kept.

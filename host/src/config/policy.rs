@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::Path as FilePath;
 use std::sync::Arc;
 
 use http::HeaderName;
 use url::Url;
 
+use super::access::{ProxyFile, proxy_of};
 use super::check::{at_least_one, label_name, positive};
 use super::file::{self, Operator};
 use super::sources::label_set;
 use crate::document::{ByteSize, Path, Problem};
 use crate::model::guard::{Place, Receivers};
-use crate::model::{Cidr, FilterLimits, Guard, TargetType};
+use crate::model::{Cidr, Egress, Exception, FilterLimits, Guard, Names, TargetType};
 use crate::tenancy::policy::{
     Effective, Expression, FILTERS_MAX, Glob, Isolation, IsolationMode, MEMORY_MAX_CLUSTER,
     NamespaceSelector, Policy, Rule, Services, Test, Transport, UrlPattern, Urls,
@@ -231,6 +233,41 @@ pub(super) fn receivers(given: &file::Receivers, place: Place, found: &mut Vec<P
     let deny = ranges(&given.deny, &at.key("deny"), found);
     let api_server = std::env::var(API_SERVER_VARIABLE).ok().and_then(|host| host.parse::<IpAddr>().ok());
     Receivers { allow, deny, api_server: api_server.into_iter().collect(), place }
+}
+
+/// The proxy before addresses that tenants write.
+pub(super) fn egress(
+    given: Option<file::EgressFile>,
+    folder: &FilePath,
+    found: &mut Vec<Problem>,
+) -> Option<Egress> {
+    let at = Path::root().keys("receivers.proxy");
+    let file::EgressFile { url, username, password_file, no_proxy, resolve } = given?;
+    let proxy = proxy_of(ProxyFile { url, username, password_file }, folder, &at, found);
+    let mut except = Vec::with_capacity(no_proxy.len());
+    for (index, text) in no_proxy.iter().enumerate() {
+        let name = text.trim_start_matches("*.").trim_matches('.').to_ascii_lowercase();
+        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+        match text.parse() {
+            Ok(range) => except.push(Exception::Range(range)),
+            Err(_) if !name.is_empty() && name.chars().all(legal) => except.push(Exception::Name(name)),
+            Err(_) => {
+                let cure = "write a name such as corp.example, which stands for all below it, or a range such as 10.0.0.0/8";
+                let message = format!("{text:?} is neither a name nor a range of addresses");
+                found.push(Problem::error(at.key("noProxy").index(index), message, cure));
+            }
+        }
+    }
+    let names = match resolve {
+        file::ResolveFile::Here => Names::Here,
+        file::ResolveFile::Proxy => Names::Proxy,
+    };
+    if names == Names::Proxy {
+        let message = "leaves it to the proxy alone where names of tenants may lead";
+        let cure = "see that it refuses private networks, or remove it";
+        found.push(Problem::warning(at.key("resolve"), message, cure));
+    }
+    Some(Egress { proxy: proxy?, except, names })
 }
 
 pub(super) fn ranges(texts: &[String], at: &Path, found: &mut Vec<Problem>) -> Vec<Cidr> {

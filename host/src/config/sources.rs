@@ -9,6 +9,7 @@ use url::Url;
 
 use super::access::{Written, access};
 use super::file;
+use super::present::{Files, present};
 use crate::discover::cluster::audience;
 use crate::document::{GoDuration, Path, Problem};
 use crate::model::{Audience, Labels, Source, SourceName, is_label_name};
@@ -18,6 +19,10 @@ use crate::model::{Audience, Labels, Source, SourceName, is_label_name};
 pub(super) const LAG: Duration = Duration::from_secs(15);
 /// Prometheus' default `scrape_timeout`.
 const SCRAPE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long after its time a sample may be stored, where all samples are wanted: twice Prometheus' default scrape interval.
+pub(super) const SETTLE: Duration = Duration::from_secs(120);
+/// Longer than this nothing settles: it is read again at every tick.
+const SETTLE_MAX: Duration = Duration::from_secs(1800);
 /// How long one query may take: as long as a tick of the usual 30 s leaves, thrice.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 /// Series in one answer. At some 450 bytes each in JSON, this is half a gigabyte.
@@ -29,6 +34,7 @@ pub(super) fn sources(
     audience_label: Option<&str>,
     more: bool,
     folder: &FilePath,
+    files: Files,
     found: &mut Vec<Problem>,
 ) -> Vec<Arc<Source>> {
     let place = Path::root().key("sources");
@@ -43,7 +49,7 @@ pub(super) fn sources(
             let message = format!("{:?} is the name of another source ({})", source.name, twin.url);
             found.push(Problem::error(place.key("name"), message, "give each source a name of its own"));
         }
-        let Some(source) = one(source, audience_label, folder, &place, found) else { continue };
+        let Some(source) = one(source, audience_label, folder, files, &place, found) else { continue };
         beside_others(&source, &sources, &place, found);
         sources.push(Arc::new(source));
     }
@@ -57,15 +63,18 @@ fn one(
     source: file::Source,
     audience_label: Option<&str>,
     folder: &FilePath,
+    files: Files,
     place: &Path,
     found: &mut Vec<Problem>,
 ) -> Option<Source> {
-    let file::Source { name, url, labels, external_labels, lag, timeout, max_series, replica_group, .. } =
-        source;
+    let file::Source { name, url, labels, external_labels, replica_group, .. } = source;
+    let file::Source { lag, settle, timeout, max_series, .. } = source;
     let written = Written {
         tls: source.tls,
         bearer_token_file: source.bearer_token_file,
         basic_auth: source.basic_auth,
+        headers: source.headers,
+        proxy: source.proxy,
     };
     name_is_legal(&name, &place.key("name"), found);
     if let Some(group) = &replica_group {
@@ -74,8 +83,10 @@ fn one(
     let url = base_url(&url, &place.key("url"), found);
     let labels = label_set(&labels, &place.key("labels"), found);
     let external_labels = label_set(&external_labels, &place.key("externalLabels"), found);
-    let Terms { lag, timeout, series_max } = terms(lag, timeout, max_series, place, found);
+    let Terms { lag, settle, timeout, series_max } =
+        terms(Given { lag, settle, timeout, max_series }, place, found);
     let access = access(written, folder, place, found);
+    access.iter().for_each(|access| present(access, files, place, found));
     if url.as_ref().is_some_and(|url| url.scheme() == "http")
         && access.as_ref().is_some_and(|a| a.tls.is_some())
     {
@@ -99,34 +110,46 @@ fn one(
         labels,
         external_labels: external_labels?,
         lag,
+        settle,
         timeout,
         series_max,
         replica_group,
         audience,
         access: access?,
+        compression: source.compression.into(),
     })
 }
 
 /// How long and how much a source is asked.
 pub(super) struct Terms {
     pub(super) lag: Duration,
+    pub(super) settle: Duration,
     pub(super) timeout: Duration,
     pub(super) series_max: usize,
 }
 
-pub(super) fn terms(
-    lag: Option<GoDuration>,
-    timeout: Option<GoDuration>,
-    max_series: Option<usize>,
-    place: &Path,
-    found: &mut Vec<Problem>,
-) -> Terms {
+/// The same, as it is written.
+pub(super) struct Given {
+    pub(super) lag: Option<GoDuration>,
+    pub(super) settle: Option<GoDuration>,
+    pub(super) timeout: Option<GoDuration>,
+    pub(super) max_series: Option<usize>,
+}
+
+pub(super) fn terms(given: Given, place: &Path, found: &mut Vec<Problem>) -> Terms {
+    let Given { lag, settle, timeout, max_series } = given;
     let lag = lag.map_or(LAG, |lag| lag.0);
     if lag < SCRAPE_TIMEOUT {
         let lag = GoDuration(lag);
         let message = format!("\"{lag}\" is shorter than Prometheus' default scrape timeout of 10s");
         let cure = "write \"15s\", unless every scrape timeout there is shorter";
         found.push(Problem::warning(place.key("lag"), message, cure));
+    }
+    let settle = settle.map_or(SETTLE, |settle| settle.0);
+    if settle > SETTLE_MAX {
+        let message = format!("\"{}\" is read again at every tick", GoDuration(settle));
+        let cure = "write two of the longest scrape intervals there, and at most 30m";
+        found.push(Problem::error(place.key("settle"), message, cure));
     }
     let timeout = timeout.map_or(TIMEOUT, |timeout| timeout.0);
     if timeout.is_zero() {
@@ -136,7 +159,7 @@ pub(super) fn terms(
     if series_max == 0 {
         found.push(Problem::error(place.key("maxSeries"), "0 would refuse every answer", "write 1000000"));
     }
-    Terms { lag, timeout, series_max }
+    Terms { lag, settle, timeout, series_max }
 }
 
 pub(super) fn name_is_legal(name: &str, place: &Path, found: &mut Vec<Problem>) {

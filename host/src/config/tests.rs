@@ -1,6 +1,11 @@
+//! Configurations as operators write them: what they come to, and what is said of mistakes.
+
 use super::*;
 use crate::discover::cluster::{Kind, Port, Scheme};
-use crate::model::{Audience, Credentials};
+use crate::model::{
+    Audience, Compression, Credentials, Exception, Header, HeaderValue, Names, Proxy, ProxyLogin, Secret,
+    Source,
+};
 use crate::tenancy::policy::{IsolationMode, Services};
 
 const LEAST: &str =
@@ -420,6 +425,83 @@ fn a_block_gets_every_default() {
     assert_eq!((block.lag, block.timeout), (Duration::from_secs(15), Duration::from_secs(10)));
     assert_eq!(config.discovery.health, crate::discover::health::Config::default());
     assert_eq!(config.kubeconfig, None);
+}
+
+#[test]
+fn headers_proxies_and_compression_are_read_and_mistakes_in_them_told() {
+    let source = |more: &str| {
+        read(&format!(
+            "sources: [{{name: s, url: 'https://x', {more}}}]\ntenants: {{folder: t}}\nstate: {{file: s}}\n"
+        ))
+    };
+    let (config, said) = source(
+        "headers: {X-B: {file: b}, X-A: a}, compression: gzip, proxy: {url: 'http://[::1]:80', username: u, passwordFile: p}",
+    )
+    .unwrap();
+    assert!(said.is_empty(), "{said:?}");
+    let source_of = |config: &Config| (*config.discovery.sources[0]).clone();
+    let Source { access, compression, .. } = source_of(&config);
+    let named = |name: &str, value| Header { name: name.into(), value };
+    let [a, b] = [HeaderValue::Text(Secret::new("a")), HeaderValue::File("/etc/sluice/b".into())];
+    assert_eq!(access.headers, [named("x-a", a), named("x-b", b)]);
+    assert_eq!(compression, Compression::Gzip);
+    let login = Some(ProxyLogin { username: "u".into(), password_file: "/etc/sluice/p".into() });
+    assert_eq!(access.proxy, Some(Proxy { host: "[::1]".into(), port: 80, login }));
+    assert_eq!(source_of(&source("lag: 15s").unwrap().0).compression, Compression::None);
+
+    let text = "receivers: {proxy: {url: 'http://p:3128', noProxy: ['*.corp.Example', .svc, 10.0.0.0/8], resolve: proxy}}\n";
+    let (config, said) = read(&format!("{LEAST}{text}")).unwrap();
+    assert!(
+        said.iter()
+            .any(|line| line.to_string().contains("receivers.proxy.resolve: leaves it to the proxy alone")),
+        "{said:?}"
+    );
+    let egress = config.egress.unwrap();
+    let names = ["corp.example", "svc"].map(|name| Exception::Name(name.into()));
+    assert_eq!(egress.except, [&names[..], &[Exception::Range("10.0.0.0/8".parse().unwrap())]].concat());
+    assert_eq!((egress.names, egress.proxy.to_string()), (Names::Proxy, "http://p:3128".to_owned()));
+
+    for (more, problem) in [
+        ("headers: {Host: a}", "headers.Host: the protocol sets this header; remove it"),
+        ("headers: {'a b': a}", "is not a header's name; use letters, digits and -"),
+        (
+            "headers: {X-A: \"ü\"}",
+            "headers.X-A: the value has characters that no header may have; use printable ASCII",
+        ),
+        (
+            "headers: {x-a: a, X-A: b}",
+            "the header is given twice: upper and lower case are the same; keep one",
+        ),
+        (
+            "bearerTokenFile: t, headers: {Authorization: b}",
+            "headers.Authorization: bearerTokenFile or basicAuth sets this header; remove one of the two",
+        ),
+        ("proxy: {url: 'https://p'}", "proxy.url: \"https\" is not spoken to a proxy; write http://…"),
+        ("proxy: {url: 'http://u:p@p'}", "proxy.url: holds credentials; write username and passwordFile"),
+        ("proxy: {url: 'http://p/x'}", "proxy.url: \"http://p/x\" has a path; write it as http://host:port"),
+        ("proxy: {url: p}", "proxy.url: \"p\" is not an address: "),
+        (
+            "proxy: {url: 'http://p', username: u}",
+            "proxy.passwordFile: is missing beside username; write passwordFile: …",
+        ),
+        (
+            "proxy: {url: 'http://p', passwordFile: u}",
+            "proxy.username: is missing beside passwordFile; write username: …",
+        ),
+    ] {
+        let error = source(more).unwrap_err().to_string();
+        assert!(error.contains(problem), "{more}: {error}");
+    }
+    let error = read(&format!("{LEAST}receivers: {{proxy: {{url: 'http://p', noProxy: ['a/b']}}}}\n"))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("noProxy[0]: \"a/b\" is neither a name nor a range of addresses; write a name"),
+        "{error}"
+    );
+    let block = "discovery: {kubernetes: [{name: a, kind: pod, headers: {X-A: a}}]}\ntenants: {folder: t}\nstate: {file: s}\n";
+    let error = read(block).unwrap_err().to_string();
+    assert!(error.contains("namespaces: are missing, so the credentials would go to whatever"), "{error}");
 }
 
 #[test]

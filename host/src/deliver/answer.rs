@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
 
@@ -14,24 +15,62 @@ const MESSAGE_BYTES_MAX: usize = 1 << 10;
 /// How much of a success's body is read so that its connection can be used again.
 const SUCCESS_BYTES_MAX: usize = 64 << 10;
 
+/// What a server written in Go answers to whoever speaks to it without TLS.
+const TO_A_TLS_SERVER: &str = "Client sent an HTTP request to an HTTPS server";
+
 /// Turns an answer into its status, if it is a success, or into the error it stands for.
-pub(super) async fn judge(response: Response, now: SystemTime) -> Result<StatusCode, Error> {
+pub(super) async fn judge(mut response: Response, now: SystemTime) -> Result<StatusCode, Error> {
     let status = response.status;
     if status.is_success() {
         response.drain(SUCCESS_BYTES_MAX).await;
         return Ok(status);
     }
-    let retry_after = retry_after(&response.headers, now);
-    let location = response.headers.get(LOCATION).map(|l| clean(l.as_bytes())).unwrap_or_default();
-    let shown = is_shown(&response.headers);
-    let message = if shown { clean(&response.excerpt(MESSAGE_BYTES_MAX).await) } else { String::new() };
-    Err(match status.as_u16() {
-        300..=399 => Error::Redirected { status, location },
-        401 | 403 => Error::Unauthorized { status, message },
-        404 => Error::NotFound { message },
-        429 | 500.. => Error::Unavailable { status, retry_after, message },
-        _ => Error::Refused { status, message },
-    })
+    let headers = std::mem::take(&mut response.headers);
+    let body = if is_shown(&headers) { response.excerpt(MESSAGE_BYTES_MAX).await } else { Bytes::new() };
+    Err(Error::told(status, &headers, &body, now))
+}
+
+impl Error {
+    /// What an answer that is no success says, of whose body this is the beginning.
+    pub(crate) fn told(status: StatusCode, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Error {
+        let message = clean(body);
+        match status.as_u16() {
+            300..=399 => {
+                let location = headers.get(LOCATION).map(|l| clean(l.as_bytes())).unwrap_or_default();
+                Error::Redirected { status, location }
+            }
+            401 | 403 => Error::Unauthorized { status, message },
+            404 => Error::NotFound { message },
+            400 if message.starts_with(TO_A_TLS_SERVER) => Error::Cleartext,
+            429 | 500.. => Error::Unavailable { status, retry_after: retry_after(headers, now), message },
+            _ => Error::Refused { status, message },
+        }
+    }
+}
+
+/// What the receiver says that it wrote of a request: the headers that 2.0 requires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Written(pub(super) Option<u64>);
+
+/// Of the three that there are, the first counts floats and the second native histograms: both are samples to us.
+const WRITTEN: [&str; 3] = [
+    "x-prometheus-remote-write-samples-written",
+    "x-prometheus-remote-write-histograms-written",
+    "x-prometheus-remote-write-exemplars-written",
+];
+
+impl Written {
+    /// None of the headers says nothing; one that is missing beside others says that none of its kind was written.
+    pub(super) fn read(headers: &HeaderMap) -> Written {
+        let number = |name| headers.get(name)?.to_str().ok()?.trim().parse().ok();
+        let [samples, histograms, exemplars]: [Option<u64>; 3] = WRITTEN.map(number);
+        Written(match (samples, histograms) {
+            (None, None) => exemplars.map(|_| 0),
+            (samples, histograms) => {
+                Some(samples.unwrap_or_default().saturating_add(histograms.unwrap_or_default()))
+            }
+        })
+    }
 }
 
 /// Whether a body of this type is a receiver's word to its client, which goes into logs and the tenant's status.
@@ -63,12 +102,25 @@ fn clean(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderName;
+
     use super::*;
 
     fn after(value: &str) -> Option<Duration> {
         let headers = HeaderMap::from_iter([(RETRY_AFTER, value.parse().unwrap())]);
         let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
         retry_after(&headers, now)
+    }
+
+    #[test]
+    fn a_server_that_speaks_tls_refuses_no_sample() {
+        let told = |body: &str| {
+            let (status, headers) = (StatusCode::BAD_REQUEST, HeaderMap::new());
+            Error::told(status, &headers, body.as_bytes(), SystemTime::UNIX_EPOCH)
+        };
+        let error = told("Client sent an HTTP request to an HTTPS server.\n");
+        assert!(matches!(error, Error::Cleartext) && error.is_to_be_mended() && !error.is_about_content());
+        assert!(told("out of order sample").is_about_content());
     }
 
     #[test]
@@ -91,6 +143,23 @@ mod tests {
             assert!(!shown(given), "{given}");
         }
         assert!(is_shown(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn what_was_written_is_said_by_any_of_the_headers() {
+        let written = |given: &[(&'static str, &str)]| {
+            let pairs =
+                given.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
+            Written::read(&HeaderMap::from_iter(pairs)).0
+        };
+        let [samples, histograms, exemplars] = WRITTEN;
+        assert_eq!(written(&[]), None);
+        assert_eq!(written(&[(samples, "7"), (histograms, "0")]), Some(7));
+        assert_eq!(written(&[(samples, "7"), (histograms, "3")]), Some(10));
+        assert_eq!(written(&[(histograms, "3")]), Some(3));
+        assert_eq!(written(&[(samples, "0")]), Some(0));
+        assert_eq!(written(&[(exemplars, "2")]), Some(0), "no samples");
+        assert_eq!(written(&[(samples, "many")]), None);
     }
 
     #[test]

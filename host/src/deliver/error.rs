@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ::http::StatusCode;
 
+use super::Version;
 use crate::http;
 
 /// A delivery that was not acknowledged, or a sink that cannot be used.
@@ -24,13 +25,19 @@ pub enum Error {
         message: String,
     },
     /// 401 or 403.
-    #[error("the receiver answered {status}{}; check basicAuth and headers of the target", said(message))]
+    #[error(
+        "the receiver answered {status}{}; check basicAuth, bearerTokenSecret, tls and headers of the target",
+        said(message)
+    )]
     Unauthorized {
         /// 401 or 403.
         status: StatusCode,
         /// The start of the answer's body, cleaned.
         message: String,
     },
+    /// It speaks TLS, and was spoken to without.
+    #[error("the receiver speaks TLS: write https:// in place of http://")]
+    Cleartext,
     /// 404: a Prometheus without the flag answers so, and any server at a wrong path.
     #[error(
         "the receiver answered 404 Not Found{}; check the URL's path; a Prometheus receives only with \
@@ -58,6 +65,58 @@ pub enum Error {
         status: StatusCode,
         /// The start of the answer's body, cleaned.
         message: String,
+    },
+    /// The receiver takes no native histograms, and none of what stands beside them.
+    #[error(
+        "the receiver takes no native histograms{}; a Prometheus takes them with --enable-feature=native-histograms",
+        said(message)
+    )]
+    Histograms {
+        /// The start of the answer's body, cleaned.
+        message: String,
+    },
+    /// The receiver wrote some of a request that it refused.
+    #[error("{source}; of its {samples} samples it wrote {written}")]
+    Partial {
+        /// How many it wrote, by its own word.
+        written: u64,
+        /// How many there were.
+        samples: usize,
+        /// What it refused the request with.
+        source: Box<Error>,
+    },
+    /// A success of which the receiver says that it was none of all samples.
+    #[error("the receiver answered {status}, and says that it wrote {written} of {samples} samples")]
+    Short {
+        /// 2xx.
+        status: StatusCode,
+        /// How many it wrote, by its own word.
+        written: u64,
+        /// How many there were.
+        samples: usize,
+    },
+    /// 415, or a success of a receiver that took 2.0 for 1.0 and so found nothing to write.
+    #[error(
+        "the receiver does not take remote write {version}: it answered {status}{}{}; write protocol: {}",
+        unsaid(*status),
+        said(message),
+        other(*version)
+    )]
+    Unsupported {
+        /// Which version it was sent.
+        version: Version,
+        /// 415, or 2xx.
+        status: StatusCode,
+        /// The start of the answer's body, cleaned.
+        message: String,
+    },
+    /// The same is to be sent in another version.
+    #[error("{source}; it is sent in remote write {version} now")]
+    InOther {
+        /// In which.
+        version: Version,
+        /// What the receiver said to the version before.
+        source: Box<Error>,
     },
     /// The endpoint's address cannot be sent to.
     #[error("the target's URL {url:?} cannot be used: {cause}")]
@@ -121,9 +180,39 @@ impl Error {
     /// Whether somebody has to mend the endpoint first: refused credentials, a wrong or forbidden address, a receiver
     /// that is not enabled. Nothing is wrong with what was sent.
     pub fn is_to_be_mended(&self) -> bool {
-        let forbidden = matches!(self, Error::Http(http::Error::Forbidden { .. }));
-        forbidden
-            || matches!(self, Error::Unauthorized { .. } | Error::NotFound { .. } | Error::Redirected { .. })
+        let of_the_address =
+            matches!(self, Error::Http(http::Error::Forbidden { .. } | http::Error::Secret { .. }));
+        of_the_address
+            || matches!(
+                self,
+                Error::Unauthorized { .. }
+                    | Error::NotFound { .. }
+                    | Error::Cleartext
+                    | Error::Redirected { .. }
+                    | Error::Unsupported { .. }
+            )
+    }
+
+    /// Whether the request was refused for something in it, or for its size: sent in parts, some of it may be taken.
+    /// 409 is what Thanos says of samples that are out of order, 500 what Prometheus says of those that are older than its window, and
+    /// Prometheus 2 of native histograms that are no good to it.
+    pub fn is_about_content(&self) -> bool {
+        match self {
+            Error::Refused { status, .. } => matches!(status.as_u16(), 400 | 409 | 413 | 422 | 500),
+            Error::Histograms { .. } => true,
+            Error::Partial { source, .. } => source.is_about_content(),
+            _ => false,
+        }
+    }
+
+    /// How many of the request's samples the receiver wrote all the same, if it says so.
+    pub fn written(&self) -> usize {
+        match self {
+            Error::Partial { written, samples, .. } | Error::Short { written, samples, .. } => {
+                usize::try_from(*written).unwrap_or(usize::MAX).min(*samples)
+            }
+            _ => 0,
+        }
     }
 
     /// How long the receiver asks us to wait before the next attempt.
@@ -140,16 +229,34 @@ impl Error {
             Error::Unavailable { status, .. }
             | Error::Unauthorized { status, .. }
             | Error::Redirected { status, .. }
+            | Error::Short { status, .. }
+            | Error::Unsupported { status, .. }
             | Error::Refused { status, .. } => Some(*status),
             Error::NotFound { .. } => Some(StatusCode::NOT_FOUND),
-            Error::Stopped(source) | Error::GaveUp { source, .. } => source.status(),
+            Error::Cleartext => Some(StatusCode::BAD_REQUEST),
+            Error::Stopped(source)
+            | Error::GaveUp { source, .. }
+            | Error::Partial { source, .. }
+            | Error::InOther { source, .. } => source.status(),
             Error::Http(_)
             | Error::Url { .. }
             | Error::Header { .. }
             | Error::GroupTooLarge { .. }
+            | Error::Histograms { .. }
             | Error::CutOff
             | Error::State { .. } => None,
         }
+    }
+}
+
+fn unsaid(status: StatusCode) -> &'static str {
+    if status.is_success() { ", and does not say that it wrote anything" } else { "" }
+}
+
+fn other(version: Version) -> &'static str {
+    match version {
+        Version::V1 => "auto, or \"2.0\"",
+        Version::V2 => "auto, or \"1.0\"",
     }
 }
 

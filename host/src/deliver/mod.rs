@@ -10,12 +10,19 @@ pub mod cursor;
 pub mod encode;
 mod error;
 pub mod exposition;
+pub mod piece;
 pub mod proto;
+pub mod protocol;
 pub mod pushgateway;
+mod reason;
 pub mod remote_write;
 pub mod retry;
+pub mod split;
+pub mod v2;
 
 pub use error::Error;
+pub use protocol::Version;
+pub use reason::Reason;
 
 use http::Uri;
 use url::Url;

@@ -1,7 +1,9 @@
 //! The messages of remote write 1.0 (`prometheus/prompb/remote.proto`, `types.proto`), as prost reads them.
 //!
 //! The hot path writes the same bytes by hand, see [`super::encode`]; these are what receivers and tests read
-//! requests with. Exemplars, histograms and metadata are left out: Sluice sends none.
+//! requests with. Exemplars and metadata are left out: Sluice sends none.
+
+use bytes::Bytes;
 
 /// `prometheus.WriteRequest`.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -20,6 +22,9 @@ pub struct TimeSeries {
     /// In order of time.
     #[prost(message, repeated, tag = "2")]
     pub samples: Vec<Sample>,
+    /// `prometheus.Histogram`s, in order of time, not read further.
+    #[prost(bytes = "bytes", repeated, tag = "4")]
+    pub histograms: Vec<Bytes>,
 }
 
 /// `prometheus.Label`.

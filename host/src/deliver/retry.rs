@@ -6,7 +6,6 @@
 
 use std::time::Duration;
 
-use rand::Rng;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -131,7 +130,7 @@ where
             observe(Attempt { number, took, error: Some(&error), next: None });
             return Err(error);
         }
-        let pause = policy.pause(number, error.retry_after(), rand::rng().random());
+        let pause = policy.pause(number, error.retry_after(), jitter());
         let too_late = until.give_up_at.is_some_and(|at| Instant::now() + pause > at);
         let next = (!too_late && !until.stop.is_cancelled()).then_some(pause);
         observe(Attempt { number, took, error: Some(&error), next });
@@ -144,6 +143,24 @@ where
             () = tokio::time::sleep(pause) => {}
         }
     }
+}
+
+/// Of no two senders the same.
+#[cfg(not(test))]
+fn jitter() -> f64 {
+    rand::Rng::random(&mut rand::rng())
+}
+
+#[cfg(test)]
+thread_local! {
+    /// In tests the same each time.
+    pub(crate) static CHANCE: std::cell::RefCell<rand::rngs::StdRng> =
+        std::cell::RefCell::new(rand::SeedableRng::seed_from_u64(0));
+}
+
+#[cfg(test)]
+fn jitter() -> f64 {
+    CHANCE.with_borrow_mut(rand::Rng::random)
 }
 
 #[cfg(test)]

@@ -1,19 +1,10 @@
+//! Sources written and found, put together into groups of replicas.
+
 use super::*;
-use crate::model::{Labels, SourceName};
 
 fn source(name: &str, group: Option<&str>) -> Arc<Source> {
-    Arc::new(Source {
-        name: SourceName::new(name),
-        url: "http://127.0.0.1:9090".parse().unwrap(),
-        labels: Labels::default(),
-        external_labels: Labels::default(),
-        lag: std::time::Duration::from_secs(15),
-        timeout: std::time::Duration::from_secs(10),
-        series_max: 1,
-        replica_group: group.map(str::to_owned),
-        audience: Default::default(),
-        access: Default::default(),
-    })
+    let replica_group = group.map(str::to_owned);
+    Arc::new(Source { replica_group, ..Source::plain(name, "http://127.0.0.1:9090") })
 }
 
 fn shape(groups: &[SourceGroup]) -> Vec<String> {

@@ -12,6 +12,19 @@ use serde::forward_to_deserialize_any;
 use super::node::Key;
 use super::{Node, Path, Problem, Segment, Value, nearest};
 
+/// Words as they are to be written: where some look like numbers YAML wants quotes.
+fn listed(known: &[&str]) -> String {
+    match has_numbers(known) {
+        false => known.join(", "),
+        true => known.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", ") + ", in quotes",
+    }
+}
+
+/// Whether some words look like numbers, of which none was meant for another one.
+fn has_numbers(known: &[&str]) -> bool {
+    known.iter().any(|word| word.parse::<f64>().is_ok())
+}
+
 /// What did not fit. The path is built from the inside out while serde returns.
 #[derive(Debug)]
 pub(super) struct Error {
@@ -113,9 +126,9 @@ impl de::Error for Error {
     }
 
     fn unknown_variant(variant: &str, known: &'static [&'static str]) -> Error {
-        let cure = match nearest(variant, known.iter().copied()) {
+        let cure = match nearest(variant, known.iter().copied()).filter(|_| !has_numbers(known)) {
             Some(meant) => format!("did you mean {meant:?}?"),
-            None => format!("write one of {}", known.join(", ")),
+            None => format!("write one of {}", listed(known)),
         };
         Error::new(Kind::Other(format!("{variant:?} is not known here; {cure}")))
     }
@@ -164,12 +177,12 @@ fn cure_for_boolean(found: Unexpected<'_>) -> String {
         Unexpected::Str(text) => text.to_ascii_lowercase(),
         _ => String::new(),
     };
-    let meant = match &*word {
-        "true" | "yes" | "on" | "y" => "true",
-        "false" | "no" | "off" | "n" => "false",
-        _ => "true or false",
-    };
-    format!("write {meant}, without quotes")
+    match &*word {
+        "yes" | "on" | "y" => "write true".to_owned(),
+        "no" | "off" | "n" => "write false".to_owned(),
+        "true" | "false" => format!("write {word}, without quotes"),
+        _ => "write true or false".to_owned(),
+    }
 }
 
 fn in_words(found: Unexpected<'_>) -> String {
@@ -230,7 +243,7 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'_> {
         match &self.0.value {
             Value::Text(text) => visitor.visit_enum(Word(text)),
             _ => {
-                let expected = format!("a word; write one of {}", known.join(", "));
+                let expected = format!("a word; write one of {}", listed(known));
                 Err(de::Error::invalid_type(self.0.unexpected(), &expected.as_str()))
             }
         }

@@ -136,7 +136,11 @@ impl Visitor<'_> for DurationVisitor {
     }
 
     fn visit_u64<E: de::Error>(self, number: u64) -> Result<GoDuration, E> {
-        let expected = format!("a duration; write \"{number}s\"");
+        // A large number is as likely one of milliseconds.
+        let expected = match number {
+            0..100 => format!("a duration; write \"{number}s\""),
+            _ => format!("a duration; write its unit, as in \"{number}s\" or \"{number}ms\""),
+        };
         Err(E::invalid_value(Unexpected::Unsigned(number), &expected.as_str()))
     }
 }

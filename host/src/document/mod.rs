@@ -32,19 +32,6 @@ pub fn to_yaml(value: &impl serde::Serialize) -> Result<String, NotYaml> {
     Ok(serde_saphyr::to_string(value)?)
 }
 
-/// A document of any form as JSON, `{}` if it is empty.
-///
-/// # Errors
-/// The text is not YAML, or more than one document.
-pub fn to_json(text: &str) -> Result<serde_json::Value, Problem> {
-    let mut documents = parse(text)?;
-    if documents.len() > 1 {
-        let message = format!("{} documents stand in one file", documents.len());
-        return Err(Problem::error(Path::root(), message, "leave one"));
-    }
-    Ok(documents.pop().map_or_else(|| serde_json::json!({}), Node::into_json))
-}
-
 /// A value cannot be written as YAML.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot be written as YAML: {0}")]

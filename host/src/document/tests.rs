@@ -1,3 +1,5 @@
+//! Documents as their authors write them: what they come to, and every mistake named where it stands.
+
 use std::collections::BTreeMap;
 use std::path::Path as FilePath;
 use std::sync::Arc;
@@ -66,7 +68,7 @@ fn every_mistake_of_a_document_is_found_in_one_reading() {
             r#"s.yaml:6: books[2]["job=\"x\""]: unknown field; known here: title, kind, pages"#,
             r#"s.yaml:6: books[2].title: is missing; write title: …"#,
             r#"s.yaml:8: books[3].pages: "many" is not a whole number; write digits only, without quotes"#,
-            r#"s.yaml:9: open: "yes" is not true or false; write true, without quotes"#,
+            r#"s.yaml:9: open: "yes" is not true or false; write true"#,
             r#"s.yaml:10: tags: a list is not a mapping; write "name: value" lines below it"#,
             r#"s.yaml:11: wait: "30 s" is not a duration; write "30s""#,
             r#"s.yaml:12: more: unknown field; known here: owner, books, open, tags, wait"#,
@@ -81,10 +83,10 @@ fn what_is_written_in_the_wrong_form_is_told_the_right_one() {
         ("owner: {name: me}", "owner: a mapping is not text; write one value, in quotes if it begins with {"),
         ("owner:", "owner: nothing is not text; write a value behind the colon"),
         ("owner: true", r#"owner: true is not text; write "true", in quotes"#),
-        ("open: yes", r#"open: "yes" is not true or false; write true, without quotes"#),
+        ("open: yes", r#"open: "yes" is not true or false; write true"#),
         ("open: 'False'", r#"open: "False" is not true or false; write false, without quotes"#),
-        ("open: Off", r#"open: "Off" is not true or false; write false, without quotes"#),
-        ("open: 1", "open: 1 is not true or false; write true or false, without quotes"),
+        ("open: Off", r#"open: "Off" is not true or false; write false"#),
+        ("open: 1", "open: 1 is not true or false; write true or false"),
         ("books: a", r#"books: "a" is not a list; write each entry on a line of its own, after "- ""#),
         ("books: [a]", r#"books[0]: "a" is not a mapping; write below it, indented: title, kind, pages"#),
         (

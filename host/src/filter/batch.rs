@@ -29,6 +29,12 @@ pub(super) struct Origin {
 }
 
 impl Batch {
+    /// What it takes, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let numbers = self.pairs.capacity() + self.ends.capacity() + self.series.capacity();
+        numbers * size_of::<u32>() + self.origins.capacity() * size_of::<Origin>()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.ends.len()
     }

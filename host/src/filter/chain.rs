@@ -31,15 +31,24 @@ pub struct Chain {
 }
 
 impl Chain {
-    pub(super) fn new(shared: &Arc<Shared>, tenant: Tenant, steps: Vec<Step>) -> Result<Chain, Error> {
+    /// As long as it `goes_on`, which is asked before every filter that is configured; `None` once it does not.
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        tenant: Tenant,
+        steps: Vec<Step>,
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<Option<Chain>, Error> {
         debug_assert!(!steps.iter().any(|step| step.module.is_stateful()), "a chain keeps no instances");
         let mut running = Vec::with_capacity(steps.len());
         for step in steps {
+            if !goes_on() {
+                return Ok(None);
+            }
             let mut step = Running::new(step, &tenant)?;
             step.rest();
             running.push(step);
         }
-        Ok(Chain {
+        Ok(Some(Chain {
             shared: shared.clone(),
             tenant,
             steps: running,
@@ -47,7 +56,7 @@ impl Chain {
             rows: Batch::default(),
             spare: Batch::default(),
             passed: Vec::new(),
-        })
+        }))
     }
 
     /// What follows is done then. Whether series went past a filter that failed, and are worth another try: the caller

@@ -196,13 +196,14 @@ fn rebuild(
     out.clear();
     let mut edits = edits.chunk_by(|a, b| a.row == b.row).peekable();
     let (mut changed, mut bytes) = (0, 0);
+    let mut editor = Editor::default();
     for row in (0..rows.len()).filter(|row| is_set(keep, *row)) {
         let before = rows.row(row);
         let start = out.pairs.len();
         out.pairs.extend_from_slice(before);
         let Origin { index, mut rewritten } = rows.origins[row];
         if let Some(edits) = edits.next_if(|edits| edits[0].row as usize == row) {
-            edit(edits, &mut out.pairs, start, symbols)?;
+            editor.edit(edits, &mut out.pairs, start, symbols)?;
             let differs = out.pairs[start..] != *before;
             rewritten |= differs;
             changed += u64::from(differs);
@@ -214,27 +215,48 @@ fn rebuild(
     Ok(changed)
 }
 
-/// Edits the last row of `pairs`, which starts at `start`.
-fn edit(edits: &[Edit], pairs: &mut Vec<u32>, start: usize, symbols: &Symbols) -> Result<(), Nonsense> {
-    at_most("edits of one series", edits.len(), LABELS_MAX)?;
-    for (i, Edit { name, value, .. }) in edits.iter().enumerate() {
-        if edits[..i].iter().any(|earlier| earlier.name == *name) {
-            return Err(Nonsense::Twice(cut(symbols.names.get(*name)).to_owned()));
+/// Edits rows; what it works with is used again.
+#[derive(Default)]
+struct Editor {
+    /// Positions of edits, in the order of names.
+    order: Vec<(u32, u32)>,
+    before: Vec<u32>,
+}
+
+impl Editor {
+    /// Edits the last row of `pairs`, which starts at `start`: both are brought into the order of names and merged, so that
+    /// many edits of one row cost no more than as many of many.
+    fn edit(
+        &mut self,
+        edits: &[Edit],
+        pairs: &mut Vec<u32>,
+        start: usize,
+        symbols: &Symbols,
+    ) -> Result<(), Nonsense> {
+        at_most("edits of one series", edits.len(), LABELS_MAX)?;
+        self.order.clear();
+        self.order.extend((0..).zip(edits).map(|(at, edit)| (symbols.rank(edit.name), at)));
+        self.order.sort_unstable();
+        if let Some(twice) = self.order.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            let name = symbols.names.get(edits[twice[0].1 as usize].name);
+            return Err(Nonsense::Twice(cut(name).to_owned()));
         }
-        let rank = symbols.rank(*name);
-        let place =
-            pairs[start..].as_chunks::<2>().0.binary_search_by_key(&rank, |pair| symbols.rank(pair[0]));
-        match (place, value) {
-            (Ok(i), Some(value)) => pairs[start + 2 * i + 1] = *value,
-            (Ok(i), None) => drop(pairs.drain(start + 2 * i..start + 2 * i + 2)),
-            (Err(i), Some(value)) => {
-                let at = start + 2 * i;
-                pairs.splice(at..at, [*name, *value]);
+        self.before.clear();
+        self.before.extend(pairs.drain(start..));
+        let mut before = self.before.as_chunks::<2>().0.iter().peekable();
+        for (rank, at) in &self.order {
+            while let Some(pair) = before.next_if(|pair| symbols.rank(pair[0]) < *rank) {
+                pairs.extend_from_slice(pair);
             }
-            (Err(_), None) => {}
+            let Edit { name, value, .. } = &edits[*at as usize];
+            let _ = before.next_if(|pair| pair[0] == *name);
+            if let Some(value) = value {
+                pairs.extend_from_slice(&[*name, *value]);
+            }
         }
+        before.for_each(|pair| pairs.extend_from_slice(pair));
+        at_most("labels of one series", (pairs.len() - start) / 2, LABELS_MAX)
     }
-    at_most("labels of one series", (pairs.len() - start) / 2, LABELS_MAX)
 }
 
 pub(super) fn cut(text: &str) -> &str {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::memory::Full;
+use crate::model::printable;
 
 /// A filter could not be loaded, configured, or asked.
 #[derive(Debug, thiserror::Error)]
@@ -138,7 +139,7 @@ pub enum Error {
     Kept {
         /// The step's name.
         filter: String,
-        /// How many may be kept, by the namespace or in all.
+        /// How many are kept, by the namespace or in all.
         limit: u32,
     },
     /// All instances the host may have at once are in use.
@@ -157,6 +158,11 @@ fn below(path: &str) -> String {
 }
 
 impl Error {
+    /// Of bytes that are no filter. The cause has names that whoever made them has chosen: it is one line in which nothing acts.
+    pub(super) fn not_a_filter(filter: &str, cause: &str) -> Error {
+        Error::NotAFilter { filter: filter.to_owned(), cause: printable(cause).replace('\n', " ") }
+    }
+
     /// Whether the same call can succeed later, with nothing changed.
     pub fn is_transient(&self) -> bool {
         matches!(

@@ -1,11 +1,15 @@
 //! Guest log: what filters write goes to our log, tagged and limited.
+//!
+//! In: what a guest says in a call. Out: lines of our log. Never: more of them than a call, and a namespace in its time, may write.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, WasmStr};
 
 use super::instance::{Host, said};
+use super::lines::{Line, Lines};
 use super::wire::Level;
 
 /// The interface's name.
@@ -18,16 +22,19 @@ const LINES_PER_CALL_MAX: u32 = 8;
 /// One instance's log.
 #[derive(Debug)]
 pub(super) struct GuestLog {
+    /// Namespace and name.
     tenant: Arc<str>,
     filter: Arc<str>,
+    all: Arc<Lines>,
     lines: u32,
     left_out: u64,
     last_error: Option<String>,
 }
 
 impl GuestLog {
-    pub(super) fn new(tenant: Arc<str>, filter: Arc<str>) -> GuestLog {
-        GuestLog { tenant, filter, lines: 0, left_out: 0, last_error: None }
+    /// Of one filter of `tenant`, which has a namespace and a name; `all` is what the whole process' guests write.
+    pub(super) fn new(tenant: Arc<str>, filter: Arc<str>, all: Arc<Lines>) -> GuestLog {
+        GuestLog { tenant, filter, all, lines: 0, left_out: 0, last_error: None }
     }
 
     /// A call begins: it has all its lines.
@@ -53,7 +60,8 @@ impl GuestLog {
             self.last_error = Some(message.to_owned());
         }
         self.lines += 1;
-        if self.lines > LINES_PER_CALL_MAX {
+        // What nobody wants to see takes no room from what somebody does.
+        if self.lines > LINES_PER_CALL_MAX || (is_wanted(level) && !self.has_room()) {
             self.left_out += 1;
             return;
         }
@@ -64,6 +72,33 @@ impl GuestLog {
             Level::Warn => tracing::warn!(tenant, filter, "filter: {message}"),
             Level::Error => tracing::error!(tenant, filter, "filter: {message}"),
         }
+    }
+
+    /// Whether its namespace may write another line now.
+    fn has_room(&self) -> bool {
+        let (namespace, _) = self.tenant.split_once('/').unwrap_or_default();
+        match self.all.take(namespace, Instant::now()) {
+            Line::Written => true,
+            Line::WrittenAgain { left_out } => {
+                tracing::info!(namespace, left_out, "Filters' lines are written again");
+                true
+            }
+            Line::FirstLeftOut => {
+                tracing::warn!(namespace, "Filters write too many lines; some are left out");
+                false
+            }
+            Line::LeftOut => false,
+        }
+    }
+}
+
+/// Whether the operator's log shows lines of that level.
+fn is_wanted(level: Level) -> bool {
+    match level {
+        Level::Debug => tracing::enabled!(tracing::Level::DEBUG),
+        Level::Info => tracing::enabled!(tracing::Level::INFO),
+        Level::Warn => tracing::enabled!(tracing::Level::WARN),
+        Level::Error => tracing::enabled!(tracing::Level::ERROR),
     }
 }
 

@@ -115,9 +115,8 @@ pub(super) fn describe(
         }
         Ok(())
     };
-    typed().map_err(|error| Error::NotAFilter {
-        filter: origin.to_owned(),
-        cause: format!("its functions are not the contract's: {error:#}").replace('\n', " "),
+    typed().map_err(|error| {
+        Error::not_a_filter(origin, &format!("its functions are not the contract's: {error:#}"))
     })?;
     let (manifest,) = calls.call::<(), (wire::Manifest,)>(describe, ())?;
     Ok(manifest)
@@ -215,7 +214,7 @@ impl Calls {
     ) -> Calls {
         let host = Host {
             world: World::new(&tenant, &filter),
-            log: GuestLog::new(tenant, filter.clone()),
+            log: GuestLog::new(tenant, filter.clone(), shared.lines.clone()),
             allowance: Allowance::new(limits.memory_bytes_max, stay, pays),
             deadline: Deadline::of(limits.call_time_max),
         };

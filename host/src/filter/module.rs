@@ -1,6 +1,7 @@
 //! Module: a compiled filter, and what it says about itself.
 
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::sync::{Arc, Weak};
 
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre};
 
@@ -19,6 +20,8 @@ const CONTRACT: &str = "0.1.0";
 const OURS: &str = "sluice:filter/";
 const NAME_BYTES_MAX: usize = 64;
 const VERSION_BYTES_MAX: usize = 64;
+/// The names of the usual interfaces have half of it.
+const SHOWN_BYTES_MAX: usize = 100;
 /// Reading one takes tens of times its size.
 const SCHEMA_BYTES_MAX: usize = 1 << 20;
 /// How files begin: a core module's first eight bytes, a component's, and compiled code's.
@@ -32,6 +35,23 @@ pub struct Module {
     inner: Arc<Inner>,
 }
 
+/// A module that somebody else may have.
+#[derive(Clone)]
+pub struct WeakModule(Weak<Inner>);
+
+impl std::fmt::Debug for WeakModule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WeakModule").finish_non_exhaustive()
+    }
+}
+
+impl WeakModule {
+    /// The module, if somebody has it still.
+    pub fn upgrade(&self) -> Option<Module> {
+        self.0.upgrade().map(|inner| Module { inner })
+    }
+}
+
 struct Inner {
     shared: Arc<Shared>,
     pre: InstancePre<Host>,
@@ -39,6 +59,7 @@ struct Inner {
     manifest: Manifest,
     digest: String,
     bytes: usize,
+    whose: Whose,
 }
 
 /// Where the contract's functions are in the component.
@@ -104,7 +125,7 @@ impl Module {
         origin: &str,
         bytes: &[u8],
     ) -> Result<Module, Error> {
-        let refuse = |cause: String| Error::NotAFilter { filter: origin.to_owned(), cause };
+        let refuse = |cause: String| Error::not_a_filter(origin, &cause);
         if let Some(other) = other_than_a_component(bytes) {
             return Err(refuse(other.to_owned()));
         }
@@ -113,12 +134,12 @@ impl Module {
             return Err(refuse(cause));
         }
         let exports = exports(&component).map_err(refuse)?;
-        let pre = shared.linker.instantiate_pre(&component).map_err(|error| refuse(one_line(&error)))?;
+        let pre = shared.linker.instantiate_pre(&component).map_err(|error| refuse(format!("{error:#}")))?;
         let wire = instance::describe(shared, &pre, &exports, origin)?;
         let manifest = manifest(wire, exports.process.is_some()).map_err(refuse)?;
         let shared = shared.clone();
         let (digest, bytes) = (Digest::of(bytes).to_string(), bytes.len());
-        Ok(Module { inner: Arc::new(Inner { shared, pre, exports, manifest, digest, bytes }) })
+        Ok(Module { inner: Arc::new(Inner { shared, pre, exports, manifest, digest, bytes, whose }) })
     }
 
     /// What the filter says about itself.
@@ -149,14 +170,31 @@ impl Module {
         CONTRACT
     }
 
-    /// Whether somebody has it beside the one who asks.
-    pub fn is_in_use(&self) -> bool {
-        Arc::strong_count(&self.inner) > 1
+    /// What its machine code takes, its data included, in bytes.
+    pub fn code_bytes(&self) -> usize {
+        let image = self.inner.pre.component().image_range();
+        image.end.addr() - image.start.addr()
+    }
+
+    /// Whether it is part of the program.
+    pub(super) fn is_ours(&self) -> bool {
+        self.inner.whose == Whose::Ours
+    }
+
+    /// The module, as long as somebody else has it.
+    pub fn downgrade(&self) -> WeakModule {
+        WeakModule(Arc::downgrade(&self.inner))
     }
 
     /// Whether instances have to be kept between calls: the filter remembers, or it refers to series by number.
     pub fn is_stateful(&self) -> bool {
         self.manifest().state != State::None || self.inner.exports.process.is_some()
+    }
+
+    /// Whether its configuration is a mapping, by what it says itself. Its own reader may take a list for the fields in their order.
+    pub(super) fn takes_fields(&self) -> bool {
+        let schema = serde_json::from_str::<serde_json::Value>(&self.manifest().config_schema);
+        schema.is_ok_and(|schema| schema["type"] == "object")
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
@@ -214,7 +252,8 @@ fn stranger(component: &Component, wasi: Wasi) -> Option<String> {
     names.find_map(|name| match name.starts_with("wasi:") {
         true => wasi::refusal(name, wasi),
         false => Some(format!(
-            "it imports {name}; a filter may import {OURS}log@0.1.0 only: build it for wasm32-unknown-unknown"
+            "it imports {}; a filter may import {OURS}log@0.1.0 only: build it for wasm32-unknown-unknown",
+            shown(name)
         )),
     })
 }
@@ -230,7 +269,8 @@ fn exports(component: &Component) -> Result<Exports, String> {
     let Some(labels) = component.get_export_index(None, LABELS) else {
         return Err(match other_contract(component) {
             Some(version) => format!(
-                "it was built for version {version} of the contract, and this Sluice knows {CONTRACT}: build it with this one's SDK"
+                "it was built for version {} of the contract, and this Sluice knows {CONTRACT}: build it with this one's SDK",
+                shown(&version)
             ),
             None => format!("it does not export {LABELS}: build it with the SDK's export!"),
         });
@@ -278,13 +318,16 @@ fn manifest(wire: wire::Manifest, processes: bool) -> Result<Manifest, String> {
     Ok(Manifest { name, version, config_schema, state, samples: processes.then_some(wanted) })
 }
 
-fn cut(text: &str) -> &str {
-    &text[..text.floor_char_boundary(NAME_BYTES_MAX)]
+/// What is shown of a name in a component, which may be as long as a book.
+pub(super) fn shown(name: &str) -> Cow<'_, str> {
+    match &name[..name.floor_char_boundary(SHOWN_BYTES_MAX)] {
+        whole if whole.len() == name.len() => printable(whole),
+        part => format!("{}…", printable(part)).into(),
+    }
 }
 
-/// An engine's error and its causes, in one line.
-fn one_line(error: &wasmtime::Error) -> String {
-    format!("{error:#}").replace('\n', " ")
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(NAME_BYTES_MAX)]
 }
 
 #[cfg(test)]

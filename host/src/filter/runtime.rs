@@ -13,8 +13,10 @@ use wasmtime::{Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::builtin::Builtins;
 use super::chain::Chain;
+use super::code::{Codes, Share};
 use super::compile::{Compiler, Whose};
 use super::instance::{Host, Tenant};
+use super::lines::Lines;
 use super::module::Module;
 use super::sequence::Sequence;
 use super::slots::{Keep, Slots};
@@ -22,6 +24,7 @@ use super::stateful::Stateful;
 use super::step::Step;
 use super::ticker::Ticker;
 use super::{Config, Error, Wasi, guest_log, wasi};
+use crate::model::memory::Payer;
 
 /// Core modules that a component may be made of. The usual tools make three or four: a module, and small ones around it; one
 /// of shared libraries, as Python's is, has a dozen.
@@ -47,6 +50,8 @@ pub(super) struct Shared {
     pub(super) config: Config,
     pub(super) compiler: Compiler,
     pub(super) slots: Arc<Slots>,
+    pub(super) codes: Codes,
+    pub(super) lines: Arc<Lines>,
     _ticker: Ticker,
 }
 
@@ -109,6 +114,15 @@ impl Runtime {
         Module::load(&self.shared, Whose::Theirs, origin, bytes)
     }
 
+    /// A namespace's share in the machine code of a module, for the filter of this name.
+    ///
+    /// # Errors
+    /// [`Error::Full`]: it has no room for it.
+    pub fn share(&self, payer: &Payer, filter: &str, module: &Module) -> Result<Share, Error> {
+        let full = |source| Error::Full { filter: filter.to_owned(), source };
+        self.shared.codes.share(payer, module).map_err(full)
+    }
+
     /// Series in one call of a filter.
     pub fn batch_rows_max(&self) -> usize {
         self.shared.config.batch_rows_max
@@ -120,16 +134,35 @@ impl Runtime {
     /// # Errors
     /// [`Error::Config`] from the first step that refuses its configuration; or what went wrong in asking.
     pub fn sequence(&self, tenant: &Tenant, steps: Vec<Step>) -> Result<Sequence, Error> {
-        Sequence::new(&self.shared, tenant, steps, Keep::ForTicks)
+        let made = self.sequence_while(tenant, steps, &|| true)?;
+        Ok(made.expect("nothing stops it"))
     }
 
-    /// As [`Runtime::sequence`], for one [trial](Sequence::try_out): what it keeps meanwhile is not counted. At most sixteen
+    /// As [`Runtime::sequence`], as long as it `goes_on`, which is asked before every filter; `None` once it does not.
+    ///
+    /// # Errors
+    /// As [`Runtime::sequence`].
+    pub fn sequence_while(
+        &self,
+        tenant: &Tenant,
+        steps: Vec<Step>,
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<Option<Sequence>, Error> {
+        Sequence::new(&self.shared, tenant, steps, Keep::ForTicks, goes_on)
+    }
+
+    /// As [`Runtime::sequence_while`], for one [trial](Sequence::try_out): what it keeps meanwhile is not counted. At most sixteen
     /// filters of a few tenants at once, so that those without state find instances for their calls.
     ///
     /// # Errors
     /// As [`Runtime::sequence`].
-    pub fn trial(&self, tenant: &Tenant, steps: Vec<Step>) -> Result<Sequence, Error> {
-        Sequence::new(&self.shared, tenant, steps, Keep::ForTrial)
+    pub fn trial(
+        &self,
+        tenant: &Tenant,
+        steps: Vec<Step>,
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<Option<Sequence>, Error> {
+        Sequence::new(&self.shared, tenant, steps, Keep::ForTrial, goes_on)
     }
 
     /// Makes a chain of filters without state, configured as in [`Runtime::sequence`].
@@ -137,7 +170,8 @@ impl Runtime {
     /// # Errors
     /// [`Error::Config`] from the first step that refuses its configuration; or what went wrong in asking.
     pub fn chain(&self, tenant: Tenant, steps: Vec<Step>) -> Result<Chain, Error> {
-        Chain::new(&self.shared, tenant, steps)
+        let made = Chain::new(&self.shared, tenant, steps, &|| true)?;
+        Ok(made.expect("nothing stops it"))
     }
 
     /// Makes one tenant's filter that remembers or sees samples.
@@ -167,7 +201,8 @@ impl Shared {
         }
         let ticker = Ticker::start(engine.clone()).map_err(|error| Error::Engine(error.into()))?;
         let slots = Arc::new(Slots::of(config.instances_max));
-        Ok(Shared { engine, linker, config: config.clone(), compiler, slots, _ticker: ticker })
+        let (config, lines, codes) = (config.clone(), Arc::default(), Codes::default());
+        Ok(Shared { engine, linker, config, compiler, slots, codes, lines, _ticker: ticker })
     }
 }
 

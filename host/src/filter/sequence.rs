@@ -28,27 +28,32 @@ pub struct Sequence {
 }
 
 impl Sequence {
+    /// As long as it `goes_on`, which is asked before every filter that is configured; `None` once it does not.
     pub(super) fn new(
         shared: &Arc<Shared>,
         tenant: &Tenant,
         steps: Vec<Step>,
         keep: Keep,
-    ) -> Result<Sequence, Error> {
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<Option<Sequence>, Error> {
         let mut steps = steps.into_iter().peekable();
         let mut chain = || {
             let stateless = std::iter::from_fn(|| steps.next_if(|step| !step.module.is_stateful()));
-            let chain = Chain::new(shared, tenant.clone(), stateless.collect())?;
-            Ok::<_, Error>((chain, steps.next()))
+            let chain = Chain::new(shared, tenant.clone(), stateless.collect(), goes_on)?;
+            Ok::<_, Error>(chain.map(|chain| (chain, steps.next())))
         };
-        let (first, mut next) = chain()?;
+        let Some((first, mut next)) = chain()? else { return Ok(None) };
         let mut then = Vec::new();
         while let Some(step) = next {
+            if !goes_on() {
+                return Ok(None);
+            }
             let kept = Stateful::new(shared, tenant.clone(), step, keep)?;
-            let behind;
-            (behind, next) = chain()?;
+            let Some((behind, after)) = chain()? else { return Ok(None) };
             then.push((kept, behind));
+            next = after;
         }
-        Ok(Sequence { first, then })
+        Ok(Some(Sequence { first, then }))
     }
 
     /// Shows all filters these series, as a tick would, one after the other as long as it `goes_on`. What they make of them is

@@ -163,9 +163,10 @@ impl Stateful {
         self.columns.is_some()
     }
 
-    /// What the labels take that it had us keep, in bytes. The memory of its instance is paid for by the tenant's payer.
-    pub fn emitted_bytes(&self) -> usize {
-        self.emitted.bytes
+    /// What it has us keep, in bytes: labels of series that it emits, and the strings that it has been told. The memory of its
+    /// instance is paid for by the tenant's payer.
+    pub fn kept_bytes(&self) -> usize {
+        self.emitted.bytes + self.symbols.bytes() + self.rows.bytes() + self.spare.bytes()
     }
 
     /// It begins anew, because there is no room for what it has.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::batch::Batch;
 use super::check::{self, Done};
+use super::code::Share;
 use super::deadline::processor_time;
 use super::health::Health;
 use super::instance::{Given, Instance, Tenant};
@@ -68,12 +69,20 @@ pub(super) struct Running {
     timing: Timing,
     /// Whether rows went past it because it failed.
     pub(super) is_bypassed: bool,
+    /// The namespace's share in the machine code.
+    _code: Share,
 }
 
 impl Running {
     /// Makes an instance at once, so that errors in the configuration show here.
     pub(super) fn new(step: Step, tenant: &Tenant) -> Result<Running, Error> {
         let Step { name, module, config, config_at, limits, mode, on_failure } = step;
+        if config.is_array() && module.takes_fields() {
+            let message = "a list is not a mapping; write \"name: value\" lines below it".to_owned();
+            return Err(Error::Config { filter: name, at: config_at, path: String::new(), message });
+        }
+        let code = module.shared().codes.share(&tenant.payer, &module);
+        let code = code.map_err(|source| Error::Full { filter: name.clone(), source })?;
         let usage = Usage { name: name.clone(), ..Usage::default() };
         let limits = within(limits, &module.shared().config);
         let mut running = Running {
@@ -88,6 +97,7 @@ impl Running {
             health: Health::default(),
             timing: Timing { now: Timestamp(0), tick: Timestamp(0) },
             is_bypassed: false,
+            _code: code,
         };
         running.instance(tenant)?;
         Ok(running)
@@ -128,10 +138,18 @@ impl Running {
         &mut self,
         call: impl FnOnce(&mut Running) -> Result<T, Error>,
     ) -> Result<Option<T>, Error> {
+        let (start, before) = (processor_time(), self.usage.guest_time + self.usage.making_time);
+        let shown = self.usage.process_time;
         let answer = match self.held_off() {
             Some(error) => Err(error),
             None => call(self),
         };
+        let of_guest = (self.usage.guest_time + self.usage.making_time).saturating_sub(before);
+        let checking = processor_time().saturating_sub(start).saturating_sub(of_guest);
+        match self.usage.process_time > shown {
+            true => self.usage.process_checking_time += checking,
+            false => self.usage.checking_time += checking,
+        }
         match &answer {
             Ok(_) => self.health.succeeded(),
             Err(Error::HeldOff { .. }) => {}

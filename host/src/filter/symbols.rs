@@ -27,6 +27,11 @@ impl Symbols {
         bytes > bytes_max || self.names.len().max(self.values.len()) > STRINGS_MAX
     }
 
+    /// What it takes, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.names.bytes() + self.values.bytes() + self.ranks.capacity() * size_of::<u32>()
+    }
+
     /// Brings the order of names up to date; new names are rare.
     pub(super) fn rank_names(&mut self) {
         if self.ranks.len() == self.names.len() {
@@ -64,6 +69,12 @@ pub(super) struct Interner {
 impl Interner {
     pub(super) fn len(&self) -> usize {
         self.ends.len()
+    }
+
+    /// What it takes, in bytes.
+    fn bytes(&self) -> usize {
+        let numbers = self.ends.capacity() + self.table.capacity();
+        self.text.capacity() + numbers * size_of::<u32>()
     }
 
     pub(super) fn get(&self, number: u32) -> &str {

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::builtin::{ENRICH, PATTERNS, RELABEL};
 use super::fixtures::{craft, guests};
 use super::*;
-use crate::model::{FilterMode, Labels, OnFailure, Timestamp};
+use crate::model::{FilterMode, Labels, OnFailure, Timestamp, is_unseen_mark};
 
 fn config() -> Config {
     // A machine that runs other tests too can be slow; what is to time out says so.
@@ -293,6 +293,42 @@ fn of_a_call_that_fails_a_filter_forgets_what_it_was_asked_before() {
 }
 
 #[test]
+fn a_namespace_pays_once_for_the_code_of_its_filters_and_nobody_for_the_programs_own() {
+    let runtime = runtime_of(&config(), &guests().totals);
+    let module = runtime.load("filter own", &guests().totals).unwrap();
+    let code = module.code_bytes();
+    assert!(code > 10_000, "{code} bytes");
+    let memory = crate::model::Memory::new(usize::MAX >> 1);
+    let of = |namespace: &str, max: usize| Tenant { payer: memory.payer(namespace, max), ..tenant() };
+    let chain = |tenant: &Tenant, module: &Module| {
+        runtime.stateful(tenant.clone(), step("own", module, json!({ "by": "job" })))
+    };
+    let web = of("web", usize::MAX >> 1);
+    let held = || web.payer.hold().of_namespace();
+    let alone = chain(&web, runtime.builtin(PATTERNS).unwrap()).unwrap();
+    let instance = held();
+    drop(alone);
+    let one = chain(&web, &module).unwrap();
+    assert_eq!(held(), code + instance);
+    let two = chain(&web, &module).unwrap();
+    assert_eq!(held(), code + 2 * instance, "once");
+    drop((one, two));
+    assert_eq!(held(), 0);
+    let refused = chain(&of("poor", code - 1), &module).unwrap_err();
+    assert!(matches!(refused, Error::Full { .. }), "{refused}");
+}
+
+#[test]
+fn what_is_done_with_answers_is_counted_as_the_filters_time() {
+    let runtime = runtime_of(&config(), &guests().hostile);
+    let evil = step("evil", runtime.builtin(PATTERNS).unwrap(), json!("grow"));
+    let mut chain = runtime.chain(tenant(), vec![evil]).unwrap();
+    let [a, _] = two_series();
+    chain.classify(&[&a]).unwrap_err();
+    assert!(chain.usage().next().unwrap().checking_time > Duration::ZERO);
+}
+
+#[test]
 fn what_a_guest_has_us_keep_is_counted() {
     let runtime = runtime_of(&config(), &guests().hostile_samples);
     let evil = step("evil", runtime.builtin(PATTERNS).unwrap(), json!("emit more and more"));
@@ -302,7 +338,7 @@ fn what_a_guest_has_us_keep_is_counted() {
     filter.process(window, true, SampleRows::default()).unwrap();
     let labels: usize = filter.emitted().iter().map(Labels::text_bytes).sum();
     assert_eq!((filter.emitted().len(), labels), (20_000, 20_000 * 21));
-    assert!(filter.emitted_bytes() >= labels);
+    assert!(filter.kept_bytes() >= labels);
 }
 
 #[test]
@@ -353,6 +389,43 @@ fn a_guest_that_writes_a_lot_is_cut_short() {
     let mut chain = hostile(&runtime, "write a lot");
     assert_eq!(chain.classify(&two_series().each_ref()).unwrap().len(), 2);
     assert_eq!(chain.usage().next().unwrap().log_lines_left_out, 992);
+}
+
+#[test]
+fn filters_of_a_namespace_write_together_no_more_than_one_may_and_what_is_left_out_is_told_once() {
+    let runtime = Runtime::new(&config()).unwrap();
+    let module = runtime.load("prints three lines", &guests().empty_world).unwrap();
+    let chain = |namespace: &str, name: &str| {
+        let steps = vec![step("a", &module, json!("print")), step("b", &module, json!("print"))];
+        runtime.chain(Tenant::alone(namespace, name), steps).unwrap()
+    };
+    let judge = |chain: &mut Chain| {
+        chain.classify(&[&two_series()[0]]).unwrap();
+        chain.rest();
+    };
+    let mut loud: Vec<Chain> = ["web", "db", "app"].iter().map(|name| chain("shop", name)).collect();
+    let mut other = chain("bank", "web");
+    let start = std::time::Instant::now();
+    let text = logged(|| {
+        (0..30).for_each(|_| loud.iter_mut().for_each(judge));
+        judge(&mut other);
+    });
+    let seconds = start.elapsed().as_secs() as usize;
+    let lines = |part: &str| text.lines().filter(|line| line.contains(part)).count();
+    let written = lines("tenant=\"shop/");
+    assert!((100..=120 + 20 * seconds).contains(&written) && written < 540, "{written} in {seconds} s");
+    let left_out: u64 = loud.iter().flat_map(Chain::usage).map(|usage| usage.log_lines_left_out).sum();
+    assert_eq!((left_out, lines("too many lines")), (540 - written as u64, 1));
+    assert_eq!(lines("tenant=\"bank/web\""), 6);
+}
+
+/// What is logged meanwhile, as text.
+fn logged(work: impl FnOnce()) -> String {
+    let (mut log, writer) = std::io::pipe().unwrap();
+    let reading = std::thread::spawn(move || std::io::read_to_string(&mut log).unwrap());
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(std::sync::Mutex::new(writer));
+    tracing::subscriber::with_default(subscriber.finish(), work);
+    reading.join().unwrap()
 }
 
 #[test]
@@ -414,6 +487,43 @@ fn what_is_no_filter_is_refused_with_a_reason() {
     assert_eq!(module.manifest().name, "test-filter-totals");
     assert_eq!(module.manifest().state, State::Sample);
     assert_eq!(module.digest().len(), "sha256:".len() + 64);
+}
+
+#[test]
+fn filters_are_configured_one_after_the_other_as_long_as_it_goes_on() {
+    let runtime = runtime_of(&config(), &guests().hostile);
+    let totals = runtime.load("the module", &guests().totals).unwrap();
+    let steps = || {
+        let hostile = |deed: &str| step("evil", runtime.builtin(PATTERNS).unwrap(), json!(deed));
+        let kept = || step("totals", &totals, json!({"by": "job"}));
+        vec![hostile("nothing"), kept(), hostile("nothing"), hostile("nothing"), kept()]
+    };
+    for most in 0..=5 {
+        let asked = std::cell::Cell::new(0);
+        let goes_on = || asked.replace(asked.get() + 1) < most;
+        let is_whole = runtime.sequence_while(&tenant(), steps(), &goes_on).unwrap().is_some();
+        assert_eq!((is_whole, asked.take()), (most == 5, (most + 1).min(5)));
+        let is_whole = runtime.trial(&tenant(), steps(), &goes_on).unwrap().is_some();
+        assert_eq!((is_whole, asked.take()), (most == 5, (most + 1).min(5)));
+    }
+}
+
+#[test]
+fn names_in_a_component_are_shown_and_do_nothing() {
+    let load = |wasi, name: &str| {
+        let runtime = Runtime::new(&Config { wasi, ..config() }).unwrap();
+        runtime.load("filter evil", &craft::that_imports(name)).unwrap_err().to_string()
+    };
+    let acting = "url=<http://\x1b[2J\u{202e}\u{9b}31m\nevil>";
+    let refused = load(Wasi::Empty, acting);
+    let shown = r"it imports url=<http://\u{1b}[2J\u{202e}\u{9b}31m evil>; a filter may import";
+    assert!(refused.contains(shown), "{refused}");
+    let bad = load(Wasi::Empty, "\x1b[2J\u{202e}");
+    let long = load(Wasi::Empty, &format!("url=<{}>", "a".repeat(50_000)));
+    assert!(long.len() < 300 && long.contains("aaa…; a filter may import"), "{long}");
+    for refused in [refused, bad, long, load(Wasi::None, "wasi:cli/run@0.2.0")] {
+        assert!(!refused.contains(|c: char| c.is_control() || is_unseen_mark(c)), "{refused:?}");
+    }
 }
 
 #[test]

@@ -35,7 +35,11 @@ pub struct Usage {
     pub guest_time: Duration,
     /// Processor time in making instances and configuring them.
     pub making_time: Duration,
-    /// The part of it in which it was shown samples.
+    /// Processor time in checking and applying what it says of series.
+    pub checking_time: Duration,
+    /// Processor time in checking what it makes of samples.
+    pub process_checking_time: Duration,
+    /// The part of `guest_time` in which it was shown samples.
     pub process_time: Duration,
     /// The most memory that one of its instances has had after a call, in bytes.
     pub memory_bytes_peak: usize,

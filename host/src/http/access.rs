@@ -11,15 +11,16 @@ use std::time::Duration;
 use base64::Engine;
 use bytes::Bytes;
 use http::Request;
-use http::header::{AUTHORIZATION, HeaderValue};
-use rustls::pki_types::ServerName;
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use tokio::io::AsyncReadExt;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::Error;
+use super::pool::{Pool, Pools};
+use super::route::Route;
 use super::tls::{Material, Unusable};
-use super::{Client, Error, Inner, connections, tls};
-use crate::model::{Access, Credentials, Tls};
+use crate::model::{Access, Credentials, Header, HeaderValue as Told, Tls};
 
 /// Files are looked at again when this old: a token that was rotated is in use within it.
 const FRESH: Duration = Duration::from_secs(1);
@@ -37,8 +38,8 @@ pub(super) struct Keys {
 pub(super) struct Opened {
     at: Instant,
     material: Material,
-    inner: Inner,
-    authorization: Option<HeaderValue>,
+    pool: Arc<Pool>,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Keys {
@@ -47,33 +48,32 @@ impl Keys {
     }
 
     /// What to send a request with, now. Connections stay while the files they were made with do.
-    pub(super) async fn open(&self, client: &Client) -> Result<Arc<Opened>, Error> {
+    pub(super) async fn open(&self, pools: &Pools, route: Route) -> Result<Arc<Opened>, Error> {
         let mut opened = self.opened.lock().await;
         if let Some(fresh) = opened.as_ref().filter(|opened| opened.at.elapsed() < FRESH) {
             return Ok(fresh.clone());
         }
         let material = read_material(self.access.tls.as_ref()).await?;
-        let authorization = read_authorization(self.access.credentials.as_ref()).await?;
-        let inner = match (opened.take(), &self.access.tls) {
-            (Some(before), _) if before.material == material => before.inner.clone(),
-            (_, Some(tls)) => special(client, tls, &material)?,
-            (_, None) => client.inner.clone(),
+        let headers = read_headers(&self.access).await?;
+        let pool = match opened.take() {
+            Some(before) if before.material == material => before.pool.clone(),
+            _ => Arc::new(special(pools, &self.access, &material, route)?),
         };
-        let now = Arc::new(Opened { at: Instant::now(), material, inner, authorization });
+        let now = Arc::new(Opened { at: Instant::now(), material, pool, headers });
         *opened = Some(now.clone());
         Ok(now)
     }
 }
 
 impl Opened {
-    pub(super) fn connections(&self) -> &Inner {
-        &self.inner
+    pub(super) fn pool(&self) -> &Pool {
+        &self.pool
     }
 
-    /// Adds our credentials.
+    /// Adds our credentials, and what else the operator wants said.
     pub(super) fn sign(&self, request: &mut Request<Bytes>) {
-        if let Some(authorization) = &self.authorization {
-            request.headers_mut().insert(AUTHORIZATION, authorization.clone());
+        for (name, value) in &self.headers {
+            request.headers_mut().insert(name, value.clone());
         }
     }
 }
@@ -84,12 +84,12 @@ impl fmt::Debug for Keys {
     }
 }
 
-fn special(client: &Client, settings: &Tls, material: &Material) -> Result<Inner, Error> {
-    let config = tls::special(material, settings.verify).map_err(|error| refused(settings, error))?;
-    let name = settings.server_name.clone().map(ServerName::try_from).transpose();
-    let name =
-        name.map_err(|_| Error::Setup(rustls::Error::General("serverName is not a name".to_owned())))?;
-    Ok(connections(&client.config, config, name))
+fn special(pools: &Pools, access: &Access, material: &Material, route: Route) -> Result<Pool, Error> {
+    let usual = Tls::default();
+    let tls = access.tls.as_ref().unwrap_or(&usual);
+    pools
+        .special(material, tls.verify, tls.server_name.as_deref(), route, access.proxy.as_ref())
+        .map_err(|error| refused(tls, error))
 }
 
 /// Names the file.
@@ -116,6 +116,24 @@ async fn read_material(settings: Option<&Tls>) -> Result<Material, Error> {
     Ok(material)
 }
 
+async fn read_headers(access: &Access) -> Result<Vec<(HeaderName, HeaderValue)>, Error> {
+    let mut headers = Vec::with_capacity(access.headers.len() + 1);
+    for Header { name, value } in &access.headers {
+        let named = HeaderName::try_from(name.as_str()).map_err(|_| Error::Header { name: name.clone() })?;
+        let mut value = match value {
+            Told::File(file) => header(file, &read_line(file).await?)?,
+            Told::Text(text) => {
+                HeaderValue::try_from(text.reveal()).map_err(|_| Error::Header { name: name.clone() })?
+            }
+        };
+        value.set_sensitive(true);
+        headers.push((named, value));
+    }
+    let authorization = read_authorization(access.credentials.as_ref()).await?;
+    headers.extend(authorization.map(|value| (AUTHORIZATION, value)));
+    Ok(headers)
+}
+
 async fn read_authorization(credentials: Option<&Credentials>) -> Result<Option<HeaderValue>, Error> {
     let Some(credentials) = credentials else { return Ok(None) };
     let (file, text) = match credentials {
@@ -127,14 +145,18 @@ async fn read_authorization(credentials: Option<&Credentials>) -> Result<Option<
             (password_file, format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair)))
         }
     };
-    let mut value = HeaderValue::try_from(text)
-        .map_err(|_| unusable(file, "holds what no header may: write one line of plain characters"))?;
+    let mut value = header(file, &text)?;
     value.set_sensitive(true);
     Ok(Some(value))
 }
 
+fn header(file: &Path, text: &str) -> Result<HeaderValue, Error> {
+    HeaderValue::try_from(text)
+        .map_err(|_| unusable(file, "holds what no header may: write one line of plain characters"))
+}
+
 /// A secret is the file's content without the line's end that editors add.
-async fn read_line(file: &Path) -> Result<String, Error> {
+pub(super) async fn read_line(file: &Path) -> Result<String, Error> {
     let text = String::from_utf8(read(file).await?).map_err(|_| unusable(file, "is not text"))?;
     match text.trim() {
         "" => Err(unusable(file, "is empty")),

@@ -1,7 +1,9 @@
-//! Connections that know when they were made, so that none outlives a change of its address.
+//! Connections that know when they were made, so that none outlives a change of its address, and what TLS said last: HTTP/2
+//! tells of it in words alone.
 
 use std::io;
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
@@ -11,9 +13,13 @@ use hyper_util::client::legacy::connect::{Connected, Connection};
 use tokio::time::Instant;
 use tower_service::Service;
 
-/// When the connection that an answer came over was made; among the answer's extensions.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Made(pub(super) Instant);
+/// What is known of the connection that an answer came over; among the answer's extensions.
+#[derive(Debug, Clone)]
+pub(super) struct Line {
+    pub(super) made: Instant,
+    /// Why TLS ended it, if it did.
+    pub(super) broken: Arc<OnceLock<rustls::Error>>,
+}
 
 /// A connector that notes the time.
 #[derive(Debug, Clone)]
@@ -34,20 +40,25 @@ where
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let connecting = self.0.call(uri);
-        Box::pin(async move { Ok(Dialled { stream: connecting.await?, made: Made(Instant::now()) }) })
+        Box::pin(async move {
+            Ok(Dialled {
+                stream: connecting.await?,
+                line: Line { made: Instant::now(), broken: Arc::default() },
+            })
+        })
     }
 }
 
-/// A stream that knows when it was made.
+/// A stream that knows this of itself.
 #[derive(Debug)]
 pub(super) struct Dialled<S> {
     stream: S,
-    made: Made,
+    line: Line,
 }
 
 impl<S: Connection> Connection for Dialled<S> {
     fn connected(&self) -> Connected {
-        self.stream.connected().extra(self.made)
+        self.stream.connected().extra(self.line.clone())
     }
 }
 
@@ -57,7 +68,13 @@ impl<S: Read + Unpin> Read for Dialled<S> {
         cx: &mut Context<'_>,
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if let Poll::Ready(Err(error)) = &read
+            && let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>())
+        {
+            let _ = self.line.broken.set(tls.clone());
+        }
+        read
     }
 }
 

@@ -47,6 +47,22 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
+    /// What a tenant's Secret holds cannot be used. Never says what it holds.
+    #[error("{field} of the target {why}; correct the Secret")]
+    Secret {
+        /// The field of the resource that names it.
+        field: &'static str,
+        /// What is wrong, as the end of a sentence that begins with the field.
+        why: String,
+    },
+    /// A header that the operator wants sent cannot be.
+    #[error(
+        "the header {name:?} cannot be sent: use letters, digits and - for names, printable ASCII for values"
+    )]
+    Header {
+        /// As the operator wrote it.
+        name: String,
+    },
     /// The request's address has no host, or a scheme that is not spoken.
     #[error("the address must begin with http:// or https:// and name a host")]
     Address,
@@ -128,17 +144,27 @@ impl Error {
             Error::Tls { .. } | Error::Unidentified { .. } => true,
             // Files are read again, and somebody may have mended this one.
             Error::File { .. } => true,
-            Error::Setup(_) | Error::Address | Error::Forbidden { .. } | Error::TooLarge { .. } => false,
+            Error::Setup(_) | Error::Secret { .. } | Error::Header { .. } | Error::Address => false,
+            Error::Forbidden { .. } | Error::TooLarge { .. } => false,
         }
     }
 
-    pub(super) fn from_client(address: &str, error: legacy::Error) -> Error {
+    /// The same once more, of those that are found before anything is sent.
+    pub(super) fn again(&self) -> Error {
+        match self {
+            Error::Secret { field, why } => Error::Secret { field, why: why.clone() },
+            Error::Setup(error) => Error::Setup(error.clone()),
+            other => Error::Setup(rustls::Error::General(other.to_string())),
+        }
+    }
+
+    pub(super) fn from_client(address: &str, error: legacy::Error, broken: Option<rustls::Error>) -> Error {
         let address = address.to_owned();
         if let Some(source) = route::forbidden(causes(&error)) {
             return Error::Forbidden { address, source };
         }
         let source = innermost(&error);
-        if causes(&error).filter_map(|cause| cause.downcast_ref()).any(is_about_us) {
+        if causes(&error).filter_map(|cause| cause.downcast_ref()).chain(&broken).any(is_about_us) {
             return Error::Unidentified { address, source };
         }
         match error.is_connect() {

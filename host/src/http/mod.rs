@@ -1,13 +1,16 @@
 //! Http: the one client with which sources are asked and receivers are written to.
 //!
 //! In: a request with its whole body, and how long each phase may take. Out: the answer's head, and its body
-//! as it arrives. Never: a redirect followed, a proxy taken from the environment, a credential added but by a client that
+//! as it arrives, unpacked if it was asked for packed. Never: a redirect followed, a proxy taken from the environment, a credential added but by a client that
 //! was made for one server, a body read without a bound, a retry of its own after a byte of the request was written, an
 //! address dialled for a tenant that the guard did not see.
 
 mod access;
 mod dial;
 mod error;
+mod gzip;
+mod pool;
+mod proxy;
 mod response;
 mod route;
 #[cfg(test)]
@@ -22,21 +25,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{HeaderValue, USER_AGENT};
+use http::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, USER_AGENT};
 use http::{Request, Uri};
 use http_body_util::Full;
-use hyper_rustls::{FixedServerNameResolver, HttpsConnector};
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::capture_connection;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::pki_types::ServerName;
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use tokio::time::Instant;
 
 use access::Keys;
-use dial::{Dial, Made};
-use route::Connector;
+use dial::Line;
+use pool::{Apart, Pool, Pools};
+use response::Until;
 
-use crate::model::{Access, Guard};
+use crate::model::{Access, Egress, Guard, Receiver, ReceiverTls};
 
 /// What we call ourselves, unless a request says otherwise.
 pub const AGENT: &str = concat!("sluice/", env!("CARGO_PKG_VERSION"));
@@ -62,13 +62,15 @@ pub struct Config {
     /// How long a connection is used at all.
     pub age_max: Duration,
     /// What may be dialled because a tenant said so.
-    pub guard: Guard,
+    pub guard: Arc<Guard>,
+    /// What connections to addresses that tenants wrote are made through.
+    pub egress: Option<Arc<Egress>>,
 }
 
 impl Default for Config {
     fn default() -> Config {
-        let guard = Guard::default();
-        Config { idle_per_host_max: IDLE_PER_HOST_MAX, idle: IDLE, age_max: AGE_MAX, guard }
+        let (guard, egress) = (Arc::default(), None);
+        Config { idle_per_host_max: IDLE_PER_HOST_MAX, idle: IDLE, age_max: AGE_MAX, guard, egress }
     }
 }
 
@@ -94,20 +96,20 @@ impl Default for Timeouts {
 /// A client; clones share their connections.
 #[derive(Debug, Clone)]
 pub struct Client {
-    inner: Inner,
-    config: Config,
+    pools: Arc<Pools>,
     keys: Option<Arc<Keys>>,
     route: Route,
+    /// What a tenant's Secrets hold may be unusable: that is told to whoever sends.
+    pool: Result<Arc<Pool>, Arc<Error>>,
 }
-
-type Inner = legacy::Client<Dial<HttpsConnector<Connector>>, Full<Bytes>>;
 
 impl Client {
     /// Builds a client that trusts the system's roots, or those named by `SSL_CERT_FILE` and `SSL_CERT_DIR`, read
     /// once, now. Must be called inside a Tokio runtime.
     pub fn new(config: &Config) -> Result<Client, Error> {
-        let inner = connections(config, tls::usual()?, None);
-        Ok(Client { inner, config: config.clone(), keys: None, route: Route::default() })
+        let pools = Arc::new(Pools::new(config)?);
+        let pool = pools.of(&Apart::default())?;
+        Ok(Client { pools, keys: None, route: Route::default(), pool: Ok(pool) })
     }
 
     /// A client for one server, with the operator's TLS settings and credentials for it. Without any, this one.
@@ -119,37 +121,50 @@ impl Client {
     /// The same client for addresses of this route. Without it, addresses are the operator's, and dialled as they
     /// resolve.
     pub fn via(&self, route: Route) -> Client {
-        Client { route, ..self.clone() }
+        self.apart(Apart { route, ..Apart::default() })
     }
 
-    /// Sends one request and waits for the answer's head; whatever its status, an answer is an `Ok`.
+    /// As [`Client::via`], for a tenant's receiver, with the TLS settings that the tenant wrote. Nobody shares its connections
+    /// but who says the same to the same receiver.
+    pub fn for_receiver(&self, route: Route, receiver: Receiver, tls: Option<Arc<ReceiverTls>>) -> Client {
+        self.apart(Apart { route, tls, receiver: Some(receiver) })
+    }
+
+    fn apart(&self, apart: Apart) -> Client {
+        Client { pool: self.pools.of(&apart).map_err(Arc::new), route: apart.route, ..self.clone() }
+    }
+
+    /// Sends one request and waits for the answer's head; whatever its status, an answer is an `Ok`. An answer's body is
+    /// unpacked if the request says that gzip is welcome.
     pub async fn send(&self, mut request: Request<Bytes>, timeouts: &Timeouts) -> Result<Response, Error> {
-        match &self.keys {
-            None => self.exchange(&self.inner, request, timeouts).await,
-            Some(keys) => {
-                let opened = keys.open(self).await?;
+        match (&self.keys, &self.pool) {
+            (Some(keys), _) => {
+                let opened = keys.open(&self.pools, self.route).await?;
                 opened.sign(&mut request);
-                self.exchange(opened.connections(), request, timeouts).await
+                self.exchange(opened.pool(), request, timeouts).await
             }
+            (None, Ok(pool)) => self.exchange(pool, request, timeouts).await,
+            (None, Err(unusable)) => Err(unusable.again()),
         }
     }
 
     async fn exchange(
         &self,
-        inner: &Inner,
+        pool: &Pool,
         request: Request<Bytes>,
         timeouts: &Timeouts,
     ) -> Result<Response, Error> {
         let start = Instant::now();
         let address = address(request.uri())?;
         let mut request = request.map(Full::new);
-        *request.uri_mut() = self.route.mark(std::mem::take(request.uri_mut()))?;
+        *request.uri_mut() = route::bare(std::mem::take(request.uri_mut()))?;
+        let unpacks = welcomes_gzip(request.headers());
         request.headers_mut().entry(USER_AGENT).or_insert(HeaderValue::from_static(AGENT));
         let mut connection = capture_connection(&mut request);
         let timeout = |phase, after| Error::Timeout { address: address.clone(), phase, after };
 
         let deadline = start + timeouts.whole;
-        let mut answer = std::pin::pin!(inner.request(request));
+        let mut answer = std::pin::pin!(pool.request(request));
         let answered = tokio::select! {
             biased;
             answer = &mut answer => Some(answer),
@@ -162,37 +177,47 @@ impl Client {
             Some(answer) => answer,
             None => {
                 let first_byte = deadline.min(Instant::now() + timeouts.first_byte);
-                tokio::time::timeout_at(first_byte, answer)
-                    .await
-                    .map_err(|_| timeout(Phase::FirstByte, timeouts.first_byte.min(timeouts.whole)))?
+                tokio::time::timeout_at(first_byte, answer).await.map_err(|_| {
+                    abandon(&connection);
+                    timeout(Phase::FirstByte, timeouts.first_byte.min(timeouts.whole))
+                })?
             }
         };
-        let answer = answer.map_err(|e| Error::from_client(&address, e))?;
-        let made = answer.extensions().get();
-        if made.is_some_and(|Made(at)| at.elapsed() >= self.config.age_max) {
-            // This exchange is finished on it; the pool takes it for no other.
-            connection.connection_metadata().as_ref().inspect(|connected| connected.poison());
+        let answer = answer.map_err(|error| Error::from_client(&address, error, broken(&connection)))?;
+        let line: Option<&Line> = answer.extensions().get();
+        if line.is_some_and(|line| line.made.elapsed() >= self.pools.config.age_max) {
+            abandon(&connection);
         }
-        Ok(Response::new(answer, address, deadline, timeouts.whole))
+        let until = Until { deadline, whole: timeouts.whole, connection };
+        Ok(Response::new(answer, address, until, unpacks))
     }
 }
 
-/// A pool of connections that are made with `tls`; `server_name` stands in for the address's host in certificates.
-fn connections(
-    config: &Config,
-    tls: rustls::ClientConfig,
-    server_name: Option<ServerName<'static>>,
-) -> Inner {
-    let mut connector = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
-    if let Some(name) = server_name {
-        connector = connector.with_server_name_resolver(FixedServerNameResolver::new(name));
+/// What is under way on a connection is finished on it; nothing else begins there. One that did not answer in time may be
+/// dead, and HTTP/2 keeps it when a request is given up.
+fn abandon(connection: &CaptureConnection) {
+    connection.connection_metadata().as_ref().inspect(|connected| connected.poison());
+}
+
+/// Why TLS ended a connection, if it did.
+fn broken(connection: &CaptureConnection) -> Option<rustls::Error> {
+    let mut known = http::Extensions::new();
+    connection.connection_metadata().as_ref()?.get_extras(&mut known);
+    known.get::<Line>()?.broken.get().cloned()
+}
+
+/// Whether the body may come packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unpacks {
+    Gzip,
+    Nothing,
+}
+
+fn welcomes_gzip(headers: &HeaderMap) -> Unpacks {
+    match headers.get(ACCEPT_ENCODING) {
+        Some(welcome) if welcome == "gzip" => Unpacks::Gzip,
+        _ => Unpacks::Nothing,
     }
-    legacy::Client::builder(TokioExecutor::new())
-        .pool_max_idle_per_host(config.idle_per_host_max)
-        .pool_idle_timeout(config.idle)
-        .pool_timer(TokioTimer::new())
-        .timer(TokioTimer::new())
-        .build(Dial(connector.enable_http1().wrap_connector(Connector::new(config.guard.clone()))))
 }
 
 /// Scheme, host and port: what errors name. Neither path nor credentials.

@@ -1,15 +1,19 @@
 //! An answer: its head, and its body piece by piece until the request's deadline.
 
+use std::io;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
+use hyper_util::client::legacy::connect::CaptureConnection;
 use tokio::time::Instant;
 
 use super::error::innermost;
-use super::{Error, Phase};
+use super::gzip::Gunzip;
+use super::{Error, Phase, Unpacks, abandon};
 
 /// How long the rest of a body that nobody needs is waited for. The answer itself is known by then.
 const DRAIN_MAX: Duration = Duration::from_secs(1);
@@ -22,27 +26,70 @@ pub struct Response {
     /// The answer's headers.
     pub headers: HeaderMap,
     body: Incoming,
+    packed: Option<Gunzip>,
     address: String,
-    deadline: Instant,
-    whole: Duration,
+    until: Until,
+}
+
+/// By when the body must have come, and over what.
+#[derive(Debug)]
+pub(super) struct Until {
+    pub(super) deadline: Instant,
+    pub(super) whole: Duration,
+    pub(super) connection: CaptureConnection,
 }
 
 impl Response {
     pub(super) fn new(
         answer: http::Response<Incoming>,
         address: String,
-        deadline: Instant,
-        whole: Duration,
+        until: Until,
+        unpacks: Unpacks,
     ) -> Response {
         let (head, body) = answer.into_parts();
-        Response { status: head.status, headers: head.headers, body, address, deadline, whole }
+        let packed =
+            unpacks == Unpacks::Gzip && head.headers.get(CONTENT_ENCODING).is_some_and(|it| it == "gzip");
+        let packed = packed.then(Gunzip::new);
+        Response { status: head.status, headers: head.headers, body, packed, address, until }
     }
 
     /// The next piece of the body as it arrives, `None` at its end. Pieces have no fixed size.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
-            let frame = tokio::time::timeout_at(self.deadline, self.body.frame()).await.map_err(|_| {
-                Error::Timeout { address: self.address.clone(), phase: Phase::Body, after: self.whole }
+            if let Some(piece) = self.unpacked(Gunzip::next)? {
+                return Ok(Some(piece));
+            }
+            match (self.arrived().await?, &mut self.packed) {
+                (None, None) => return Ok(None),
+                (None, Some(_)) => {
+                    let rest = self.unpacked(Gunzip::finish)?;
+                    self.packed = None;
+                    return Ok(rest);
+                }
+                (Some(piece), None) => return Ok(Some(piece)),
+                (Some(piece), Some(packed)) => packed.feed(piece),
+            }
+        }
+    }
+
+    fn unpacked(
+        &mut self,
+        next: impl FnOnce(&mut Gunzip) -> io::Result<Option<Bytes>>,
+    ) -> Result<Option<Bytes>, Error> {
+        let piece = self.packed.as_mut().map(next).transpose();
+        piece.map(Option::flatten).map_err(|error| Error::Broken {
+            address: self.address.clone(),
+            source: format!("its gzip cannot be unpacked: {error}").into(),
+        })
+    }
+
+    /// What arrives next, as it is on the wire.
+    async fn arrived(&mut self) -> Result<Option<Bytes>, Error> {
+        let Until { deadline, whole, connection } = &self.until;
+        loop {
+            let frame = tokio::time::timeout_at(*deadline, self.body.frame()).await.map_err(|_| {
+                abandon(connection);
+                Error::Timeout { address: self.address.clone(), phase: Phase::Body, after: *whole }
             })?;
             match frame {
                 None => return Ok(None),

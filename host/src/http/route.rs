@@ -1,16 +1,12 @@
 //! Route: from an address that somebody wrote to the address that is dialled.
 //!
-//! In: a request's address, who wrote it, and perhaps where it is. Out: a TCP connection to an address that was checked.
-//! Never: a name resolved twice (what was checked is what is dialled), a literal address that goes past the guard, a
-//! connection shared between two routes.
-//!
-//! The pool knows connections by scheme and authority. A route is written into the authority's user part, where no
-//! request of ours has anything else: so it is part of the pool's key, and neither of the `Host` header nor of TLS'
-//! server name, which are made of the host alone.
+//! In: a request's address, who wrote it, and perhaps where it is. Out: a TCP connection to an address that was checked, or a
+//! tunnel that the operator's proxy leads there. Never: a name resolved twice (what was checked is what is dialled), a
+//! literal address that goes past the guard.
 
 use std::future::{Ready, ready};
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -25,8 +21,10 @@ use tokio::net::TcpStream;
 use tower_service::Service;
 
 use super::Error;
+use super::error::innermost;
+use super::proxy::{NoTunnel, tunnel};
 use crate::model::guard::{Forbidden, is_localhost};
-use crate::model::{Author, Guard};
+use crate::model::{Author, Egress, Guard, Names, Proxy};
 
 /// When a connection is found dead although nobody closed it (a node that lost its power).
 const KEEPALIVE: Duration = Duration::from_secs(15);
@@ -43,59 +41,76 @@ pub struct Route {
 }
 
 impl Route {
-    /// The same address, with this route written into it. Whatever stood in the user part is gone.
-    pub(super) fn mark(self, uri: Uri) -> Result<Uri, Error> {
-        let mut parts: Parts = uri.into_parts();
-        let authority = parts.authority.ok_or(Error::Address)?;
-        let port = authority.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
-        let marked = format!("{}{}{port}", self.tag(), authority.host());
-        parts.authority = Some(Authority::try_from(marked).map_err(|_| Error::Address)?);
-        Uri::from_parts(parts).map_err(|_| Error::Address)
-    }
-
-    fn tag(self) -> String {
-        let author = match self.author {
-            Author::Operator => "operator",
-            Author::Cluster => "cluster",
-            Author::Tenant => "tenant",
-        };
-        match self.dial {
-            None => format!("{author}@"),
-            Some(ip) => format!("{author}-{:032x}@", bits(ip)),
-        }
-    }
-
-    /// Reads what [`Route::mark`] wrote. What it did not write is a tenant's.
-    fn of(uri: &Uri) -> Route {
-        let user =
-            uri.authority().and_then(|authority| authority.as_str().split_once('@')).map(|(user, _)| user);
-        let (author, dial) = match user.map(|user| user.split_once('-').unwrap_or((user, ""))) {
-            Some(("operator", dial)) => (Author::Operator, dial),
-            Some(("cluster", dial)) => (Author::Cluster, dial),
-            Some((_, dial)) => (Author::Tenant, dial),
-            None => (Author::Tenant, ""),
-        };
-        let dial = u128::from_str_radix(dial, 16).ok();
-        Route { author, dial: dial.map(|bits| IpAddr::V6(Ipv6Addr::from_bits(bits)).to_canonical()) }
+    /// Whether it may lead out of the network we are in: the operator's own addresses and the cluster's Services do not.
+    pub(super) fn leads_anywhere(self) -> bool {
+        self.author == Author::Tenant && self.dial.is_none()
     }
 }
 
-fn bits(ip: IpAddr) -> u128 {
-    match ip {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(v6) => v6.to_bits(),
-    }
+/// The address without a user part: HTTP/2 would send it.
+pub(super) fn bare(uri: Uri) -> Result<Uri, Error> {
+    let Some((_, host)) = uri.authority().and_then(|authority| authority.as_str().rsplit_once('@')) else {
+        return Ok(uri);
+    };
+    let authority = Authority::try_from(host).map_err(|_| Error::Address)?;
+    let mut parts: Parts = uri.into_parts();
+    parts.authority = Some(authority);
+    Uri::from_parts(parts).map_err(|_| Error::Address)
 }
 
-/// Connects to addresses that carry a route.
+/// Connects to addresses of one route.
 #[derive(Debug, Clone)]
 pub(super) struct Connector {
     guard: Arc<Guard>,
+    route: Route,
+    egress: Option<Arc<Egress>>,
 }
 
 impl Connector {
-    pub(super) fn new(guard: Guard) -> Connector {
-        Connector { guard: Arc::new(guard) }
+    pub(super) fn new(guard: Arc<Guard>, route: Route, egress: Option<Arc<Egress>>) -> Connector {
+        Connector { guard, route, egress }
+    }
+
+    async fn connect(self, uri: Uri) -> Result<TokioIo<TcpStream>, Cause> {
+        let (host, port) = (uri.host().unwrap_or_default(), port(&uri));
+        let Some(egress) = self.egress.as_ref().filter(|egress| !egress.spares_name(host)) else {
+            return dial(self.addresses(host, port).await?, port).await;
+        };
+        let is_named = literal(host).is_none() && !is_localhost(host);
+        if is_named && (self.route.author == Author::Operator || egress.names == Names::Proxy) {
+            return Ok(through(&egress.proxy, &format!("{host}:{port}")).await?);
+        }
+        let addresses = self.addresses(host, port).await?;
+        if addresses.iter().any(|address| egress.spares(address.ip())) {
+            return dial(addresses, port).await;
+        }
+        // The proxy may have no way to one of them, IPv6 most likely.
+        let mut last = None;
+        for address in addresses {
+            match through(&egress.proxy, &address.to_string()).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.map_or_else(|| Cause::from("the name has no address"), Cause::from))
+    }
+
+    /// Where the route leads. Every address must be one that may be dialled: a name that leads to a forbidden place as well
+    /// is not to be trusted with which of them it gives next.
+    async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Cause> {
+        let Connector { guard, route, .. } = self;
+        let addresses = match route.dial.or(literal(host)) {
+            Some(ip) => vec![SocketAddr::new(ip, port)],
+            None => resolve(guard, route.author, host, port).await?,
+        };
+        for address in &addresses {
+            match route.author {
+                Author::Operator => {}
+                Author::Cluster => guard.check_service(address.ip())?,
+                Author::Tenant => guard.check(address.ip())?,
+            }
+        }
+        Ok(addresses)
     }
 }
 
@@ -109,15 +124,13 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        Box::pin(connect(self.guard.clone(), uri))
+        Box::pin(self.clone().connect(uri))
     }
 }
 
-async fn connect(guard: Arc<Guard>, uri: Uri) -> Result<TokioIo<TcpStream>, Cause> {
-    let addresses = addresses(&guard, &uri).await?;
-    let port = port(&uri);
-    // Of the addresses one that answers is taken, the other family after a short while (RFC 8305). The connector is
-    // given a name, so that it asks its resolver, and that one knows only what was checked.
+/// A connection to one of these addresses. Of those one that answers is taken, the other family after a short while (RFC
+/// 8305). The connector is given a name, so that it asks its resolver, and that one knows only what was checked.
+async fn dial(addresses: Vec<SocketAddr>, port: u16) -> Result<TokioIo<TcpStream>, Cause> {
     let mut tcp = HttpConnector::new_with_resolver(Checked(addresses));
     tcp.set_nodelay(true);
     tcp.set_keepalive(Some(KEEPALIVE));
@@ -125,25 +138,22 @@ async fn connect(guard: Arc<Guard>, uri: Uri) -> Result<TokioIo<TcpStream>, Caus
     Ok(tcp.call(checked).await?)
 }
 
-/// Where the route leads. Every address must be one that may be dialled: a name that leads to a forbidden place as well
-/// is not to be trusted with which of them it gives next.
-async fn addresses(guard: &Guard, uri: &Uri) -> Result<Vec<SocketAddr>, Cause> {
-    let route = Route::of(uri);
-    let port = port(uri);
-    let host = uri.host().unwrap_or_default();
-    let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok();
-    let addresses = match route.dial.or(literal) {
-        Some(ip) => vec![SocketAddr::new(ip, port)],
-        None => resolve(guard, route.author, host, port).await?,
-    };
-    for address in &addresses {
-        match route.author {
-            Author::Operator => {}
-            Author::Cluster => guard.check_service(address.ip())?,
-            Author::Tenant => guard.check(address.ip())?,
-        }
-    }
-    Ok(addresses)
+/// A connection that the proxy leads to `target`.
+async fn through(proxy: &Proxy, target: &str) -> Result<TokioIo<TcpStream>, NoTunnel> {
+    let unreachable = |why: String| NoTunnel::Unreachable { proxy: proxy.to_string(), why };
+    let host = proxy.host.trim_start_matches('[').trim_end_matches(']');
+    let found = tokio::net::lookup_host((host, proxy.port)).await;
+    let addresses = found.map_err(|error| unreachable(error.to_string()))?.collect();
+    let dialled = dial(addresses, proxy.port).await;
+    let dialled = dialled.map_err(|error| unreachable(innermost(&*error).to_string()))?;
+    let mut stream = dialled.into_inner();
+    tunnel(&mut stream, proxy, target).await?;
+    Ok(TokioIo::new(stream))
+}
+
+/// The address that a host is without a resolver.
+fn literal(host: &str) -> Option<IpAddr> {
+    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
 async fn resolve(guard: &Guard, author: Author, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
@@ -193,49 +203,15 @@ pub(super) fn forbidden<'a>(
 mod tests {
     use super::*;
 
-    fn marked(route: Route, uri: &str) -> Uri {
-        route.mark(uri.parse().unwrap()).unwrap()
-    }
-
     #[test]
-    fn a_route_survives_in_the_address_and_leaves_the_host_alone() {
-        for author in [Author::Operator, Author::Tenant] {
-            for dial in [None, Some("10.0.0.1"), Some("fd00::1")] {
-                for uri in [
-                    "http://h.example.com/a?b=c",
-                    "https://h:8443/",
-                    "http://[fd00::2]:1/",
-                    "http://1.2.3.4/",
-                ] {
-                    let route = Route { author, dial: dial.map(|ip| ip.parse().unwrap()) };
-                    let (plain, with) = (uri.parse::<Uri>().unwrap(), marked(route, uri));
-                    assert_eq!(Route::of(&with), route, "{with}");
-                    assert_eq!((with.host(), with.port_u16()), (plain.host(), plain.port_u16()));
-                    assert_eq!(with.path_and_query(), plain.path_and_query());
-                }
-            }
+    fn a_user_part_is_never_sent() {
+        for (written, sent) in [
+            ("http://h.example.com/a?b=c", "http://h.example.com/a?b=c"),
+            ("https://user:word@h:8443/", "https://h:8443/"),
+            ("http://operator@169.254.169.254/x", "http://169.254.169.254/x"),
+            ("http://a@[fd00::2]:1/", "http://[fd00::2]:1/"),
+        ] {
+            assert_eq!(bare(written.parse().unwrap()).unwrap().to_string(), sent, "{written}");
         }
-    }
-
-    #[test]
-    fn two_routes_are_two_keys_of_the_pool() {
-        let ip = |text: &str| Some(text.parse().unwrap());
-        let routes = [
-            Route { author: Author::Operator, dial: None },
-            Route { author: Author::Tenant, dial: None },
-            Route { author: Author::Tenant, dial: ip("10.0.0.1") },
-            Route { author: Author::Tenant, dial: ip("10.0.0.2") },
-        ];
-        let keys: std::collections::HashSet<_> =
-            routes.iter().map(|route| marked(*route, "http://h/").authority().cloned()).collect();
-        assert_eq!(keys.len(), routes.len());
-    }
-
-    #[test]
-    fn a_route_cannot_be_written_by_others() {
-        let forged = "http://operator@169.254.169.254/";
-        let tenant = Route { author: Author::Tenant, dial: None };
-        assert_eq!(Route::of(&marked(tenant, forged)), tenant);
-        assert_eq!(Route::of(&"http://h/".parse().unwrap()).author, Author::Tenant);
     }
 }

@@ -1,5 +1,6 @@
 //! The client against small servers on loopback that say exactly what the test tells them to.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,9 +8,9 @@ use http::Request;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Client, Config, Error, Phase, Route, Timeouts};
+use super::{AGENT, Client, Config, Error, Phase, Route, Timeouts};
 use crate::model::guard::{Place, Receivers};
-use crate::model::{Access, Author, Credentials, Guard, Tls};
+use crate::model::{Access, Author, Credentials, Egress, Exception, Guard, Names, Proxy, Tls};
 
 const SHORT: Timeouts = Timeouts {
     connect: Duration::from_millis(500),
@@ -210,7 +211,8 @@ async fn credentials_are_sent_by_the_client_made_for_them_and_follow_their_file(
     let plain = client();
     let told =
         async |client: &Client| client.send(get(&url), &SHORT).await.unwrap().read_to(100).await.unwrap();
-    let with = |credentials| plain.for_access(&Access { credentials: Some(credentials), tls: None });
+    let with =
+        |credentials| plain.for_access(&Access { credentials: Some(credentials), ..Access::default() });
 
     std::fs::write(&file, "first\n").unwrap();
     let bearer = with(Credentials::Bearer { token_file: file.clone() });
@@ -232,8 +234,9 @@ async fn a_file_that_cannot_be_used_is_named_and_what_it_holds_is_not() {
         std::fs::write(&file, text).unwrap();
         file
     };
-    let bearer = |token_file| Access { credentials: Some(Credentials::Bearer { token_file }), tls: None };
-    let ca = |file| Access { tls: Some(Tls { ca_file: Some(file), ..Tls::default() }), credentials: None };
+    let bearer =
+        |token_file| Access { credentials: Some(Credentials::Bearer { token_file }), ..Access::default() };
+    let ca = |file| Access { tls: Some(Tls { ca_file: Some(file), ..Tls::default() }), ..Access::default() };
     for (access, why) in [
         (bearer(folder.path().join("missing")), "missing: No such file or directory (os error 2)"),
         (bearer(write("empty", " \n")), "empty: is empty"),
@@ -260,7 +263,7 @@ async fn echo(_: usize, mut stream: TcpStream) {
 
 fn in_a_cluster(allow: &[&str]) -> Client {
     let allow = allow.iter().map(|range| range.parse().unwrap()).collect();
-    let guard = Guard::new(&Receivers { allow, place: Place::Cluster, ..Receivers::default() });
+    let guard = Arc::new(Guard::new(&Receivers { allow, place: Place::Cluster, ..Receivers::default() }));
     Client::new(&Config { guard, ..Config::default() }).unwrap()
 }
 
@@ -343,4 +346,164 @@ async fn a_pinned_address_is_dialled_under_the_urls_name_and_shared_with_no_othe
             assert_eq!(body, word);
         }
     }
+}
+
+/// A proxy that writes down where it is asked to lead, and says the same itself to whoever comes through.
+async fn proxy() -> (Proxy, Arc<Mutex<Vec<String>>>) {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let record = asked.clone();
+    let url = server(move |_, mut stream| {
+        let record = record.clone();
+        async move {
+            let head = request(&mut stream).await.unwrap();
+            let target = head.split(' ').nth(1).unwrap().to_owned();
+            assert_eq!(
+                head,
+                format!("CONNECT {target} HTTP/1.1\r\nhost: {target}\r\nuser-agent: {AGENT}\r\n\r\n")
+            );
+            record.lock().unwrap().push(target);
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+            echo(0, stream).await;
+        }
+    })
+    .await;
+    let port = url.rsplit_once(':').unwrap().1.parse().unwrap();
+    (Proxy { host: "127.0.0.1".into(), port, login: None }, asked)
+}
+
+#[tokio::test]
+async fn a_proxy_is_led_to_no_address_that_was_not_judged() {
+    let (proxy, asked) = proxy().await;
+    let with = |allow: &[&str], names, except| {
+        let allow = allow.iter().map(|range| range.parse().unwrap()).collect();
+        let guard = Arc::new(Guard::new(&Receivers { allow, place: Place::Cluster, ..Receivers::default() }));
+        let egress = Some(Arc::new(Egress { proxy: proxy.clone(), except, names }));
+        Client::new(&Config { guard, egress, ..Config::default() }).unwrap()
+    };
+    let told = || std::mem::take(&mut *asked.lock().unwrap());
+    for names in [Names::Here, Names::Proxy] {
+        let client = with(&[], names, Vec::new()).via(TENANTS);
+        for host in ["127.0.0.1", "localhost", "169.254.169.254", "10.0.0.1", "[::ffff:10.0.0.1]"] {
+            let error = client.send(get(&format!("http://{host}:7/")), &SHORT).await.unwrap_err();
+            assert!(matches!(error, Error::Forbidden { .. }), "{host}: {error:?}");
+        }
+        assert_eq!(told(), [""; 0]);
+    }
+    let text = async |client: &Client, url: &str| {
+        client.send(get(url), &SHORT).await.unwrap().read_to(100).await.unwrap()
+    };
+    // A name that leads to a forbidden place, if this machine's resolver takes it for one.
+    let deny = vec!["127.0.0.0/8".parse().unwrap()];
+    let guard = Arc::new(Guard::new(&Receivers { deny, ..Receivers::default() }));
+    let egress = Some(Arc::new(Egress { names: Names::Here, ..Egress::always(proxy.clone()) }));
+    let denying = Client::new(&Config { guard, egress, ..Config::default() }).unwrap().via(TENANTS);
+    let error = denying.send(get("http://127.1:7/"), &SHORT).await.unwrap_err();
+    assert!(matches!(error, Error::Forbidden { .. } | Error::Connect { .. }), "{error:?}");
+    assert_eq!(told(), [""; 0]);
+    // What was judged is what the proxy is told; the server is told the name.
+    let open = with(&["127.0.0.0/8", "::1/128"], Names::Here, Vec::new()).via(TENANTS);
+    assert_eq!(text(&open, "http://localhost:7/").await, "localhost:7");
+    assert!(["127.0.0.1:7", "[::1]:7"].contains(&&*told()[0]));
+    let trusting = with(&[], Names::Proxy, Vec::new()).via(TENANTS);
+    assert_eq!(text(&trusting, "http://nowhere.invalid/").await, "nowhere.invalid");
+    assert_eq!(told(), ["nowhere.invalid:80"]);
+    // Neither the operator's own addresses nor Services go through it, nor what it is not for.
+    let url = server(echo).await;
+    let host = url.trim_start_matches("http://").to_owned();
+    let except = vec![Exception::Range("127.0.0.0/8".parse().unwrap())];
+    for client in [
+        with(&[], Names::Here, Vec::new()),
+        with(&["127.0.0.0/8"], Names::Here, Vec::new()).via(Route { author: Author::Cluster, dial: None }),
+        with(&["127.0.0.0/8"], Names::Here, except).via(TENANTS),
+    ] {
+        assert_eq!(text(&client, &url).await, host);
+    }
+    assert_eq!(told(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_tunnel_that_never_comes_is_a_connection_that_timed_out() {
+    let silent = server(|_, mut stream| async move {
+        request(&mut stream).await;
+        request(&mut stream).await;
+    })
+    .await;
+    let port = silent.rsplit_once(':').unwrap().1.parse().unwrap();
+    let proxy = Some(Proxy { host: "127.0.0.1".into(), port, login: None });
+    let client = client().for_access(&Access { proxy, ..Access::default() });
+    let timeouts = Timeouts { connect: Duration::from_millis(100), ..SHORT };
+    let error = client.send(get("https://h.invalid/"), &timeouts).await.unwrap_err();
+    assert_eq!(error.to_string(), "https://h.invalid:443: no connection after 0.1 s");
+}
+
+#[tokio::test]
+async fn what_a_proxy_says_instead_of_a_tunnel_is_told() {
+    for (answer, said) in [
+        ("HTTP/1.1 403 Forbidden\r\n\r\n", "does not let us through to h.invalid:80: 403 Forbidden"),
+        (
+            "HTTP/1.1 407 Proxy Authentication Required\r\n\r\n",
+            "407 Proxy Authentication Required; check username and passwordFile of the proxy",
+        ),
+        ("SSH-2.0-OpenSSH\r\n\r\n", "is no HTTP proxy"),
+        ("", "broke the connection before it answered"),
+    ] {
+        let url = server(move |_, mut stream| async move {
+            request(&mut stream).await;
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        })
+        .await;
+        let port = url.rsplit_once(':').unwrap().1.parse().unwrap();
+        let proxy = Proxy { host: "127.0.0.1".into(), port, login: None };
+        let access = Access { proxy: Some(proxy), ..Access::default() };
+        let error = client().for_access(&access).send(get("http://h.invalid/"), &SHORT).await.unwrap_err();
+        let text = error.to_string();
+        assert!(text.starts_with("cannot connect to http://h.invalid:80: ") && text.contains(said), "{text}");
+        assert!(text.contains(&format!("http://127.0.0.1:{port}")) && error.is_transient(), "{text}");
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = Proxy { host: "127.0.0.1".into(), port: listener.local_addr().unwrap().port(), login: None };
+    drop(listener);
+    let access = Access { proxy: Some(proxy.clone()), ..Access::default() };
+    let error = client().for_access(&access).send(get("https://h.invalid/"), &SHORT).await.unwrap_err();
+    let why = format!("the proxy {proxy} cannot be reached: Connection refused (os error 111)");
+    assert_eq!(error.to_string(), format!("cannot connect to https://h.invalid:443: {why}"));
+}
+
+#[tokio::test]
+async fn a_packed_body_is_unpacked_only_if_that_was_asked_for_and_counts_as_what_it_is() {
+    use std::io::Write as _;
+    let url = server(|_, mut stream| async move {
+        while let Some(head) = request(&mut stream).await {
+            let zeros = if head.contains("/bomb") { 64 << 20 } else { 1000 };
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(&vec![b'0'; zeros]).unwrap();
+            let mut body = encoder.finish().unwrap();
+            if head.contains("/cut") {
+                body.truncate(body.len() - 3);
+            }
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n",
+                body.len()
+            );
+            stream.write_all(head.as_bytes()).await.unwrap();
+            stream.write_all(&body).await.unwrap();
+        }
+    })
+    .await;
+    let patient = Timeouts { first_byte: Duration::from_secs(60), whole: Duration::from_secs(60), ..SHORT };
+    let asked = async |path: &str, welcome: bool| {
+        let mut request = get(&format!("{url}{path}"));
+        if welcome {
+            request.headers_mut().insert("accept-encoding", "gzip".parse().unwrap());
+        }
+        client().send(request, &patient).await.unwrap().read_to(2000).await
+    };
+    assert_eq!(asked("/", true).await.unwrap(), vec![b'0'; 1000]);
+    assert!(asked("/", false).await.unwrap().starts_with(&[0x1f, 0x8b]));
+    assert!(matches!(asked("/bomb", true).await, Err(Error::TooLarge { bytes_max: 2000, .. })));
+    let error = asked("/cut", true).await.unwrap_err();
+    assert!(
+        matches!(error, Error::Broken { .. }) && error.to_string().contains("its gzip cannot be unpacked"),
+        "{error}"
+    );
 }

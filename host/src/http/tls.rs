@@ -3,17 +3,21 @@
 use std::sync::Arc;
 
 use hyper_rustls::ConfigBuilderExt;
-use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WantsClientCert};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, SignatureScheme, WantsVerifier,
 };
 
 use super::Error;
 use crate::model::Verify;
+
+/// Sessions that are kept to go on with; whoever has settings of their own has one server, or a few at one name.
+const SESSIONS_MAX: usize = 8;
 
 /// The content of the files that TLS settings name; `None` where none is named. All PEM.
 #[derive(PartialEq, Eq, Default)]
@@ -37,22 +41,36 @@ pub(super) fn usual() -> Result<ClientConfig, Error> {
     Ok(system_roots(builder().map_err(Error::Setup)?).with_no_client_auth())
 }
 
-/// As an operator asks for.
-pub(super) fn special(material: &Material, verify: Verify) -> Result<ClientConfig, Unusable> {
-    let builder = builder().map_err(Unusable::Setup)?;
-    let builder = match (&material.roots, verify) {
+/// As somebody asks for. The system's roots are shared with `usual`; sessions are not, since one of them says who we are.
+pub(super) fn special(
+    usual: &ClientConfig,
+    material: &Material,
+    verify: Verify,
+) -> Result<ClientConfig, Unusable> {
+    let mut config = match (&material.roots, verify) {
         (_, Verify::Nothing) => {
             let anyone = Arc::new(Anyone(aws_lc_rs::default_provider()));
-            builder.dangerous().with_custom_certificate_verifier(anyone)
+            let builder = builder().map_err(Unusable::Setup)?.dangerous();
+            builder.with_custom_certificate_verifier(anyone).with_no_client_auth()
         }
-        (Some(pem), Verify::Certificate) => builder.with_root_certificates(roots(pem)?),
-        (None, Verify::Certificate) => system_roots(builder),
+        (Some(pem), Verify::Certificate) => {
+            builder().map_err(Unusable::Setup)?.with_root_certificates(roots(pem)?).with_no_client_auth()
+        }
+        (None, Verify::Certificate) => usual.clone(),
     };
-    let Some((certificate, key)) = &material.identity else { return Ok(builder.with_no_client_auth()) };
+    config.resumption = Resumption::in_memory_sessions(SESSIONS_MAX);
+    if let Some((certificate, key)) = &material.identity {
+        config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(identity(certificate, key)?));
+    }
+    Ok(config)
+}
+
+fn identity(certificate: &[u8], key: &[u8]) -> Result<CertifiedKey, Unusable> {
     let chain = certificates(certificate).map_err(Unusable::Certificate)?;
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| Unusable::Key(error.to_string()))?;
-    // Both files were read: what remains is that they do not belong together.
-    builder.with_client_auth_cert(chain, key).map_err(|error| Unusable::Key(error.to_string()))
+    // Both could be read: what remains is that they do not belong together.
+    CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())
+        .map_err(|error| Unusable::Key(error.to_string()))
 }
 
 fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, rustls::Error> {

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::{Proxy, Secret};
+
 /// How one server is spoken to. Comes from the operator's configuration only.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Access {
@@ -9,6 +11,28 @@ pub struct Access {
     pub tls: Option<Tls>,
     /// Who we say we are.
     pub credentials: Option<Credentials>,
+    /// Headers of every request.
+    pub headers: Vec<Header>,
+    /// What connections are made through.
+    pub proxy: Option<Proxy>,
+}
+
+/// A header of every request.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Header {
+    /// Its name, in lower case; none that the protocol reserves.
+    pub name: String,
+    /// Its value.
+    pub value: HeaderValue,
+}
+
+/// What a header says.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum HeaderValue {
+    /// As it was written, which may be a secret.
+    Text(Secret),
+    /// What the file holds; read again when it changes.
+    File(PathBuf),
 }
 
 /// TLS settings of one server.
@@ -64,5 +88,10 @@ impl Access {
     /// Whether nothing but the usual is asked for.
     pub fn is_plain(&self) -> bool {
         *self == Access::default()
+    }
+
+    /// Whether a request says anything that not everybody may hear.
+    pub fn tells_secrets(&self) -> bool {
+        self.credentials.is_some() || !self.headers.is_empty()
     }
 }

@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::Secret;
+use super::{Secret, Verify};
 
 /// The kind of target a resource names, as its `target.type` and as the `target_type` label of our metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,12 +38,43 @@ impl fmt::Display for TargetType {
 }
 
 /// User name and password for HTTP basic authentication.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BasicAuth {
     /// May be empty, may not contain a colon.
     pub username: String,
     /// Read from a Secret.
     pub password: Secret,
+}
+
+/// Who a resource says it is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Login {
+    /// `Authorization: Basic`.
+    Basic(BasicAuth),
+    /// `Authorization: Bearer`, with a token read from a Secret.
+    Bearer(Secret),
+}
+
+/// TLS settings of one receiver, with what the Secrets hold that its resource names. All in PEM.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ReceiverTls {
+    /// Certificates that sign the server's, in place of the system's roots.
+    pub ca: Option<Secret>,
+    /// The tenant's own certificate.
+    pub identity: Option<ReceiverIdentity>,
+    /// The name the server's certificate must carry, in place of the address's host.
+    pub server_name: Option<String>,
+    /// Whether the certificate is checked at all.
+    pub verify: Verify,
+}
+
+/// A tenant's certificate for TLS.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ReceiverIdentity {
+    /// The certificate, then those between it and the root.
+    pub certificate: Secret,
+    /// Its private key.
+    pub key: Secret,
 }
 
 /// Who wrote an address, and so who answers for where it leads.
@@ -83,6 +115,38 @@ pub const RESERVED_HEADERS: [&str; 20] = [
     "x-prometheus-remote-write-version",
 ];
 
+/// What is done when a receiver refuses a request for what is in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum OnReject {
+    /// It is sent in halves until what is refused stands alone; all else is delivered.
+    #[default]
+    Bisect,
+    /// It is dropped as a whole, as the specification says of a 4xx.
+    Drop,
+}
+
+/// Which remote write a receiver is spoken to in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Protocol {
+    /// 1.0, until the receiver has shown that it takes 2.0.
+    #[default]
+    Auto,
+    /// 1.0 alone.
+    V1,
+    /// 2.0 alone.
+    V2,
+}
+
+/// In which order a receiver takes the samples of one series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Order {
+    /// Each newer than the one before.
+    #[default]
+    Ascending,
+    /// As they come, within a window of the receiver's own.
+    Any,
+}
+
 /// A receiver of remote write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoteWriteEndpoint {
@@ -94,9 +158,36 @@ pub struct RemoteWriteEndpoint {
     /// `Host` header and TLS' server name are the URL's either way.
     pub dial: Option<IpAddr>,
     /// Credentials, if the resource names any.
-    pub basic_auth: Option<BasicAuth>,
+    pub login: Option<Login>,
+    /// TLS settings other than the usual ones.
+    pub tls: Option<Arc<ReceiverTls>>,
     /// Further headers, checked: none that the protocol reserves. Sorted by name.
     pub headers: Vec<(String, String)>,
+    /// What becomes of a request that it refuses.
+    pub on_reject: OnReject,
+    /// Which protocol it is spoken to in.
+    pub protocol: Protocol,
+    /// In which order it takes samples.
+    pub order: Order,
+}
+
+impl RemoteWriteEndpoint {
+    /// A receiver without credentials or headers of its own, at the address that its host resolves to.
+    pub fn plain(url: Url, author: Author) -> RemoteWriteEndpoint {
+        let (dial, login, tls, headers) = (None, None, None, Vec::new());
+        let (on_reject, protocol, order) = (OnReject::default(), Protocol::default(), Order::default());
+        RemoteWriteEndpoint { url, author, dial, login, tls, headers, on_reject, protocol, order }
+    }
+
+    /// See [`Endpoint::receiver`].
+    pub fn receiver(&self) -> Receiver {
+        Receiver {
+            address: address(&self.url, ""),
+            login: self.login.clone(),
+            identity: self.tls.as_ref().and_then(|tls| tls.identity.clone()),
+            headers: self.headers.clone(),
+        }
+    }
 }
 
 /// One group of a Pushgateway as a resource names it. The Service is in the resource's own namespace.
@@ -151,28 +242,28 @@ impl Endpoint {
     }
 
     /// What tells the store behind this endpoint from every other one: two endpoints with one receiver write into one
-    /// set of series. A user, or a header, can select a tenant of the receiver's own. The password is part of it: who does
-    /// not know it writes nothing there, and must not keep others from what they write.
+    /// set of series. A user, a token, a certificate or a header can select a tenant of the receiver's own. The password is part
+    /// of it: who does not know it writes nothing there, and must not keep others from what they write.
     pub fn receiver(&self) -> Receiver {
-        let address = |url: &Url, suffix: String| {
-            let mut url = url.clone();
-            let host = url.host_str().map(one_name_of);
-            // Both forms are hosts, so neither fails.
-            let _ = url.set_host(host.as_deref());
-            without_credentials(&url) + &suffix
-        };
         match self {
-            Endpoint::RemoteWrite(e) => Receiver {
-                address: address(&e.url, String::new()),
-                user: e.basic_auth.as_ref().map(|auth| (auth.username.clone(), auth.password.clone())),
-                headers: e.headers.clone(),
+            Endpoint::RemoteWrite(e) => e.receiver(),
+            Endpoint::Pushgateway(e) => Receiver {
+                address: address(&e.url, &format!("#job={}", e.group.job)),
+                login: None,
+                identity: None,
+                headers: Vec::new(),
             },
-            Endpoint::Pushgateway(e) => {
-                let address = address(&e.url, format!("#job={}", e.group.job));
-                Receiver { address, user: None, headers: Vec::new() }
-            }
         }
     }
+}
+
+/// One address for all that a host is called.
+fn address(url: &Url, suffix: &str) -> String {
+    let mut url = url.clone();
+    let host = url.host_str().map(one_name_of);
+    // Both forms are hosts, so neither fails.
+    let _ = url.set_host(host.as_deref());
+    without_credentials(&url) + suffix
 }
 
 /// A Service of the cluster has several names, and every name may end in a dot.
@@ -188,7 +279,8 @@ fn one_name_of(host: &str) -> String {
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Receiver {
     address: String,
-    user: Option<(String, Secret)>,
+    login: Option<Login>,
+    identity: Option<ReceiverIdentity>,
     headers: Vec<(String, String)>,
 }
 
@@ -226,13 +318,15 @@ mod tests {
     use super::*;
 
     fn remote(url: &str, user: Option<&str>, headers: &[(&str, &str)]) -> Receiver {
-        let basic_auth = user
-            .and_then(|user| user.split_once(':'))
-            .map(|(user, password)| BasicAuth { username: user.to_owned(), password: Secret::new(password) });
+        let login = user.map(|user| match user.split_once(':') {
+            None => Login::Bearer(Secret::new(user)),
+            Some((user, password)) => {
+                Login::Basic(BasicAuth { username: user.to_owned(), password: Secret::new(password) })
+            }
+        });
         let headers = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        let url = url.parse().unwrap();
-        let (author, dial) = (Author::Tenant, None);
-        Endpoint::RemoteWrite(RemoteWriteEndpoint { url, author, dial, basic_auth, headers }).receiver()
+        let plain = RemoteWriteEndpoint::plain(url.parse().unwrap(), Author::Tenant);
+        Endpoint::RemoteWrite(RemoteWriteEndpoint { login, headers, ..plain }).receiver()
     }
 
     #[test]
@@ -260,13 +354,15 @@ mod tests {
     }
 
     #[test]
-    fn a_user_a_password_or_a_header_can_name_another_store() {
+    fn a_user_a_password_a_token_or_a_header_can_name_another_store() {
         let url = "https://metrics.example.com/write";
         let all = [
             remote(url, None, &[]),
             remote(url, Some("a:hush"), &[]),
             remote(url, Some("a:not hush"), &[]),
             remote(url, Some("b:hush"), &[]),
+            remote(url, Some("a-token"), &[]),
+            remote(url, Some("b-token"), &[]),
             remote(url, None, &[("x-tenant", "a")]),
             remote(url, None, &[("x-tenant", "b")]),
         ];

@@ -12,7 +12,8 @@
 //! the only one, so that nobody has less room because of what others ask.
 //!
 //! A quarter of the process' memory is kept for namespaces that hold less than an equal share of it: however many others are at their
-//! limits, there is room for who is modest.
+//! limits, there is room for who is modest. What is held for nobody by name is not: whoever takes it for somebody says whether that one is
+//! ([`Held::take_for`]).
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -189,14 +190,47 @@ impl Held {
         }
     }
 
+    /// Takes so much more for what can be done without, or nothing: of the namespace and of the process as much is left for others as
+    /// the process leaves for who is modest.
+    pub fn take_spare(&mut self, bytes: usize) -> bool {
+        let is_taken = self.take_for(bytes, false).is_ok();
+        let is_spare = self.is_spare();
+        if is_taken && !is_spare {
+            self.give(bytes);
+        }
+        is_taken && is_spare
+    }
+
+    fn is_spare(&self) -> bool {
+        let leaves =
+            |used: &AtomicUsize, max: usize| used.load(Ordering::Relaxed) <= max - max / RESERVED_PART;
+        let namespace = self.namespace.as_ref();
+        namespace.is_none_or(|namespace| leaves(&namespace.used, namespace.max.load(Ordering::Relaxed)))
+            && self.pool.as_ref().is_none_or(|pool| leaves(&pool.used, pool.max))
+    }
+
+    /// Another one of the same, with nothing.
+    pub fn another(&self) -> Held {
+        Held { namespace: self.namespace.clone(), pool: self.pool.clone(), bytes: 0 }
+    }
+
+    /// Parts from it so much of what it holds, which stays paid for until that is dropped.
+    pub fn split_off(&mut self, bytes: usize) -> Held {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        let mut part = self.another();
+        part.bytes = bytes;
+        part
+    }
+
     /// What is held.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Whether its namespace, if it has one, would have no more than an equal share with so much more.
+    /// Whether its namespace would have no more than an equal share with so much more. Without one, nobody can say.
     pub fn is_modest(&self, bytes: usize) -> bool {
-        self.namespace.as_ref().is_none_or(|namespace| namespace.is_modest(bytes))
+        self.namespace.as_ref().is_some_and(|namespace| namespace.is_modest(bytes))
     }
 
     /// What all tables of the namespace hold.
@@ -307,13 +341,47 @@ mod tests {
     }
 
     #[test]
+    fn what_is_parted_from_it_is_paid_for_until_it_is_gone_by_itself() {
+        let memory = Memory::new(100);
+        let mut table = hold(&memory, "web", 10);
+        assert_eq!(table.take(8), Ok(()));
+        let part = table.split_off(5);
+        assert_eq!((table.bytes(), part.bytes(), table.of_namespace()), (3, 5, 8));
+        drop(table);
+        assert_eq!((part.of_namespace(), hold(&memory, "web", 10).take(6)), (5, Err(NAMESPACE_FULL)));
+        drop(part);
+        assert_eq!(hold(&memory, "web", 10).take(10), Ok(()));
+        let mut little = hold(&memory, "web", 10);
+        assert_eq!((little.take(2), little.split_off(100).bytes(), little.bytes()), (Ok(()), 2, 0));
+    }
+
+    #[test]
+    fn what_can_be_done_without_leaves_a_quarter_to_others() {
+        let memory = Memory::new(1_000);
+        let (mut table, mut spare) = (hold(&memory, "web", 100), hold(&memory, "web", 100).another());
+        assert!(table.take(50).is_ok() && spare.take_spare(25) && !spare.take_spare(1));
+        assert_eq!((spare.bytes(), table.take(10)), (25, Ok(())));
+        assert!(!spare.take_spare(0), "others have more by now than is left beside it");
+        spare.give(25);
+        assert!(spare.take_spare(15));
+    }
+
+    #[test]
+    fn what_is_held_for_nobody_by_name_leaves_the_modest_their_room() {
+        let memory = Memory::new(100);
+        let (mut shared, mut modest) = (memory.hold_shared(), hold(&memory, "web", 90));
+        assert_eq!((shared.take(75), shared.take(1)), (Ok(()), Err(Full::Process { max: 100 })));
+        assert_eq!(modest.take(25), Ok(()));
+    }
+
+    #[test]
     fn what_is_shared_costs_the_process_once_and_each_namespace_in_full() {
         let memory = Memory::new(15);
         let (web, db) = (memory.payer("web", 10), memory.payer("db", 20));
         let (mut shared, mut of_web, mut of_db) = (memory.hold_shared(), web.hold(), db.hold());
         assert_eq!((shared.take(10), of_web.take(10), of_db.take(10)), (Ok(()), Ok(()), Ok(())));
         assert_eq!(of_web.take(1), Err(NAMESPACE_FULL));
-        assert_eq!(shared.take(6), Err(Full::Process { max: 15 }));
+        assert_eq!(shared.take_for(6, true), Err(Full::Process { max: 15 }));
         assert_eq!(shared.take_for(5, false), Err(Full::Process { max: 15 }));
         assert_eq!(shared.take_for(5, true), Ok(()), "of the process 5 are left");
         assert_eq!((of_web.of_namespace(), of_db.of_namespace()), (10, 10));

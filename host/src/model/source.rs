@@ -44,6 +44,9 @@ pub struct Source {
     pub external_labels: Labels,
     /// How long after a tick all its scrapes are stored here; at least the scrape timeout plus the clocks' skew.
     pub lag: Duration,
+    /// How long after its time a sample may be stored here at the latest, where all samples are wanted; at least two of the longest scrape
+    /// intervals, for a target that is gone has its stale marker that late.
+    pub settle: Duration,
     /// How long one query may take.
     pub timeout: Duration,
     /// The most series one query may answer with; one more makes the answer an error.
@@ -54,6 +57,39 @@ pub struct Source {
     pub audience: Audience,
     /// How it is spoken to.
     pub access: Access,
+    /// Whether its answers come compressed.
+    pub compression: Compression,
+}
+
+/// Whether a source's answers come compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Compression {
+    /// They do not: a source that is near has no time to win by it, and would pay for it.
+    #[default]
+    None,
+    /// With gzip, where the source offers it.
+    Gzip,
+}
+
+#[cfg(test)]
+impl Source {
+    /// One without labels, for everybody, that answers at once.
+    pub(crate) fn plain(name: &str, url: &str) -> Source {
+        Source {
+            name: SourceName::new(name),
+            url: url.parse().unwrap(),
+            labels: Labels::default(),
+            external_labels: Labels::default(),
+            lag: Duration::ZERO,
+            settle: Duration::from_secs(120),
+            timeout: Duration::from_secs(10),
+            series_max: 1_000,
+            replica_group: None,
+            audience: Audience::default(),
+            access: Access::default(),
+            compression: Compression::default(),
+        }
+    }
 }
 
 /// Which tenants a source is for: `discovery.sourceLabel` lets a resource's `source` pick its sources.

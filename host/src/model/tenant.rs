@@ -4,7 +4,7 @@ use std::fmt;
 
 use sluice_filter::selector::Selector;
 
-use super::{Endpoint, Filter, Interval, Stamps, TargetType, Timestamp};
+use super::{Endpoint, Filter, Interval, Mode, Stamps, TargetType, Timestamp};
 
 /// Namespace and name of a `MetricAccess`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,6 +32,8 @@ pub struct Tenant {
     pub selectors: Vec<Selector>,
     /// How far ticks are apart.
     pub interval: Interval,
+    /// Which samples are taken of what is selected.
+    pub mode: Mode,
     /// The kind of target.
     pub target_type: TargetType,
     /// Where to deliver; each gets everything. Never empty.

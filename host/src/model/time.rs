@@ -100,6 +100,63 @@ impl Tick {
     }
 }
 
+/// Ticks of one interval, one after the other; at least one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    first: Tick,
+    interval: Interval,
+    count: u32,
+}
+
+impl Span {
+    /// `count` ticks from `first` on, at least that one.
+    pub fn new(first: Tick, interval: Interval, count: u32) -> Span {
+        Span { first, interval, count: count.max(1) }
+    }
+
+    /// The oldest one.
+    pub fn first(self) -> Tick {
+        self.first
+    }
+
+    /// The newest one.
+    pub fn last(self) -> Tick {
+        self.at(self.count - 1)
+    }
+
+    /// How far they are apart.
+    pub fn interval(self) -> Interval {
+        self.interval
+    }
+
+    /// How many there are.
+    pub fn count(self) -> usize {
+        self.count as usize
+    }
+
+    /// Whether it is one tick.
+    pub fn is_one(self) -> bool {
+        self.count == 1
+    }
+
+    /// All of them, the oldest first.
+    pub fn ticks(self) -> impl Iterator<Item = Tick> {
+        (0..self.count).map(move |n| self.at(n))
+    }
+
+    /// Which of them a moment is, from 0.
+    pub fn position(self, moment: Timestamp) -> Option<usize> {
+        let since = moment.0.checked_sub(self.first.0.0).filter(|since| *since >= 0)?;
+        let at = since / self.interval.millis();
+        (since % self.interval.millis() == 0 && at < i64::from(self.count)).then_some(at as usize)
+    }
+
+    fn at(self, n: u32) -> Tick {
+        let since = self.interval.millis().saturating_mul(i64::from(n));
+        Tick(Timestamp(self.first.0.0.saturating_add(since)))
+    }
+}
+
 impl fmt::Display for Tick {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -109,6 +166,18 @@ impl fmt::Display for Tick {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_span_is_its_ticks_and_no_moment_between() {
+        let interval = Interval::new(Duration::from_secs(30)).unwrap();
+        let span = Span::new(Tick::at_or_before(Timestamp(65_000), interval), interval, 3);
+        let ticks: Vec<i64> = span.ticks().map(|tick| tick.timestamp().as_millis()).collect();
+        assert_eq!((ticks, span.last().timestamp()), (vec![60_000, 90_000, 120_000], Timestamp(120_000)));
+        let position = |at| span.position(Timestamp(at));
+        assert_eq!([60_000, 90_000, 120_000].map(position), [Some(0), Some(1), Some(2)]);
+        assert_eq!([30_000, 60_001, 150_000, i64::MIN].map(position), [None; 4]);
+        assert_eq!(Span::new(span.first(), interval, 0).count(), 1);
+    }
 
     #[test]
     fn ticks_are_aligned_to_the_epoch() {

@@ -48,6 +48,15 @@ impl Cache {
         self.blocking(get).await.unwrap_or(Found::Nothing)
     }
 
+    /// Whether [`Cache::get`] would find it for this right now. The content is not read.
+    pub(super) async fn holds(&self, digest: Digest, right: Right, bytes_max: usize) -> bool {
+        let holds = move |cache: Cache| {
+            cache.files.has(&digest.hex(), bytes_max)
+                && cache.record(digest).is_some_and(|record| record.holds(right))
+        };
+        self.blocking(holds).await.unwrap_or_default()
+    }
+
     /// The content, for a right that the server just confirmed.
     pub(super) async fn admit(&self, digest: Digest, right: Right, bytes_max: usize) -> Option<Bytes> {
         let admit = move |cache: Cache| {
@@ -155,6 +164,8 @@ mod tests {
         cache.put(digest, ours, content.clone()).await;
         assert_eq!(cache.get(digest, near, 100).await, Found::Withheld);
         assert_eq!(cache.get(digest, far, 100).await, Found::Nothing);
+        assert!(cache.holds(digest, ours, 100).await && !cache.holds(digest, near, 100).await);
+        assert!(!cache.holds(digest, ours, 6).await, "larger than is wanted");
         assert_eq!(cache.admit(digest, near, 100).await, Some(content.clone()));
         let next = Cache::new(files.clone());
         for known in [ours, near] {

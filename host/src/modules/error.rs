@@ -79,8 +79,16 @@ pub enum Error {
         /// What to do about it.
         cure: &'static str,
     },
+    /// An address whose path nobody needs to be so long, and takes long to be read in every way.
+    #[error("an address at {host} has a path of more than {bytes_max} bytes; write a shorter one")]
+    Long {
+        /// Where.
+        host: String,
+        /// The limit.
+        bytes_max: usize,
+    },
     /// It is not there.
-    #[error("{what} is not there: {said}")]
+    #[error("{what} is not there: {said}; correct its name, or put it there first")]
     NotFound {
         /// What was asked for.
         what: String,

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, HeaderMap, LOCATION, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, StatusCode};
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
 use url::Url;
 
 use super::allow::{Allowed, Prefix, Transport, Weight};
@@ -25,6 +26,9 @@ const REDIRECTS_MAX: usize = 5;
 
 /// Fetches that one entry has under way. A registry that hangs holds up its own modules and no other's.
 const FETCHES_PER_ENTRY_MAX: usize = 4;
+
+/// How long a fetch may take from its turn on.
+const FETCH_TIME_MAX: Duration = Duration::from_secs(300);
 
 /// What of an error's body is shown.
 const SAID_BYTES_MAX: usize = 4 << 10;
@@ -81,10 +85,33 @@ impl Entry {
         Entry { allowed, client, turns: Semaphore::new(FETCHES_PER_ENTRY_MAX) }
     }
 
-    /// Waits until this entry may be asked for something more; nobody closes the semaphore.
-    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
-        self.turns.acquire().await.ok()
+    /// Waits until this entry may be asked for something more, in the order of coming: of a namespace one module is on its
+    /// way at a time, so this is the namespaces' order.
+    pub(super) async fn turn(&self) -> Turn<'_> {
+        let permit = self.turns.acquire().await.expect("the semaphore is never closed");
+        Turn { _permit: permit, until: Instant::now() + FETCH_TIME_MAX }
     }
+}
+
+/// The right to ask an entry for one module, for so long. What others take before does not count.
+pub(super) struct Turn<'a> {
+    _permit: SemaphorePermit<'a>,
+    until: Instant,
+}
+
+impl Turn<'_> {
+    /// By when all of it must have come.
+    pub(super) fn until(&self) -> Instant {
+        self.until
+    }
+}
+
+/// What is there by then.
+pub(super) async fn within<T>(
+    until: Instant,
+    fetching: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    tokio::time::timeout_at(until, fetching).await.unwrap_or(Err(Error::Slow(FETCH_TIME_MAX)))
 }
 
 impl Net {
@@ -120,6 +147,7 @@ impl Net {
 
     /// The entry that covers a URL: the most specific one. In whatever way the URL is read, one must cover it.
     pub(super) fn entry(&self, url: &Url) -> Result<&Entry, Error> {
+        of_bearable_length(url)?;
         let found = |way: &Vec<String>| self.find(|allowed| allowed.prefix.weight(url, way));
         let ways = place::ways(url);
         let entry = ways.first().and_then(found).filter(|_| ways.iter().all(|way| found(way).is_some()));
@@ -181,6 +209,7 @@ impl Net {
 
     /// Who may be asked when `from`, which `entry` covers, sends us to `to`.
     pub(super) fn onward<'a>(&'a self, entry: &'a Entry, from: &Url, to: &Url) -> Result<&'a Entry, Error> {
+        of_bearable_length(to)?;
         let names =
             |way: &Vec<String>| entry.allowed.redirects.iter().any(|prefix| prefix.weight(to, way).is_some());
         let found = match place::ways(to).iter().all(names) {
@@ -252,7 +281,7 @@ fn listed(allow: Vec<Allowed>, receivers: &Receivers) -> Result<Vec<Entry>, Erro
                 client
             }
         };
-        let access = Access { tls: allowed.tls.clone(), credentials: None };
+        let access = Access { tls: allowed.tls.clone(), ..Access::default() };
         entries.push(Entry::new(allowed, client.for_access(&access)));
     }
     Ok(entries)
@@ -261,7 +290,7 @@ fn listed(allow: Vec<Allowed>, receivers: &Receivers) -> Result<Vec<Entry>, Erro
 /// Loopback and private networks are refused wherever we run: an entry that means them says so.
 fn guarded(networks: &[Cidr], receivers: &Receivers) -> Result<Client, Error> {
     let rules = Receivers { allow: networks.to_vec(), ..receivers.clone() };
-    let config = Config { guard: Guard::strict(&rules), ..Config::default() };
+    let config = Config { guard: Guard::strict(&rules).into(), ..Config::default() };
     let client = Client::new(&config).map_err(Error::Setup)?;
     Ok(client.via(Route { author: Author::Tenant, dial: None }))
 }
@@ -352,6 +381,14 @@ pub(super) fn bare(url: &Url) -> String {
     url.to_string()
 }
 
+/// Before a path is read in every way.
+fn of_bearable_length(url: &Url) -> Result<(), Error> {
+    match url.path().len() > place::PATH_BYTES_MAX {
+        true => Err(Error::Long { host: host_of(url), bytes_max: place::PATH_BYTES_MAX }),
+        false => Ok(()),
+    }
+}
+
 fn host_of(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
@@ -368,6 +405,33 @@ mod tests {
         let entry = net.entry_of(&reference.parse().unwrap());
         let found = entry.map_or_else(|error| error.to_string(), |entry| entry.allowed.prefix.to_string());
         assert_eq!(found, expected, "{entries:?} {reference}");
+    }
+
+    #[tokio::test]
+    async fn a_path_that_takes_long_to_read_is_refused_before() {
+        let net = Net::new(Reach::Listed { allow: Vec::new(), receivers: Receivers::default() }).unwrap();
+        let url = format!("https://ghcr.io/%{}", "25".repeat(450_000)).parse().unwrap();
+        let refused = net.entry_of_download(&url).unwrap_err();
+        assert!(matches!(refused, Error::Long { .. }) && refused.to_string().len() < 200, "{refused}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fetch_has_its_whole_time_however_long_others_took_before() {
+        let allow = vec![Allowed::new("docker.io".parse().unwrap())];
+        let net = Net::new(Reach::Listed { allow, receivers: Receivers::default() }).unwrap();
+        let entry = net.entry_of(&"docker.io/acme/a:1".parse().unwrap()).unwrap();
+        let mut others = Vec::new();
+        for _ in 0..FETCHES_PER_ENTRY_MAX {
+            others.push(entry.turn().await);
+        }
+        let next = entry.turn();
+        tokio::pin!(next);
+        let waited = tokio::time::timeout(2 * FETCH_TIME_MAX, &mut next).await;
+        assert!(waited.is_err(), "no more than {FETCHES_PER_ENTRY_MAX} at once");
+        drop(others.pop());
+        assert_eq!(next.await.until() - Instant::now(), FETCH_TIME_MAX);
+        let late = within(others[0].until(), std::future::pending::<Result<(), _>>()).await;
+        assert!(matches!(late, Err(Error::Slow(_))), "{late:?}");
     }
 
     #[tokio::test]

@@ -73,6 +73,9 @@ impl Repository {
     }
 }
 
+/// The longest path that is looked at: reading it in every way takes the square of it.
+pub(super) const PATH_BYTES_MAX: usize = 2048;
+
 /// The parts of a URL's path in each way in which a server may read it: as it stands; with what is encoded in it as if it were
 /// not; with that decoded again, as it is behind a proxy. One way is never no way.
 pub(super) fn ways(url: &Url) -> Vec<Vec<String>> {

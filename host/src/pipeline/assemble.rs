@@ -3,19 +3,20 @@
 //! In: the complete answers of a group's sources. Out: values taken into [`Outputs`], and counts.
 //! Never: a series decided twice while it lives; a series that no filter saw; two inputs under one identity.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::claims::{GroupIndex, Seat};
 use super::decide::Door;
 use super::encoding::Encoding;
 use super::exit::Exit;
-use super::front::Front;
-use super::outputs::{Conclude, Emitted, Outputs, Rank};
+use super::front::{Front, Histograms};
+use super::lane::lock;
+use super::outputs::{Conclude, Emitted, Floor, Outputs, Rank};
 use super::stage::Stage;
 use crate::collect::Collected;
 use crate::filter::{Sequence, Timing, Usage};
 use crate::model::memory::{Full, Held};
-use crate::model::{Interval, Stamps, Tick, Timestamp};
+use crate::model::{Interval, SourceName, Stamps, Tick, Timestamp};
 
 /// What one tick's rows came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub struct Counts {
     pub decided: usize,
     /// New series with more labels, or longer ones, than a filter is shown.
     pub outsized: usize,
+    /// Native histograms of each source that are left out because a filter of the lane sees samples.
+    pub histograms: Vec<(SourceName, u64)>,
     /// One collision, in words.
     pub collision: Option<String>,
     /// As long as an older resource has identities of this one: one of them, in words.
@@ -103,10 +106,15 @@ impl Assembler {
             next_step += 1 + chain.len();
             Stage::new(filter, step, chain, held(), held())
         });
+        let stages: Vec<Stage> = stages.collect();
+        let histograms = match stages.iter().any(Stage::sees_samples) {
+            true => Histograms::LeftOut,
+            false => Histograms::Passed,
+        };
         Assembler {
             interval,
-            front: Front::new(first),
-            stages: stages.collect(),
+            front: Front::new(first, histograms),
+            stages,
             exit: Exit::new(stamps, encoding, seat),
             outputs,
         }
@@ -125,16 +133,77 @@ impl Assembler {
         emit: impl FnOnce(&Outputs) -> Emitted,
     ) -> Result<(Counts, Emitted), Error> {
         let outputs = self.outputs.clone();
-        let mut outputs = outputs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut outputs = lock(&outputs);
         self.begin(tick, &mut outputs);
         let timing = Timing { now, tick: tick.timestamp() };
         self.front.begin(timing);
         self.stages.iter_mut().for_each(|stage| stage.begin(timing));
         let counts = self.take(tick, answers, &mut outputs)?;
+        self.stages.iter_mut().try_for_each(|stage| stage.table_mut().pay_for_samples())?;
+        outputs.pay_for_samples()?;
+        outputs.line_up();
         let emitted = emit(&outputs);
         self.sweep(idle_before, emitted.idle > 0, &mut outputs);
         self.rest(answers);
         Ok((counts, emitted))
+    }
+
+    /// From now on series have one value at a tick.
+    pub(crate) fn take_one(&mut self) {
+        lock(&self.outputs).take_one();
+    }
+
+    /// From now on series can have several samples at a tick: those that are newer than `floor`.
+    pub(crate) fn take_all(&mut self, floor: Floor) {
+        self.stages.iter_mut().for_each(|stage| stage.table_mut().take_all(floor));
+        lock(&self.outputs).take_all(floor);
+    }
+
+    /// Whether two stretches of ticks can be worked on in turn: no filter is kept, which would be shown them in turn.
+    pub(crate) fn can_part(&self) -> bool {
+        self.stages.is_empty()
+    }
+
+    /// What is known belongs to one stretch of ticks; from here on it is the turn of a later one, of which nothing is.
+    pub(crate) fn part(&mut self) -> Result<(), Full> {
+        lock(&self.outputs).part()?;
+        self.front.part();
+        Ok(())
+    }
+
+    /// Goes on with outputs that another lane has parted; whether they are.
+    pub(crate) fn go_on_parted(&mut self) -> bool {
+        let is_parted = lock(&self.outputs).is_parted();
+        if is_parted {
+            self.front.part();
+        }
+        is_parted
+    }
+
+    /// It is the other stretch's turn.
+    pub(crate) fn turn(&mut self) {
+        lock(&self.outputs).turn();
+        self.front.turn();
+    }
+
+    /// The earlier stretch has come to the later one, whose turn it is; see [`Outputs::join`].
+    pub(crate) fn join(&mut self, known: Timestamp) {
+        lock(&self.outputs).join(known);
+        self.front.forget_other();
+    }
+
+    /// It is the earlier stretch's turn again, and nothing was done in the later one.
+    pub(crate) fn part_not(&mut self) {
+        self.turn();
+        lock(&self.outputs).forget_other();
+        self.front.forget_other();
+    }
+
+    /// Says whether the newest sample that was handed on of each series is handed on once more, before those that are new. Where a filter
+    /// is kept it is not: what a new instance makes of a sample may differ from what the one before made of it.
+    pub(crate) fn repeat(&mut self, repeats: bool) {
+        let repeats = repeats && self.stages.is_empty();
+        lock(&self.outputs).repeat(repeats);
     }
 
     /// The tick is over: what older resources wait for is theirs.
@@ -159,7 +228,7 @@ impl Assembler {
 
     /// Remembers what the receiver holds, now that it acknowledged the tick.
     pub fn settle(&self, tick: Tick, conclude: Conclude) {
-        self.outputs.lock().unwrap_or_else(PoisonError::into_inner).settle(tick, conclude);
+        lock(&self.outputs).settle(tick, conclude);
     }
 
     #[cfg(test)]
@@ -187,7 +256,8 @@ impl Assembler {
         let dropped_by = self.usage().map(|step| (step.name.clone(), 0)).collect();
         let mut counts = Counts { dropped_by, ..Counts::default() };
         let Assembler { interval, front, stages, exit, .. } = self;
-        front.tick(tick, answers, &mut door(stages, outputs, exit), &mut counts)?;
+        let before = tick.previous(*interval).timestamp();
+        front.tick(tick, before, answers, &mut door(stages, outputs, exit), &mut counts)?;
         let mut behind = stages.as_mut_slice();
         while let Some((stage, next)) = behind.split_first_mut() {
             stage.tick(tick, *interval, &mut door(next, outputs, exit), &mut counts)?;

@@ -10,17 +10,20 @@ use tokio_util::sync::CancellationToken;
 
 use super::assemble::Assembler;
 use super::claims::{Beside, Claimant, GroupIndex};
+use super::clock::Clock;
 use super::encoding::Encoding;
 use super::gateway::GatewayLane;
 use super::intake::Intake;
 use super::lane::{Context, lock};
 use super::latest::Shown;
 use super::news::Missed;
+use super::order::{self, Stretch};
 use super::outputs::{Outputs, Rank};
 use super::pace::Pace;
 use super::quota::{Beyond, Quota, Used};
-use super::remote::RemoteLane;
+use super::remote::{Gap, RemoteLane};
 use super::schedule::Schedule;
+use super::steady::Steady;
 use super::{Deps, Error, Kind, Lane};
 use crate::deliver::cursor;
 use crate::deliver::pushgateway::Pushgateway;
@@ -50,7 +53,7 @@ impl Builder<'_> {
                 };
                 let context = self.context(&all, endpoint);
                 // Another resource with this group was refused, so nobody else writes to it.
-                let (assembler, intakes) = (self.assembler(&context, endpoint, None), self.intakes());
+                let ((assembler, _), intakes) = (self.assembler(&context, endpoint, None), self.intakes());
                 let quota = Quota::shared(self.tenant.limits, 1, &self.used()).remove(0);
                 let sink = Pushgateway::new(
                     self.deps.http.clone(),
@@ -65,15 +68,20 @@ impl Builder<'_> {
             Endpoint::RemoteWrite(remote) => {
                 let beside = if self.groups.len() > 1 { Beside::Others } else { Beside::Nobody };
                 let quotas = Quota::shared(self.tenant.limits, self.groups.len(), &self.used());
+                let spoken = self.deps.receivers.of(&self.tenant.id, endpoint.key(), remote.protocol);
                 let mut lanes = Vec::new();
                 for ((index, group), quota) in (0..).zip(self.groups).zip(quotas) {
                     let context = self.context(group, endpoint);
-                    let assembler = self.assembler(&context, endpoint, Some(beside));
+                    let (assembler, gap) = self.assembler(&context, endpoint, Some(beside));
                     let intake =
                         Intake::new(&self.deps.collector, &self.payer(), self.tenant, group, index, 0);
                     let sink = RemoteWrite::new(self.deps.http.clone(), remote, self.deps.config.timeouts)?;
+                    let sink = sink.knowing(spoken.clone());
                     let batches = self.deps.batches.clone();
-                    let lane = RemoteLane::new(context, intake, assembler, quota, sink, batches);
+                    let shown = order::shown(endpoint, context.order, assembler.can_part());
+                    context.status.order(shown);
+                    let lane =
+                        RemoteLane::new(context, intake, assembler, quota, sink, batches).with_gap(gap);
                     lanes.push(Lane(Kind::Remote(Box::new(lane))));
                 }
                 Ok(lanes)
@@ -110,7 +118,7 @@ impl Builder<'_> {
                 interval: tenant.interval,
                 lag: group.lag(),
                 backfill_max: deps.config.backfill_max,
-                now: deps.now,
+                clock: Clock::new(deps.now),
             },
             key,
             tenant: tenant.clone(),
@@ -123,12 +131,15 @@ impl Builder<'_> {
             failures: 0,
             cut: self.cut.clone(),
             attempted_tick: None,
-            counted: Vec::new(),
+            steps: Vec::new(),
             conflict: None,
             bypassed: None,
             pace: Pace::default(),
             beyond: Beyond::default(),
+            steady: Steady::default(),
             outages: Mutex::default(),
+            order: order::of(tenant, endpoint),
+            stretch: Stretch::Whole,
             missed: match endpoint {
                 Endpoint::RemoteWrite(_) => Missed::AskedAgain,
                 Endpoint::Pushgateway(_) => Missed::Passed,
@@ -137,18 +148,23 @@ impl Builder<'_> {
     }
 
     /// The lane's tables and filters, and its seat at the receiver if `beside` says so. If there was such a lane before,
-    /// its outputs go on, and its seat.
-    fn assembler(&mut self, context: &Context, endpoint: &Endpoint, beside: Option<Beside>) -> Assembler {
+    /// its outputs go on, its seat, and what it left to be sent.
+    fn assembler(
+        &mut self,
+        context: &Context,
+        endpoint: &Endpoint,
+        beside: Option<Beside>,
+    ) -> (Assembler, Option<Gap>) {
         let filters = self.filters.next().expect("filters were made for every lane");
         let former = self.former.iter().position(|lane| *lane.key() == context.key);
-        let (outputs, seat) = match former.map(|at| self.former.swap_remove(at).into_heritage()) {
-            Some((outputs, seat)) => {
+        let (outputs, seat, gap) = match former.map(|at| self.former.swap_remove(at).into_heritage()) {
+            Some((outputs, seat, gap)) => {
                 lock(&outputs).disown();
-                (outputs, seat)
+                (outputs, seat, gap)
             }
             None => {
                 let held = self.payer().hold_own();
-                (Arc::new(Mutex::new(Outputs::new(held))), None)
+                (Arc::new(Mutex::new(Outputs::new(held))), None, None)
             }
         };
         let seat = beside.map(|beside| {
@@ -159,7 +175,7 @@ impl Builder<'_> {
         context.status.latest(Arc::new(Shown::new(encoding, outputs.clone())));
         let Tenant { interval, stamps, .. } = &**self.tenant;
         let held = || self.payer().hold_own();
-        Assembler::new(filters, *interval, stamps.clone(), encoding, seat, outputs, held)
+        (Assembler::new(filters, *interval, stamps.clone(), encoding, seat, outputs, held), gap)
     }
 }
 
@@ -170,7 +186,8 @@ const ALL_GROUPS: &str = "*";
 #[derive(Debug)]
 pub struct Fitted(pub(super) Vec<Sequence>);
 
-/// Configures a tenant's filters for each lane that it has with these groups. Guests are called, so it takes its time.
+/// Configures a tenant's filters for each lane that it has with these groups. Guests are called, so it takes its time, as long as
+/// it `goes_on`, which is asked before every filter; `None` once it does not.
 ///
 /// # Errors
 /// The first filter that refuses its configuration, or for whose instance there is no room.
@@ -180,18 +197,21 @@ pub fn fit(
     tenant: &Tenant,
     modules: &[Module],
     groups: &[SourceGroup],
-) -> Result<Fitted, filter::Error> {
+    goes_on: &dyn Fn() -> bool,
+) -> Result<Option<Fitted>, filter::Error> {
     let owner = owner(tenant, memory.payer(&tenant.id.namespace, tenant.limits.memory_max));
     let lanes = |endpoint: &Endpoint| match endpoint {
         Endpoint::Pushgateway(_) => 1,
         Endpoint::RemoteWrite(_) => groups.len(),
     };
     let lanes = tenant.endpoints.iter().map(lanes).sum();
-    let fit_one = |_| runtime.sequence(&owner, steps(runtime, tenant, modules)?);
-    Ok(Fitted((0..lanes).map(fit_one).collect::<Result<_, _>>()?))
+    let fit_one = |_| runtime.sequence_while(&owner, steps(runtime, tenant, modules)?, goes_on);
+    let fitted = (0..lanes).map(fit_one).map(Result::transpose).collect::<Option<Result<_, _>>>();
+    Ok(fitted.transpose()?.map(Fitted))
 }
 
-/// All filters of a tenant, configured for a [trial](Runtime::trial): its own ones are `modules`, in their order.
+/// All filters of a tenant, configured for a [trial](Runtime::trial) as long as it `goes_on`: its own ones are `modules`, in their
+/// order.
 ///
 /// # Errors
 /// As [`fit`].
@@ -200,10 +220,11 @@ pub fn for_trial(
     memory: &Memory,
     tenant: &Tenant,
     modules: &[Module],
-) -> Result<Sequence, filter::Error> {
+    goes_on: &dyn Fn() -> bool,
+) -> Result<Option<Sequence>, filter::Error> {
     // A trial has as much as its namespace, and nothing of it: what runs there must not feel it.
     let payer = memory.payer(&format!("{}{TRIAL}", tenant.id.namespace), tenant.limits.memory_max);
-    runtime.trial(&owner(tenant, payer), steps(runtime, tenant, modules)?)
+    runtime.trial(&owner(tenant, payer), steps(runtime, tenant, modules)?, goes_on)
 }
 
 /// Behind a namespace's name, in which there is no space.

@@ -11,10 +11,11 @@ use foldhash::fast::FixedState;
 
 use super::assemble::{Counts, Error};
 use super::claims::GroupIndex;
-use super::exit::Exit;
+use super::exit::{Exit, NEVER};
 use super::outputs::{Admission, Fingerprint, OutputId, Outputs};
 use super::quota::Beyond;
 use super::verdicts::{NO_STEP, Verdict};
+use crate::deliver::v2::Name;
 use crate::filter::{self, Chain, Timing};
 use crate::model::{Labels, Tick};
 
@@ -108,12 +109,23 @@ pub(super) struct Decision<'a> {
     /// Identities that are new with this tick, each with the input that has it.
     created: HashMap<OutputId, usize>,
     scratch: Vec<u8>,
+    /// Whether the inputs are what sources answered.
+    origin: Origin,
+}
+
+/// Where series to decide come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// They are as a source answered with them.
+    Source,
+    /// Filters have had them.
+    Filters,
 }
 
 impl<'a> Decision<'a> {
-    pub(super) fn new(tick: Tick, inputs: Vec<Input<'a>>) -> Decision<'a> {
+    pub(super) fn new(tick: Tick, origin: Origin, inputs: Vec<Input<'a>>) -> Decision<'a> {
         let (verdicts, created, scratch) = (Vec::with_capacity(inputs.len()), HashMap::new(), Vec::new());
-        Decision { tick, inputs, verdicts, created, scratch }
+        Decision { tick, inputs, verdicts, created, scratch, origin }
     }
 
     /// Decides all of them: `judge` is asked about a few at a time, by their positions and labels. If it fails, nothing
@@ -176,7 +188,7 @@ impl<'a> Decision<'a> {
     /// Finds the place of the next series. Of two that contest an identity in one tick, the one whose input labels sort
     /// first has it, so that the choice repeats after a restart; later on whoever has it keeps it.
     fn admit(&mut self, labels: Labels, door: &mut Door<'_>, counts: &mut Counts) -> Result<Verdict, Error> {
-        let Decision { tick, inputs, verdicts, created, scratch } = self;
+        let Decision { tick, inputs, verdicts, created, scratch, origin } = self;
         scratch.clear();
         let labels = match &door.exit {
             Some(exit) => exit.encode(labels, scratch)?.into_labels(),
@@ -187,17 +199,28 @@ impl<'a> Decision<'a> {
         };
         let at = verdicts.len();
         let claimant = inputs[at].fingerprint();
+        let admission = door.table.admit(scratch, claimant);
+        let is_certain = *origin == Origin::Source && labels.metric_name() == inputs[at].labels.metric_name();
+        let name = if is_certain { Name::Sources } else { Name::Uncertain };
         let mut claim = |id| match &mut door.exit {
             Some(exit) => exit.claim(id, scratch, &labels, *tick, counts),
-            None => Verdict::Keep(id),
+            None => (Verdict::Keep(id), NEVER),
         };
-        match door.table.admit(scratch, claimant) {
+        match admission {
             Admission::Full => Err(Error::Table),
             Admission::Beyond(full) => Err(full.into()),
-            Admission::Joined(id) => Ok(claim(id)),
+            Admission::Joined(id) => {
+                door.table.call(id, name);
+                let (verdict, sent) = claim(id);
+                door.table.take_over(id, sent);
+                Ok(verdict)
+            }
             Admission::Created(id) => {
+                door.table.call(id, name);
                 created.insert(id, at);
-                Ok(claim(id))
+                let (verdict, sent) = claim(id);
+                door.table.take_over(id, sent);
+                Ok(verdict)
             }
             Admission::Contested(id) => {
                 counts.collision.get_or_insert_with(|| {
@@ -206,6 +229,7 @@ impl<'a> Decision<'a> {
                 match created.get(&id).copied() {
                     Some(holder) if inputs[at] < inputs[holder] => {
                         door.table.reassign(id, claimant);
+                        door.table.call(id, name);
                         created.insert(id, at);
                         for verdict in verdicts.iter_mut().filter(|v| **v == Verdict::Keep(id)) {
                             *verdict = Verdict::Collided;
@@ -247,7 +271,8 @@ mod tests {
         let labels: Vec<Labels> = labels.collect();
         let interval = Interval::new(std::time::Duration::from_secs(1)).unwrap();
         let inputs = labels.iter().map(|labels| Input { group: 0, is_emitted: false, labels });
-        let mut decision = Decision::new(Tick::at_or_before(Timestamp(0), interval), inputs.collect());
+        let mut decision =
+            Decision::new(Tick::at_or_before(Timestamp(0), interval), Origin::Source, inputs.collect());
         let mut portions = Vec::new();
         while decision.verdicts.len() < text_bytes.len() {
             let portion = decision.next(stamp_bytes).len();

@@ -10,7 +10,10 @@ use super::claims::{Denied, News, Seat};
 use super::encoding::Encoding;
 use super::outputs::OutputId;
 use super::verdicts::Verdict;
-use crate::model::{Labels, Stamped, Stamps, Tick};
+use crate::model::{Labels, Stamped, Stamps, Tick, Timestamp};
+
+/// Before anything was sent.
+pub(super) const NEVER: Timestamp = Timestamp(i64::MIN);
 
 /// The last station of a lane's series.
 pub(super) struct Exit {
@@ -37,7 +40,7 @@ impl Exit {
         Ok(stamped)
     }
 
-    /// Claims an identity where others may write it too.
+    /// Claims an identity where others may write it too: what becomes of it, and up to when others may have sent it.
     pub(super) fn claim(
         &mut self,
         id: OutputId,
@@ -45,11 +48,14 @@ impl Exit {
         labels: &Labels,
         tick: Tick,
         counts: &mut Counts,
-    ) -> Verdict {
+    ) -> (Verdict, Timestamp) {
         let Some(seat) = self.seat.as_ref().filter(|seat| seat.is_contended()) else {
-            return Verdict::Keep(id);
+            return (Verdict::Keep(id), NEVER);
         };
-        let Err(denied) = seat.claim(encoded, tick) else { return Verdict::Keep(id) };
+        let denied = match seat.claim(encoded, tick) {
+            Ok(sent) => return (Verdict::Keep(id), sent),
+            Err(denied) => denied,
+        };
         let said = match denied {
             Denied::Group => {
                 format!("{labels} is delivered from another source; give the sources labels")
@@ -60,10 +66,10 @@ impl Exit {
                 said
             }
             // It is this one's from the next tick on, or soon after.
-            Denied::Waiting => return Verdict::Collided,
+            Denied::Waiting => return (Verdict::Collided, NEVER),
         };
         counts.collision.get_or_insert(said);
-        Verdict::Collided
+        (Verdict::Collided, NEVER)
     }
 
     /// Whether others may write the same identities.

@@ -5,6 +5,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures::future::join_all;
 use tokio::time::Instant;
@@ -58,7 +59,7 @@ impl GatewayLane {
     /// Puts the newest tick, again and again, until told to halt.
     pub(crate) async fn run(&mut self, halt: &CancellationToken) {
         let mut tick = self.context.first_tick();
-        while let Some(due) = self.context.wait_for(tick, halt).await {
+        while let Some(due) = self.context.wait_for(tick, None, halt).await {
             tick = due.max(self.context.newest());
             match self.tick(tick, halt).await {
                 Ok(Progress::Settled) => {
@@ -103,6 +104,7 @@ impl GatewayLane {
                 self.left_out(&group);
                 let sent = Sent { samples: group.series, bytes: group.body.len() };
                 self.context.delivered(tick, began, &counts, emitted, sent);
+                self.context.recovers(tick);
             }
             Err(deliver::Error::Stopped(_)) => return Ok(Progress::Halted),
             Err(deliver::Error::GroupTooLarge { bytes_max: max }) if max == self.quota.bytes_max() => {
@@ -162,7 +164,7 @@ impl GatewayLane {
 
 /// Asks all groups. A group without an answer keeps its values at the receiver.
 async fn gather(intakes: &mut [Intake], tick: Tick) -> Result<Gathered, collect::Error> {
-    let asked = join_all(intakes.iter_mut().map(|intake| intake.at(tick))).await;
+    let asked = join_all(intakes.iter_mut().map(|intake| intake.at(tick, 0, Duration::ZERO))).await;
     let mut whole = Gathered { answers: Vec::new(), conclude: Conclude::Ended, failures: Vec::new() };
     for gathered in asked {
         match gathered {

@@ -16,13 +16,48 @@ use futures::future::join_all;
 use super::assemble::Answer;
 use super::claims::GroupIndex;
 use super::outputs::{Conclude, Rank};
-use crate::collect::{self, Collector, Subscription};
+use crate::collect::{self, Collected, Collector, Curiosity, Ends, Subscription};
 use crate::model::memory::Payer;
-use crate::model::{SourceGroup, Standing, Tenant, Tick, Timestamp};
+use crate::model::{LOOKBACK, Metadata, SourceGroup, Standing, Tenant, Tick, Timestamp};
 
-/// A replica that has not answered for this long has nothing to say about what ended: readers look back five
-/// minutes (`query.lookback-delta`), so its series are gone for them as well.
-const ABSENCE_MAX: Duration = Duration::from_secs(300);
+/// Who is asked. Two lives: a subscription to a source, and a script in the simulation.
+pub(crate) trait Ask: Send + Sync {
+    /// What there is at `tick`, which so many due ticks are `behind`. Where all samples are taken: those from so long before it on, at
+    /// least.
+    fn at(
+        &self,
+        tick: Tick,
+        behind: u32,
+        reach: Duration,
+    ) -> impl Future<Output = Result<Collected, collect::Error>> + Send;
+
+    /// Whether there still is anything at a tick that was answered before.
+    fn holds(&self, tick: Tick) -> impl Future<Output = Result<bool, collect::Error>> + Send;
+
+    /// Whether it is worth asking now.
+    fn standing(&self) -> Standing;
+
+    /// What is known of its metrics, at once.
+    fn metadata(&self, curiosity: Curiosity) -> Arc<Metadata>;
+}
+
+impl Ask for Subscription {
+    async fn at(&self, tick: Tick, behind: u32, reach: Duration) -> Result<Collected, collect::Error> {
+        self.reaching(tick, behind, reach).await
+    }
+
+    async fn holds(&self, tick: Tick) -> Result<bool, collect::Error> {
+        Subscription::holds(self, tick).await
+    }
+
+    fn standing(&self) -> Standing {
+        Subscription::standing(self)
+    }
+
+    fn metadata(&self, curiosity: Curiosity) -> Arc<Metadata> {
+        Subscription::metadata(self, curiosity)
+    }
+}
 
 /// What one group answered.
 pub(crate) struct Gathered {
@@ -34,19 +69,16 @@ pub(crate) struct Gathered {
     pub(crate) failures: Vec<collect::Error>,
 }
 
-/// A source's clock is known to half a second, ours may be corrected meanwhile.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(2);
-
 impl Gathered {
     /// The answers of sources for which `tick` has passed, if there are any. Asked for a time that is still to come, a source
     /// answers with what it has, and that would stand for good in place of what there will be.
     pub(crate) fn of_the_past(mut self, tick: Tick, now: Timestamp) -> Result<Gathered, collect::Error> {
         let ahead_of = |answer: &Answer| {
-            let behind = Duration::from_millis(answer.collected.skew_millis?.min(0).unsigned_abs());
-            let is_to_come = now.minus(behind).plus(CLOCK_TOLERANCE) < tick.timestamp();
-            is_to_come.then(|| collect::Error {
-                server: answer.collected.source.name.clone(),
-                cause: Arc::new(collect::Cause::ClockBehind { seconds: behind.as_secs() }),
+            let Collected { source, skew_millis, .. } = &answer.collected;
+            let seconds = skew_millis.unwrap_or_default().unsigned_abs() / 1000;
+            collect::is_to_come(tick, now, source.lag, *skew_millis).then(|| collect::Error {
+                server: source.name.clone(),
+                cause: Arc::new(collect::Cause::ClockBehind { seconds }),
             })
         };
         let (answers, errors): (Vec<_>, Vec<_>) = self
@@ -79,14 +111,18 @@ impl Gathered {
 }
 
 /// One tenant's view of one source group.
-pub(crate) struct Intake {
+pub(crate) struct Intake<A = Subscription> {
     index: GroupIndex,
-    members: Vec<Member>,
+    members: Vec<Member<A>>,
 }
 
-struct Member {
+/// The first tick of those that each member has failed to answer without a break, on one stretch of ticks.
+#[derive(Debug)]
+pub(crate) struct Absences(Vec<Option<Tick>>);
+
+struct Member<A> {
     rank: Rank,
-    subscription: Subscription,
+    source: A,
     /// The first tick of those it has failed to answer without a break.
     missing_since: Option<Tick>,
 }
@@ -101,21 +137,44 @@ impl Intake {
         index: GroupIndex,
         first_rank: Rank,
     ) -> Intake {
-        let members = group.sources.iter().zip(first_rank..).map(|(source, rank)| Member {
-            rank,
-            subscription: collector.subscribe(payer, source, &tenant.selectors, tenant.interval),
-            missing_since: None,
-        });
-        Intake { index, members: members.collect() }
+        let subscribe =
+            |source| collector.subscribe(payer, source, &tenant.selectors, tenant.interval, tenant.mode);
+        Intake::of(index, first_rank, group.sources.iter().map(subscribe))
+    }
+}
+
+impl<A: Ask> Intake<A> {
+    /// As [`Intake::new`], of these.
+    pub(crate) fn of(index: GroupIndex, first_rank: Rank, sources: impl IntoIterator<Item = A>) -> Intake<A> {
+        let member = |(source, rank)| Member { rank, source, missing_since: None };
+        Intake { index, members: sources.into_iter().zip(first_rank..).map(member).collect() }
     }
 
-    /// Asks the group for `tick`: the sources that answer their probes, and the others if none of these has a complete
-    /// answer. An error if none at all has.
-    pub(crate) async fn at(&mut self, tick: Tick) -> Result<Gathered, collect::Error> {
+    /// Nobody is away.
+    pub(crate) fn no_absences(&self) -> Absences {
+        Absences(vec![None; self.members.len()])
+    }
+
+    /// It is another stretch's turn: who is away there is exchanged for who is away here.
+    pub(crate) fn turn(&mut self, Absences(other): &mut Absences) {
+        for (member, other) in self.members.iter_mut().zip(other) {
+            std::mem::swap(&mut member.missing_since, other);
+        }
+    }
+
+    /// Asks the group for `tick`, which so many due ticks are `behind`: the sources that answer their probes, and the others if none of these has a complete
+    /// answer. An error if none at all has. Where all samples are taken: those from so long before the tick on, at least.
+    pub(crate) async fn at(
+        &mut self,
+        tick: Tick,
+        behind: u32,
+        reach: Duration,
+    ) -> Result<Gathered, collect::Error> {
         let (mut answers, mut failures) = (Vec::new(), Vec::new());
-        let (first, then) = rounds(self.members.iter().map(|member| member.subscription.standing()));
+        let (first, then) = rounds(self.members.iter().map(|member| member.source.standing()));
         for round in [first, then] {
-            let asked = join_all(round.iter().map(|&at| self.members[at].subscription.at(tick))).await;
+            let ask = |&at: &usize| self.members[at].source.at(tick, behind, reach);
+            let asked = join_all(round.iter().map(ask)).await;
             for (&at, answer) in round.iter().zip(asked) {
                 let rank = self.members[at].rank;
                 match answer {
@@ -139,13 +198,39 @@ impl Intake {
             let first = failures.iter().position(|error| error.full().is_some()).unwrap_or(0);
             return Err(failures.swap_remove(first));
         }
-        let answers = answers.into_iter().map(|(_, answer)| answer).collect();
-        Ok(Gathered { answers, conclude: self.conclude(tick), failures })
+        let answers: Vec<Answer> = answers.into_iter().map(|(_, answer)| answer).collect();
+        let is_marked = answers.iter().all(|answer| answer.collected.ends == Ends::Marked);
+        let conclude = match self.conclude(tick) {
+            Conclude::Ended if is_marked => Conclude::Unwanted,
+            conclude => conclude,
+        };
+        Ok(Gathered { answers, conclude, failures })
+    }
+
+    /// Whether any source of the group still has anything at a tick at which it had something. An error unless those that answer
+    /// are of one mind.
+    pub(crate) async fn holds(&self, tick: Tick) -> Result<bool, collect::Error> {
+        let mut failed = None;
+        for member in &self.members {
+            match member.source.holds(tick).await {
+                Ok(true) => return Ok(true),
+                Ok(false) => {}
+                Err(error) => failed = Some(error),
+            }
+        }
+        failed.map_or(Ok(false), Err)
+    }
+
+    /// What the group's sources say of their metrics, as far as it is known, by rank. One that is gone is not asked.
+    pub(crate) fn metadata(&self, curiosity: Curiosity) -> Vec<Arc<Metadata>> {
+        let there = self.members.iter().filter(|member| member.source.standing() != Standing::Gone);
+        there.map(|member| member.source.metadata(curiosity)).collect()
     }
 
     fn conclude(&self, tick: Tick) -> Conclude {
-        let in_doubt = |member: &Member| {
-            member.missing_since.is_some_and(|since| tick.timestamp().since(since.timestamp()) < ABSENCE_MAX)
+        // A replica that has not answered for longer has nothing to say about what ended.
+        let in_doubt = |member: &Member<A>| {
+            member.missing_since.is_some_and(|since| tick.timestamp().since(since.timestamp()) < LOOKBACK)
         };
         if self.members.iter().any(in_doubt) { Conclude::Nothing } else { Conclude::Ended }
     }
@@ -162,6 +247,46 @@ fn rounds(standings: impl Iterator<Item = Standing>) -> (Vec<usize>, Vec<usize>)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::collect::Cause;
+    use crate::model::{Interval, SourceName};
+
+    /// A source that never answers.
+    struct Away;
+
+    impl Ask for Away {
+        async fn at(&self, _: Tick, _: u32, _: Duration) -> Result<Collected, collect::Error> {
+            let cause = Arc::new(Cause::Timeout(Duration::ZERO));
+            Err(collect::Error { server: SourceName::new("away"), cause })
+        }
+
+        async fn holds(&self, _: Tick) -> Result<bool, collect::Error> {
+            Ok(false)
+        }
+
+        fn standing(&self) -> Standing {
+            Standing::Preferred
+        }
+
+        fn metadata(&self, _: Curiosity) -> Arc<Metadata> {
+            Arc::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn who_is_away_on_one_stretch_of_ticks_has_not_been_away_for_as_long_on_another() {
+        let tick = |second: i64| {
+            Tick::at_or_before(Timestamp(second * 1000), Interval::new(Duration::from_secs(1)).unwrap())
+        };
+        let mut intake = Intake::of(0, 0, [Away]);
+        assert!(intake.at(tick(1), 0, Duration::ZERO).await.is_err());
+        assert_eq!([2, 400].map(|at| intake.conclude(tick(at))), [Conclude::Nothing, Conclude::Ended]);
+        let mut other = intake.no_absences();
+        intake.turn(&mut other);
+        assert!(intake.at(tick(400), 0, Duration::ZERO).await.is_err());
+        assert_eq!(intake.conclude(tick(401)), Conclude::Nothing);
+        intake.turn(&mut other);
+        assert_eq!([2, 400].map(|at| intake.conclude(tick(at))), [Conclude::Nothing, Conclude::Ended]);
+    }
 
     #[test]
     fn replicas_that_do_not_answer_probes_are_asked_last_and_still_asked() {

@@ -12,20 +12,24 @@ use tracing::{debug, info, warn};
 
 use super::Config;
 use super::assemble::Counts;
+use super::doubt::Doubt;
 use super::failure::Failure;
 use super::intake::Gathered;
 use super::news::{Fault, Missed};
+use super::order::Stretch;
 use super::outputs::Emitted;
 use super::pace::Pace;
 use super::quota::{Beyond, Breach, Quota};
 use super::schedule::{Due, Schedule};
+use super::sending::Rejected;
+use super::steady::Steady;
 use crate::collect::{self, Collected};
 use crate::deliver::cursor::{self, Cursor};
 use crate::deliver::retry;
 use crate::filter::Usage;
 use crate::model::memory::Full;
 use crate::model::outage::{Outages, QUIET};
-use crate::model::{Tenant, Tick, Timestamp};
+use crate::model::{Mode, Order, Tenant, Tick, Timestamp};
 use crate::status::{self, Board, LaneEntry, Stage, TickReport};
 use crate::telemetry::{FilterMetrics, FilterOwner, Metrics, Outcome, Refusal, TenantMetrics};
 
@@ -66,7 +70,7 @@ pub(crate) struct Context {
     /// The newest tick of which anything was sent.
     pub(crate) attempted_tick: Option<Tick>,
     /// Where the filters' work is counted, step by step.
-    pub(crate) counted: Vec<FilterMetrics>,
+    pub(crate) steps: Vec<FilterMetrics>,
     /// Which identity an older resource has, as far as it was told.
     pub(crate) conflict: Option<Arc<str>>,
     /// Why series go past a filter, and when they did last.
@@ -75,19 +79,62 @@ pub(crate) struct Context {
     pub(crate) outages: Mutex<Outages<Fault>>,
     /// Whether ticks that were missed are asked for again.
     pub(crate) missed: Missed,
+    /// In which order the receiver is known to take ticks.
+    pub(crate) order: Order,
+    /// Which of its ticks it works on.
+    pub(crate) stretch: Stretch,
     /// How long the filters take.
     pub(crate) pace: Pace,
     /// There was no room for the answers.
     pub(crate) beyond: Beyond,
+    /// What is collected, as far as it was told.
+    pub(crate) steady: Steady,
 }
 
 impl Context {
     pub(crate) fn now(&self) -> Timestamp {
-        (self.schedule.now)()
+        self.schedule.clock.now()
+    }
+
+    /// What was gathered for a tick, if for those who gave it that has passed; their clocks are compared with ours.
+    pub(crate) fn of_the_past(&mut self, tick: Tick, gathered: Gathered) -> Result<Gathered, collect::Error> {
+        let Schedule { clock, lag, .. } = &mut self.schedule;
+        clock.compare(*lag, gathered.answers.iter().map(|answer| answer.collected.skew_millis));
+        gathered.of_the_past(tick, clock.ours())
     }
 
     pub(crate) fn newest(&self) -> Tick {
         self.schedule.newest(self.now())
+    }
+
+    /// How many ticks that can be asked for are behind this one.
+    pub(crate) fn behind(&self, tick: Tick) -> u32 {
+        u32::try_from(self.schedule.ticks_between(tick, self.newest())).unwrap_or(u32::MAX)
+    }
+
+    /// Which ticks may have been sent by whoever ran the lane before.
+    pub(crate) fn doubt(&self) -> Doubt {
+        let newest = match self.tenant.mode {
+            Mode::Sampled => self.newest(),
+            // With the tick behind all that were sent comes what is still missing of these.
+            Mode::Raw => self.newest().next(self.schedule.interval),
+        };
+        let saved_within = self.config.saved_within + self.schedule.interval.duration();
+        Doubt::after(self.cursors.get(&self.key), saved_within, newest)
+    }
+
+    /// The tick that the receiver acknowledged last, if what follows it is owed and it is one of the lane's ticks.
+    pub(crate) fn delivered_last(&self) -> Option<Tick> {
+        let Some(Cursor::Delivered(last)) = self.cursors.get(&self.key) else { return None };
+        let tick = Tick::at_or_before(last, self.schedule.interval);
+        (tick.timestamp() == last && last <= self.now()).then_some(tick)
+    }
+
+    /// Up to when the receiver may have what the lane delivers.
+    pub(crate) fn delivered_up_to(&self) -> Option<Timestamp> {
+        match self.cursors.get(&self.key)? {
+            Cursor::Delivered(last) | Cursor::Ended(last) => Some(last).filter(|last| *last <= self.now()),
+        }
     }
 
     pub(crate) fn first_tick(&self) -> Tick {
@@ -95,19 +142,25 @@ impl Context {
         self.skipped(due)
     }
 
-    /// Waits until the lane's next tick can be asked for; see [`Schedule::wait_for`].
-    pub(crate) async fn wait_for(&self, tick: Tick, halt: &CancellationToken) -> Option<Tick> {
-        let last = || match self.cursors.get(&self.key)? {
+    /// Waits until the lane's next tick can be asked for; see [`Schedule::wait_for`]. The newest that is settled is `last`, or where
+    /// the cursor is.
+    pub(crate) async fn wait_for(
+        &self,
+        tick: Tick,
+        last: Option<Timestamp>,
+        halt: &CancellationToken,
+    ) -> Option<Tick> {
+        let settled = || match self.cursors.get(&self.key)? {
             Cursor::Delivered(last) | Cursor::Ended(last) => Some(last),
         };
-        self.schedule.wait_for(tick, last, halt).await
+        self.schedule.wait_for(tick, || last.or_else(settled), halt).await
     }
 
     pub(crate) fn within_reach(&self, tick: Tick) -> Tick {
-        self.skipped(self.schedule.within_reach(tick, self.now()))
+        self.skipped(self.schedule.within_reach(tick, self.schedule.clock.for_sure()))
     }
 
-    fn skipped(&self, due: Due) -> Tick {
+    pub(super) fn skipped(&self, due: Due) -> Tick {
         if due.skipped > 0 {
             self.fails(Fault::TooOld, due.tick, &format_args!("{} ticks before this one", due.skipped));
             self.metrics.ticks(Outcome::GivenUp, due.skipped);
@@ -133,12 +186,13 @@ impl Context {
             return self.no_room(tick, full, 0, 0).map(ControlFlow::Break);
         }
         let gathered = tokio::select! {
-            gathered = asking => gathered.and_then(|gathered| gathered.of_the_past(tick, self.now())),
+            gathered = asking => gathered.and_then(|gathered| self.of_the_past(tick, gathered)),
             () = halt.cancelled() => return Ok(ControlFlow::Break(Progress::Halted)),
         };
         if let Some(full) = gathered.as_ref().err().and_then(collect::Error::full) {
-            self.beyond.found(full);
+            // That others have all there is may be over with the next tick.
             if let Full::Namespace { max } = full {
+                self.beyond.found(full);
                 quota.held(max);
             }
             return self.no_room(tick, full, 0, 0).map(ControlFlow::Break);
@@ -171,17 +225,20 @@ impl Context {
     }
 
     pub(crate) fn collected(&mut self, tick: Tick, targets_used: usize, counts: &Counts, emitted: Emitted) {
-        let (id, count) = (&self.tenant.id, counts.selected);
-        info!(
-            namespace = id.namespace,
-            name = id.name,
-            count,
-            targets_used,
-            "Collected metrics for remote write job"
-        );
+        let (id, count, now) = (&self.tenant.id, counts.selected, self.now());
+        let (namespace, name) = (&*id.namespace, &*id.name);
+        match self.steady.is_news(count, targets_used, now) {
+            true => info!(namespace, name, count, targets_used, "Collected metrics for remote write job"),
+            false => debug!(namespace, name, count, targets_used, "Collected metrics for remote write job"),
+        }
         self.metrics.collected(counts.selected as u64);
         self.metrics.filtered(emitted.samples as u64, counts.dropped as u64);
         self.metrics.collided(counts.collided as u64);
+        self.tell_left_out(counts);
+        if self.stretch == Stretch::Past {
+            // What is shown is of the newest tick.
+            return;
+        }
         self.status.collected(status::Collected {
             tick,
             selected: counts.selected as u64,
@@ -195,6 +252,13 @@ impl Context {
         if counts.conflict != self.conflict {
             self.conflict.clone_from(&counts.conflict);
             self.status.conflict(counts.conflict.as_deref());
+        }
+    }
+
+    fn tell_left_out(&self, counts: &Counts) {
+        let id = &self.tenant.id;
+        for (source, left_out) in &counts.histograms {
+            self.registry.for_source(source).histograms_skipped(*left_out);
         }
         if counts.outsized > 0 {
             let series = counts.outsized;
@@ -226,6 +290,13 @@ impl Context {
         self.refused(Refusal::Limit, series);
     }
 
+    /// The sources have nothing of a tick any more, though so many series were there before it.
+    pub(crate) fn lost(&self, tick: Tick, series: usize) {
+        let what = format_args!("{series} series were there before, and the source has lost that as well");
+        self.fails(Fault::Lost, tick, &what);
+        self.metrics.tick(Outcome::GivenUp);
+    }
+
     /// There is no room for a tick. Beyond the namespace's own limit it is over; what the process has no room for is asked for again.
     pub(crate) fn no_room(
         &self,
@@ -251,15 +322,16 @@ impl Context {
             if let Some(failing) = usage.failing.as_ref().filter(|_| usage.bypassed > 0) {
                 self.status.filter_failed(&usage.name, &Bypassed(failing.message.clone()), failing.last());
             }
-            if at == self.counted.len() {
+            if at == self.steps.len() {
                 let owner = match self.tenant.filters.iter().any(|own| *own.name == *usage.name) {
                     true => FilterOwner::Resource(&self.tenant.id),
                     false => FilterOwner::Everyone(&self.tenant.id),
                 };
-                self.counted.push(self.registry.for_filter(owner, &usage.name));
+                self.steps.push(self.registry.for_filter(owner, &usage.name));
             }
-            self.counted[at].count(usage.into());
+            self.steps[at].count(usage.into());
             taken += usage.guest_time + usage.making_time;
+            taken += usage.checking_time + usage.process_checking_time;
         }
         self.pace.took(self.now(), taken);
         self.bypassed(bypassed.map(|failing| failing.message.clone()));
@@ -268,18 +340,51 @@ impl Context {
     /// Says why series go past a filter, and goes on to for a while: one that fails now and then is told of once.
     fn bypassed(&mut self, why: Option<String>) {
         let now = self.now();
+        let was = self.bypassed.is_some();
         let before = self.bypassed.take().filter(|(_, at)| now.since(*at) < QUIET);
         self.bypassed = why.map(|why| (why, now)).or(before);
+        let (namespace, name) = (&*self.tenant.id.namespace, &*self.tenant.id.name);
+        match (&self.bypassed, was) {
+            (Some((error, _)), false) => warn!(namespace, name, error, "Series go past a filter that fails"),
+            (None, true) => info!(namespace, name, "Series go through all filters again"),
+            _ => {}
+        }
         self.status.bypassed(self.bypassed.as_ref().map(|(why, _)| why.as_str()));
     }
 
-    pub(crate) fn attempted(&self, tick: Tick, attempt: &retry::Attempt<'_>, bytes: usize) {
+    /// An attempt was made that says nothing of the tick as a whole if it failed.
+    pub(crate) fn counted(&self, attempt: &retry::Attempt<'_>, bytes: usize) {
         let outcome = attempt.error.map_or(Ok(()), Err);
         self.metrics.request(&outcome, attempt.took, bytes as u64);
+    }
+
+    pub(crate) fn attempted(&self, tick: Tick, attempt: &retry::Attempt<'_>, bytes: usize) {
+        self.counted(attempt, bytes);
         if let Some(error) = attempt.error {
             self.status.failed(Stage::Deliver, error, self.now());
             self.attempt_fails(tick, error, attempt.next);
         }
+    }
+
+    /// The endpoint refuses some of a tick, or all of it, for what it is: no attempt mends that.
+    pub(crate) fn rejected(&self, tick: Tick, rejected: &Rejected) {
+        if self.stretch == Stretch::Past {
+            return self.rejected_of_past(tick, rejected);
+        }
+        self.fails(Fault::Refuse, tick, rejected);
+        match rejected.is_whole() {
+            true => self.status.failed(Stage::Deliver, rejected, self.now()),
+            false => self.status.refused(Some(rejected)),
+        }
+    }
+
+    /// The endpoint took all of a tick.
+    pub(crate) fn taken_whole(&self, tick: Tick) {
+        // As long as there is a past, what is refused of it is what is shown.
+        if self.stretch != Stretch::Present {
+            self.status.refused(None);
+        }
+        self.recovers(tick);
     }
 
     pub(crate) fn refused(&self, why: Refusal, samples: usize) {
@@ -300,8 +405,10 @@ impl Context {
         self.metrics.delivered(sent.samples as u64);
         self.metrics.stale_markers(emitted.stale as u64);
         self.metrics.tick(if late { Outcome::Late } else { Outcome::Delivered });
-        self.status.delivered(tick, sent.samples as u64, now);
-        self.recovers(tick);
+        match self.stretch {
+            Stretch::Past => self.status.filled(sent.samples as u64),
+            Stretch::Whole | Stretch::Present => self.status.delivered(tick, sent.samples as u64, now),
+        }
         self.board.report(TickReport {
             tenant: self.tenant.id.clone(),
             group: self.key.group.clone(),
@@ -325,8 +432,8 @@ impl Context {
         self.instant_of(tick.next(self.schedule.interval).timestamp().plus(self.schedule.lag))
     }
 
-    fn instant_of(&self, moment: Timestamp) -> Instant {
-        Instant::now() + moment.since(self.now())
+    pub(super) fn instant_of(&self, moment: Timestamp) -> Instant {
+        Instant::now() + moment.since(self.schedule.clock.for_sure())
     }
 
     pub(crate) fn settled(&mut self, tick: Tick) {

@@ -4,12 +4,15 @@
 //! its own cursor and filter instances; for a Pushgateway one lane for all groups, since a PUT replaces everything.
 //! Never: a lane that waits for another one.
 
+mod apart;
 mod assemble;
 mod batches;
 mod builder;
 mod claims;
+mod clock;
 mod counted;
 mod decide;
+mod doubt;
 mod encoding;
 mod exit;
 mod failure;
@@ -19,13 +22,19 @@ mod intake;
 mod lane;
 mod latest;
 mod news;
+mod opaque;
+mod order;
 mod outputs;
 mod pace;
 mod quota;
+mod recollection;
+
 mod remote;
 mod rows;
 mod schedule;
+mod sending;
 mod stage;
+mod steady;
 mod verdicts;
 
 use std::sync::{Arc, Mutex};
@@ -36,16 +45,16 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use crate::collect::Collector;
-use crate::deliver::{self, cursor, retry};
+use crate::deliver::{self, cursor, protocol, retry};
 use crate::filter::{Runtime, builtin};
 use crate::http;
 use crate::model::memory::Memory;
 use crate::model::{SourceGroup, Tenant, TenantId, Timestamp};
-use crate::status::Board;
+use crate::status::{Board, bounded_text};
 use crate::telemetry::Metrics;
 
 pub use assemble::{Answer, Assembler, Counts};
-pub use batches::{Batches, Encoded, Requests};
+pub use batches::{Batches, Encoded, Requests, RequestsV2};
 use builder::Builder;
 pub use builder::{Fitted, fit, for_trial, own_filter};
 pub use claims::{GroupIndex, Registry, Seat};
@@ -53,13 +62,15 @@ pub use encoding::Encoding;
 use gateway::GatewayLane;
 pub use gateway::remove_groups;
 pub use outputs::{Conclude, Emitted, Outputs, Rank};
-use remote::RemoteLane;
+use remote::{Gap, RemoteLane};
 
 /// What a pipeline needs to be told once.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// How far back missed ticks are asked for again.
     pub backfill_max: Duration,
+    /// A tick's cursor is saved this long after it was delivered, at the latest.
+    pub saved_within: Duration,
     /// Requests of one tick under way at once, per endpoint.
     pub concurrency: usize,
     /// How an endpoint is tried again.
@@ -86,6 +97,8 @@ pub struct Deps {
     pub claims: Registry,
     /// What all lanes' tables may take.
     pub memory: Memory,
+    /// What receivers have shown that they speak.
+    pub receivers: protocol::Receivers,
     /// Request buffers.
     pub batches: Arc<Batches>,
     /// Bounds.
@@ -102,12 +115,12 @@ impl Deps {
 
     /// Shows that a tenant cannot run as it is.
     pub fn refused(&self, tenant: &Arc<Tenant>, error: &dyn std::error::Error) {
-        let id = &tenant.id;
-        warn!(namespace = %id.namespace, name = %id.name, %error, "Remote write job refused");
+        let (id, error) = (&tenant.id, bounded_text(error.to_string()));
+        warn!(namespace = %id.namespace, name = %id.name, error, "Remote write job refused");
         let entry = self.board.tenant(id);
         // What is said is said of this specification, even if nothing of it was ever begun.
         entry.starting(tenant);
-        entry.refused(vec![error.to_string()]);
+        entry.refused(vec![error]);
     }
 }
 
@@ -150,11 +163,14 @@ impl Lane {
         }
     }
 
-    /// What its receiver holds, and its seat there.
-    fn into_heritage(self) -> (Arc<Mutex<Outputs>>, Option<Seat>) {
+    /// What its receiver holds, its seat there, and what it is still owed.
+    fn into_heritage(self) -> (Arc<Mutex<Outputs>>, Option<Seat>, Option<Gap>) {
         match self.0 {
             Kind::Remote(lane) => lane.into_heritage(),
-            Kind::Gateway(lane) => lane.into_heritage(),
+            Kind::Gateway(lane) => {
+                let (outputs, seat) = lane.into_heritage();
+                (outputs, seat, None)
+            }
         }
     }
 }

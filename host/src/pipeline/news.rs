@@ -9,6 +9,7 @@ use std::time::Duration;
 use tracing::{debug, info, warn};
 
 use super::lane::{Context, lock};
+use super::order::Stretch;
 use crate::deliver;
 use crate::model::Tick;
 use crate::model::outage::{Recovery, Standstill};
@@ -29,6 +30,8 @@ pub(crate) enum Fault {
     Deliver,
     /// The receiver will never take it.
     Refuse,
+    /// A source has lost what it had.
+    Lost,
     /// It lasted so long that the oldest ticks are of no use any more.
     TooOld,
 }
@@ -49,6 +52,7 @@ impl Fault {
             Fault::Limit => "Ticks beyond a limit are not delivered",
             Fault::Deliver => "Receiver does not take samples",
             Fault::Refuse => "Receiver refuses samples",
+            Fault::Lost => "Ticks are given up: no source has them any more",
             Fault::TooOld => "Ticks are given up: older than maxBackfill",
         }
     }
@@ -90,7 +94,7 @@ impl Context {
     /// What of the ticks that are concerned is kept, in words, and for how many seconds.
     fn keeps(&self, fault: Fault) -> (&'static str, u64) {
         match (fault, self.missed) {
-            (Fault::Limit | Fault::Refuse | Fault::TooOld, _) => ("nothing", 0),
+            (Fault::Limit | Fault::Refuse | Fault::Lost | Fault::TooOld, _) => ("nothing", 0),
             (_, Missed::Passed) => ("the newest tick", self.schedule.interval.duration().as_secs()),
             (_, Missed::AskedAgain) => ("every tick", self.schedule.backfill_max.as_secs()),
         }
@@ -98,7 +102,8 @@ impl Context {
 
     /// Says that an outage is over once what it held up is delivered.
     pub(crate) fn recovers(&self, tick: Tick) {
-        let standstill = if tick >= self.newest() { Standstill::Over } else { Standstill::CatchingUp };
+        let is_all = tick >= self.newest() && self.stretch == Stretch::Whole;
+        let standstill = if is_all { Standstill::Over } else { Standstill::CatchingUp };
         let Some(Recovery { down, successes }) = lock(&self.outages).succeeded(standstill, self.now()) else {
             return;
         };

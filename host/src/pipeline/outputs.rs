@@ -4,16 +4,24 @@
 //! with its value, in a stable order, and one stale marker for an identity that ended.
 //! Never: two values for one identity at one tick; a stale marker concluded from an incomplete answer.
 
+mod aside;
 mod hot;
+mod raw;
+mod stored;
 mod swept;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
+use crate::collect::read::{Run, Sample};
+use crate::deliver::v2::{Key, Name};
 use crate::model::memory::{Full, Held};
 use crate::model::{STALE_NAN_BITS, Tick, Timestamp};
-use hot::{At, Hot, NEVER, NO_OWNER};
+use aside::{ASIDE_BYTES, Aside};
+use hot::{At, Hot, NEVER};
 pub use hot::{Conclude, Rank};
+pub(crate) use stored::Floor;
+use stored::Stored;
 pub(crate) use swept::Swept;
 
 /// The most bytes of encoded labels one lane holds.
@@ -73,12 +81,24 @@ pub struct Outputs {
     hot: Vec<Hot>,
     spans: Vec<Span>,
     claims: Vec<Fingerprint>,
+    names: Vec<Name>,
     arena: Vec<u8>,
+    /// How often what stands in `arena` was moved.
+    epoch: u32,
     arena_dead_bytes: usize,
     index: HashTable<u32>,
     free: Vec<u32>,
     hasher: RandomState,
     held: Held,
+    /// The samples of a tick, where there can be several of one identity.
+    stored: Option<Stored>,
+    /// What is paid for these.
+    samples_paid: usize,
+    /// Identities in the order in which such samples are sent.
+    order: Vec<u32>,
+    is_in_order: bool,
+    /// What belongs to another stretch of ticks, as long as there are two.
+    aside: Option<Aside>,
 }
 
 /// How many identities one emitted tick had.
@@ -103,17 +123,27 @@ impl Outputs {
         self.held.of_namespace()
     }
 
+    /// What its namespace pays for, to hold something else with.
+    pub(crate) fn hold_beside(&self) -> Held {
+        self.held.another()
+    }
+
+    /// Whether it has no identity.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
     /// Finds or makes the identity with these encoded labels, for the input series `claimant`.
     pub(crate) fn admit(&mut self, encoded: &[u8], claimant: Fingerprint) -> Admission {
         let hash = self.hasher.hash_one(encoded);
         let found = self.index.find(hash, |&id| self.encoded_at(id) == encoded).copied();
         if let Some(id) = found {
-            return self.join(id, claimant);
+            return self.claim(id, claimant);
         }
         if self.arena.len() + encoded.len() > ARENA_BYTES_MAX {
             return Admission::Full;
         }
-        if let Err(full) = self.held.take(price(encoded.len())) {
+        if let Err(full) = self.held.take(self.price(encoded.len())) {
             return Admission::Beyond(full);
         }
         grow(&mut self.arena, encoded.len());
@@ -125,7 +155,12 @@ impl Outputs {
         Admission::Created(OutputId(id))
     }
 
-    fn join(&mut self, id: u32, claimant: Fingerprint) -> Admission {
+    /// As [`price`], and as much again of what there is twice.
+    fn price(&self, encoded_bytes: usize) -> usize {
+        price(encoded_bytes) + if self.aside.is_some() { ASIDE_BYTES } else { 0 }
+    }
+
+    fn claim(&mut self, id: u32, claimant: Fingerprint) -> Admission {
         let claim = &mut self.claims[id as usize];
         if *claim == Fingerprint::NONE {
             *claim = claimant;
@@ -138,15 +173,20 @@ impl Outputs {
     }
 
     fn place(&mut self, hot: Hot, span: Span, claim: Fingerprint) -> u32 {
-        if let Some(id) = self.free.pop() {
-            let at = id as usize;
-            (self.hot[at], self.spans[at], self.claims[at]) = (hot, span, claim);
-            return id;
-        }
-        self.hot.push(hot);
-        self.spans.push(span);
-        self.claims.push(claim);
-        (self.hot.len() - 1) as u32
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.hot.push(hot);
+            self.spans.push(span);
+            self.claims.push(claim);
+            self.names.push(Name::Uncertain);
+            (self.hot.len() - 1) as u32
+        });
+        let at = id as usize;
+        (self.hot[at], self.spans[at], self.claims[at]) = (hot, span, claim);
+        self.names[at] = Name::Uncertain;
+        self.stored.iter_mut().for_each(|stored| stored.renew(OutputId(id)));
+        self.aside.iter_mut().for_each(|aside| aside.place(at));
+        self.is_in_order = false;
+        id
     }
 
     /// Gives a contested identity to another input series.
@@ -160,20 +200,29 @@ impl Outputs {
         self.hot[id.0 as usize].take(tick.timestamp().as_millis(), rank, value);
     }
 
-    /// Takes one value, or that there is none, from the only one who gives any: the last word counts.
+    /// Takes one sample, or that there is none, from the only one who gives any: the last word counts. Its time is the tick's, unless
+    /// there can be several.
     #[inline]
-    pub(crate) fn put(&mut self, id: OutputId, tick: Tick, value: Option<f64>) {
-        self.hot[id.0 as usize].put(tick.timestamp().as_millis(), value);
+    pub(crate) fn put(&mut self, id: OutputId, tick: Tick, sample: Option<Sample<'_>>) {
+        self.hot[id.0 as usize].put(tick.timestamp().as_millis(), sample.map(|sample| sample.value));
+        if let (Some(stored), Some(sample)) = (&mut self.stored, sample) {
+            stored.push(id, tick, sample);
+        }
     }
 
-    /// Shows what was seen at `tick`: each identity with its value. How many were not seen.
+    /// Shows what was seen at `tick`: each identity with its sample, or with those that are new if there can be several. How many
+    /// were not seen.
     #[inline]
-    pub(crate) fn seen_at(&self, tick: Tick, mut show: impl FnMut(OutputId, f64)) -> usize {
+    pub(crate) fn seen_at(&self, tick: Tick, mut show: impl FnMut(OutputId, Run<'_>)) -> usize {
         let tick = tick.timestamp().as_millis();
         let mut idle = 0;
         for (id, hot) in self.hot.iter().enumerate() {
             if hot.seen == tick && !hot.withheld {
-                show(OutputId(id as u32), hot.value);
+                let run = match &self.stored {
+                    None => Run { at: &[tick], values: std::slice::from_ref(&hot.value), histograms: &[] },
+                    Some(stored) => stored.run(id as u32, tick),
+                };
+                show(OutputId(id as u32), run);
             } else {
                 idle += usize::from(hot.used && hot.seen != tick);
             }
@@ -181,19 +230,43 @@ impl Outputs {
         idle
     }
 
-    /// Shows every identity's sample of `tick`, and a stale marker for each that ended with it.
+    /// Remembers whether an identity is called as its source calls it.
+    pub(crate) fn call(&mut self, id: OutputId, name: Name) {
+        self.names[id.0 as usize] = name;
+    }
+
+    /// What tells an identity's labels from all others: where they stand, until what stands there is moved.
+    #[inline]
+    fn key(&self, id: usize) -> Key {
+        let (at, name) = (self.spans[id].start, self.names[id]);
+        let stamp = u64::from(self.epoch) << 34 | u64::from(at) << 2 | (name as u64) << 1 | 1;
+        Key { slot: id as u32, stamp, name }
+    }
+
+    /// As [`Outputs::emit_keyed`], without the keys.
     pub fn emit(&self, tick: Tick, conclude: Conclude, mut sink: impl FnMut(&[u8], f64)) -> Emitted {
+        self.emit_keyed(tick, conclude, |_, labels, value| sink(labels, value))
+    }
+
+    /// Shows every identity's sample of `tick`, and a stale marker for each that ended with it.
+    #[inline]
+    pub fn emit_keyed(
+        &self,
+        tick: Tick,
+        conclude: Conclude,
+        mut sink: impl FnMut(Key, &[u8], f64),
+    ) -> Emitted {
         let tick = tick.timestamp().as_millis();
         let mut emitted = Emitted::default();
-        for (hot, span) in self.hot.iter().zip(&self.spans) {
+        for (id, (hot, span)) in self.hot.iter().zip(&self.spans).enumerate() {
             match hot.at(tick, conclude) {
                 At::Value => {
                     emitted.samples += 1;
-                    sink(slice(&self.arena, *span), hot.value);
+                    sink(self.key(id), slice(&self.arena, *span), hot.value);
                 }
                 At::Ended => {
                     emitted.stale += 1;
-                    sink(slice(&self.arena, *span), f64::from_bits(STALE_NAN_BITS));
+                    sink(self.key(id), slice(&self.arena, *span), f64::from_bits(STALE_NAN_BITS));
                 }
                 At::Nothing => emitted.idle += usize::from(hot.used && hot.seen != tick),
             }
@@ -219,6 +292,9 @@ impl Outputs {
 
     /// Remembers what the receiver holds as present, now that it acknowledged what `emit` showed.
     pub(crate) fn settle(&mut self, tick: Tick, conclude: Conclude) {
+        if self.stored.is_some() {
+            return self.settle_runs(tick, conclude);
+        }
         let tick = tick.timestamp().as_millis();
         for hot in &mut self.hot {
             hot.live = hot.is_live_after(tick, conclude);
@@ -237,9 +313,9 @@ impl Outputs {
     /// receiver holds is remembered, so that what the new one no longer delivers ends.
     pub(crate) fn disown(&mut self) {
         self.claims.fill(Fingerprint::NONE);
-        for hot in &mut self.hot {
-            (hot.rank, hot.owner, hot.contested) = (NO_OWNER, NO_OWNER, false);
-        }
+        self.names.fill(Name::Uncertain);
+        self.hot.iter_mut().for_each(Hot::disown);
+        self.aside.iter_mut().for_each(Aside::disown);
     }
 
     /// Shows every identity's encoded labels.
@@ -251,6 +327,9 @@ impl Outputs {
 
     /// Frees identities that are not live and were not seen since `before`, showing each one's encoded labels.
     pub(crate) fn sweep(&mut self, before: Timestamp, mut freeing: impl FnMut(&[u8])) -> Swept {
+        if self.aside.is_some() {
+            return self.vacate(before);
+        }
         self.free(|hot, encoded| {
             let idle = !hot.live && hot.seen < before.as_millis();
             if idle {
@@ -303,11 +382,13 @@ impl Outputs {
         if let Ok(entry) = self.index.find_entry(hash, |&other| other as usize == id) {
             entry.remove();
         }
-        self.held.give(price(span.bytes as usize));
+        self.held.give(self.price(span.bytes as usize));
+        self.aside.iter_mut().for_each(|aside| aside.remove(id));
         self.arena_dead_bytes += span.bytes as usize;
         self.spans[id] = Span::default();
         (self.hot[id].used, self.hot[id].live, self.hot[id].seen) = (false, false, NEVER);
         self.free.push(id as u32);
+        self.is_in_order = false;
     }
 
     fn compact(&mut self) {
@@ -319,6 +400,7 @@ impl Outputs {
         }
         self.arena = arena;
         self.arena_dead_bytes = 0;
+        self.epoch = self.epoch.wrapping_add(1);
     }
 
     /// The labels of an identity, as they were admitted.

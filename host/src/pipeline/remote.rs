@@ -1,93 +1,131 @@
-//! Remote lane: one source group's ticks, delivered to one remote-write endpoint, strictly in order.
+//! Remote lane: one source group's ticks, delivered to one remote-write endpoint, in order.
 //!
 //! In: a cursor. Out: acknowledged ticks, and the cursor behind each.
-//! Never: tick T+1 sent before all of T is settled; a tick delivered that a filter failed on.
+//! Never: tick T+1 sent before all of T is settled, but where the receiver takes samples in any order ([`past`]); a tick delivered
+//! that a filter failed on.
 
+mod leave;
+mod past;
+mod prepare;
+mod recall;
+
+use std::collections::HashSet;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
-use futures::stream::FuturesUnordered;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::info;
 
-use super::assemble::{self, Assembler, Counts};
-use super::batches::{Batches, Encoded};
-use super::claims::Seat;
+use super::assemble::{self, Assembler};
+use super::batches::Batches;
+use super::doubt::Doubt;
 use super::failure::Failure;
-use super::intake::{Gathered, Intake};
-use super::lane::{Context, Progress, Sent, lock};
-use super::news::Fault;
-use super::outputs::{Emitted, Outputs};
+use super::intake::{Ask, Gathered, Intake};
+use super::lane::{Context, Progress, Sent};
+use super::opaque::Opaque;
+use super::outputs::{Conclude, Emitted};
 use super::quota::Quota;
+use super::recollection::{Recollection, Verdict};
 use super::schedule::pause;
-use crate::deliver::encode::Request;
+use super::sending::{Outcome, Sending, Sink};
+use crate::collect::Subscription;
+use crate::deliver::encode;
+use crate::deliver::protocol::Plan;
 use crate::deliver::remote_write::RemoteWrite;
-use crate::deliver::{self, retry};
-use crate::model::{STALE_NAN_BITS, Tick};
+use crate::deliver::v2::Dictionary;
+use crate::deliver::{self, Version};
+use crate::model::{Mode, Tick};
 use crate::status::Stage;
 use crate::telemetry::Refusal;
+pub(crate) use past::Gap;
+use past::Past;
+use prepare::Prepared;
 
 /// Deciding and delivering for one (source group, endpoint).
-pub(crate) struct RemoteLane {
+pub(crate) struct RemoteLane<A = Subscription, S = RemoteWrite> {
     context: Context,
-    intake: Intake,
+    intake: Intake<A>,
     assembler: Assembler,
     quota: Quota,
-    sink: RemoteWrite,
+    sink: S,
     batches: Arc<Batches>,
+    /// Series that the endpoint refused last time, as they are encoded: they are sent in requests of their own, so that nobody
+    /// has to look for them again.
+    apart: HashSet<Vec<u8>>,
+    /// Whether it takes native histograms.
+    opaque: Opaque,
+    /// How far back samples are looked at, until it is known what is there.
+    reach: Duration,
+    recollection: Recollection,
+    /// The series in the words of remote write 2.0, as long as that is spoken.
+    dictionary: Option<Dictionary>,
+    /// What was told of the version that is spoken.
+    spoken: Option<Version>,
+    /// Ticks that were missed and are sent behind the newest ones.
+    past: Option<Past>,
+    /// Those that another lane left.
+    gap: Option<Gap>,
 }
 
-/// One tick, ready to send.
-struct Prepared {
-    encoded: Encoded,
-    counts: Counts,
-    emitted: Emitted,
-}
-
-/// What became of one request.
-enum Settled {
-    Acknowledged(usize),
-    Refused(Refusal, usize),
-    /// Somebody has to mend the endpoint first; until then the tick is kept.
-    Held(deliver::Error),
-    Halted,
-}
-
-/// What of a tick an endpoint took.
-enum Taken {
-    /// Samples it acknowledged, and samples it will never take.
-    Settled {
-        acknowledged: usize,
-        refused: usize,
-    },
-    Halted,
-}
-
-impl RemoteLane {
+impl<A: Ask, S: Sink> RemoteLane<A, S> {
     pub(crate) fn new(
         context: Context,
-        intake: Intake,
+        intake: Intake<A>,
         assembler: Assembler,
         quota: Quota,
-        sink: RemoteWrite,
+        sink: S,
         batches: Arc<Batches>,
-    ) -> RemoteLane {
-        RemoteLane { context, intake, assembler, quota, sink, batches }
+    ) -> RemoteLane<A, S> {
+        let (apart, reach, recollection) = (HashSet::new(), Duration::ZERO, Recollection::default());
+        let (opaque, dictionary, spoken, past, gap) = (Opaque::default(), None, None, None, None);
+        RemoteLane {
+            context,
+            intake,
+            assembler,
+            quota,
+            sink,
+            batches,
+            apart,
+            opaque,
+            reach,
+            recollection,
+            dictionary,
+            spoken,
+            past,
+            gap,
+        }
     }
 
     /// Works tick after tick until told to halt, which it does between ticks.
     pub(crate) async fn run(&mut self, halt: &CancellationToken) {
-        let mut tick = self.context.first_tick();
-        while let Some(due) = self.context.wait_for(tick, halt).await {
+        let doubt = self.context.doubt();
+        if self.context.tenant.mode == Mode::Sampled {
+            // The lane before may have taken all.
+            self.assembler.take_one();
+        }
+        if self.context.tenant.mode == Mode::Sampled && self.gap.is_none() {
+            self.recall(halt).await;
+        }
+        let first = self.context.first_tick();
+        let mut tick = self.take_up(first);
+        if self.context.tenant.mode == Mode::Raw {
+            self.resume(tick);
+        }
+        loop {
+            tick = self.part(tick, halt).await;
+            if self.is_time_for_past(tick) && !halt.is_cancelled() {
+                self.fill(tick, doubt, halt).await;
+                continue;
+            }
+            let Some(due) = self.context.wait_for(tick, self.settled_last(), halt).await else { return };
             tick = self.context.within_reach(due);
-            let ended = self.tick(tick, halt).await;
+            let ended = self.tick(tick, doubt, halt, halt).await;
             self.assembler.end();
             match ended {
                 Ok(Progress::Settled) => {
-                    self.context.settled(tick);
+                    self.settled(tick);
                     tick = tick.next(self.context.schedule.interval);
                 }
                 Ok(Progress::Halted) => return,
@@ -96,18 +134,36 @@ impl RemoteLane {
         }
     }
 
-    async fn tick(&mut self, tick: Tick, halt: &CancellationToken) -> Result<Progress, Failure> {
+    /// One tick, which is given up for now if it is not taken and `stop` is cancelled, or at once if `halt` is while the source is asked.
+    async fn tick(
+        &mut self,
+        tick: Tick,
+        doubt: Doubt,
+        halt: &CancellationToken,
+        stop: &CancellationToken,
+    ) -> Result<Progress, Failure> {
         let began = Instant::now();
-        let asked = match self.context.answered(tick, self.intake.at(tick), &self.quota, halt).await? {
+        let behind = self.behind(tick);
+        // What was told to be old of a tick in doubt was old for some: of what was stored late, others may be new.
+        self.assembler.repeat(doubt.of(tick));
+        let asking = self.intake.at(tick, behind, self.reach);
+        let answered = self.context.answered(tick, asking, &self.quota, halt).await;
+        if !matches!(answered, Ok(ControlFlow::Continue(_))) {
+            // If it was for want of memory: what can be done without makes room for the next try.
+            self.dictionary = None;
+        }
+        let mut asked = match answered? {
             ControlFlow::Continue(asked) => asked,
             ControlFlow::Break(progress) => return Ok(progress),
         };
         let (series, targets) = (asked.series(), asked.answers.len());
-        let priority = self.context.pace.priority(self.context.now());
-        let prepared = priority.compute(|| self.prepare(tick, &asked));
-        self.context.filtered(self.assembler.usage());
-        self.quota.held(lock(self.assembler.outputs()).held_by_namespace());
-        let prepared = match prepared {
+        let plan = self.sink.plan();
+        let prepared = match self.judged(tick, &mut asked, plan, halt).await {
+            Ok(ControlFlow::Continue(prepared)) => Ok(prepared),
+            Ok(ControlFlow::Break(progress)) => return Ok(progress),
+            Err(failure) => Err(failure),
+        };
+        let mut prepared = match prepared {
             Err(Failure::Assemble(assemble::Error::Memory(full))) => {
                 return self.context.no_room(tick, full, series, targets);
             }
@@ -122,118 +178,103 @@ impl RemoteLane {
             return Ok(Progress::Settled);
         }
         self.context.refused(Refusal::Limit, prepared.encoded.oversized);
-        self.context.attempted_tick = Some(tick);
-        let (acknowledged, refused) = match self.send(tick, &prepared.encoded.requests, halt).await? {
-            Taken::Settled { acknowledged, refused } => (acknowledged, refused),
-            Taken::Halted => return Ok(Progress::Halted),
+        let doubt = match self.context.tenant.mode {
+            // A receiver that has it all takes it again.
+            Mode::Sampled => doubt,
+            Mode::Raw => doubt.and(self.context.attempted_tick),
         };
-        self.assembler.settle(tick, conclude);
-        if refused > 0 {
-            // It is over, but it was not delivered: the status keeps the failure that the attempts reported.
-            return Ok(Progress::Settled);
+        self.context.attempted_tick = self.context.attempted_tick.max(Some(tick));
+        let sending = Sending::new(&self.context, &self.sink, tick, doubt, self.batches.limits(), stop)
+            .knowing(self.opaque.refused(began));
+        if plan == Plan::Trial {
+            sending.try_v2(&mut prepared.encoded.requests);
         }
-        self.context.delivered(
-            tick,
-            began,
-            &prepared.counts,
-            prepared.emitted,
-            Sent { samples: acknowledged, bytes },
-        );
+        let sent = sending.all(prepared.encoded.requests).await;
+        self.tell_version();
+        let mut taken = match sent? {
+            Outcome::Settled(taken) => taken,
+            Outcome::Halted => return Ok(Progress::Halted),
+        };
+        if let Some(deliver::Error::Histograms { message }) = &taken.why
+            && self.opaque.refused(began).is_none()
+        {
+            self.opaque.learn(message.clone(), began);
+        }
+        self.assembler.settle(tick, conclude);
+        if conclude != Conclude::Nothing {
+            self.reach = Duration::ZERO;
+        }
+        let rejected = taken.rejected(encode::read_labels);
+        let samples = taken.acknowledged + taken.held_before;
+        if samples > 0 || taken.refused == 0 {
+            let sent = Sent { samples, bytes };
+            self.context.delivered(tick, began, &prepared.counts, prepared.emitted, sent);
+        }
+        match rejected {
+            Some(rejected) => self.context.rejected(tick, &rejected),
+            None if taken.refused == 0 => self.context.taken_whole(tick),
+            // Too old: that was told.
+            None => {}
+        }
+        self.apart = taken.offenders.into_iter().collect();
         Ok(Progress::Settled)
     }
 
-    fn prepare(&mut self, tick: Tick, gathered: &Gathered) -> Result<Prepared, Failure> {
-        let (idle_before, now) = (self.context.idle_before(tick), self.context.now());
-        let (taken, encoded) = self.batches.encode(|requests| {
-            self.assembler.tick(tick, now, &gathered.answers, idle_before, |outputs| {
-                let at = tick.timestamp();
-                outputs.emit(tick, gathered.conclude, |labels, value| requests.push(labels, at, value))
-            })
-        });
-        let (counts, emitted) = taken?;
-        Ok(Prepared { encoded, counts, emitted })
-    }
-
-    /// Sends a tick's requests, several at a time: they hold different series.
-    async fn send(
-        &self,
+    /// The tick as it is to be sent, which is over with this if nothing of it is to be had any more.
+    async fn judged(
+        &mut self,
         tick: Tick,
-        requests: &[Request],
+        asked: &mut Gathered,
+        plan: Plan,
         halt: &CancellationToken,
-    ) -> Result<Taken, Failure> {
-        let mut waiting = requests.iter();
-        let mut sending = FuturesUnordered::new();
-        for request in waiting.by_ref().take(self.context.config.concurrency) {
-            sending.push(self.settle(tick, request, halt));
+    ) -> Result<ControlFlow<Progress, Prepared>, Failure> {
+        let prepared = self.prepared(tick, asked, plan)?;
+        let emitted = prepared.emitted;
+        // Where ends are told by the source itself, nothing is concluded from what is missing.
+        if asked.conclude == Conclude::Nothing || self.context.tenant.mode == Mode::Raw {
+            return Ok(ControlFlow::Continue(prepared));
         }
-        let (mut acknowledged, mut refused) = (0, 0);
-        while let Some(outcome) = sending.next().await {
-            sending.extend(waiting.next().map(|request| self.settle(tick, request, halt)));
-            match outcome {
-                Settled::Acknowledged(samples) => acknowledged += samples,
-                Settled::Refused(why, samples) => {
-                    refused += samples;
-                    self.context.refused(why, samples);
-                }
-                Settled::Held(error) => return Err(Failure::Deliver(error)),
-                Settled::Halted => return Ok(Taken::Halted),
-            }
-        }
-        Ok(Taken::Settled { acknowledged, refused })
-    }
-
-    /// Sends one request until it is acknowledged, refused, or too old.
-    async fn settle(&self, tick: Tick, request: &Request, halt: &CancellationToken) -> Settled {
-        let attempt = || self.sink.send(request);
-        let bytes = request.body.len();
-        let observe = |attempt: retry::Attempt<'_>| self.context.attempted(tick, &attempt, bytes);
-        let give_up_at = Some(self.context.give_up_at(tick));
-        let until = retry::Until { stop: halt, cut: &self.context.cut, give_up_at };
-        let why = match retry::until_acknowledged(attempt, &self.context.config.retry, until, observe).await {
-            Ok(_) => return Settled::Acknowledged(request.samples),
-            Err(deliver::Error::Stopped(_)) => return Settled::Halted,
-            Err(error) => error,
+        let is_lost = tokio::select! {
+            is_lost = self.is_lost(tick, emitted) => is_lost?,
+            () = halt.cancelled() => return Ok(ControlFlow::Break(Progress::Halted)),
         };
-        let samples = request.samples;
-        match why {
-            held if held.is_to_be_mended() => Settled::Held(held),
-            late @ deliver::Error::GaveUp { .. } => {
-                self.context.fails(Fault::TooOld, tick, &late);
-                Settled::Refused(Refusal::TooOld, samples)
-            }
-            _ => Settled::Refused(Refusal::Other, samples),
+        if !is_lost {
+            return Ok(ControlFlow::Continue(prepared));
         }
+        asked.conclude = Conclude::Nothing;
+        if emitted.samples > 0 {
+            return self.prepared(tick, asked, plan).map(ControlFlow::Continue);
+        }
+        self.context.lost(tick, emitted.stale);
+        self.assembler.settle(tick, Conclude::Nothing);
+        Ok(ControlFlow::Break(Progress::Settled))
     }
 
-    /// Ends everything the receiver holds as present, a millisecond after its last sample, in one attempt per
-    /// request: the tenant is gone, and nobody waits for a dead endpoint.
-    pub(crate) async fn retire(self) {
-        let Some(last) = self.context.end_cursor() else { return };
-        let at = last.plus(Duration::from_millis(1));
-        let ((), encoded) = self.batches.encode(|requests| {
-            let stale = f64::from_bits(STALE_NAN_BITS);
-            lock(self.assembler.outputs()).end_all(|labels| requests.push(labels, at, stale));
-        });
-        for request in &encoded.requests {
-            if let Err(error) = self.sink.send(request).await {
-                let id = &self.context.tenant.id;
-                warn!(namespace = %id.namespace, name = %id.name, %error, "Stale markers not delivered");
-                return;
+    /// Whether what is missing in complete answers has not ended, but is lost to the source.
+    async fn is_lost(&mut self, tick: Tick, emitted: Emitted) -> Result<bool, Failure> {
+        match self.recollection.judge(tick, emitted) {
+            Verdict::Ended => Ok(false),
+            Verdict::Lost => Ok(true),
+            Verdict::Unless(before) => {
+                let is_lost = !self.intake.holds(before).await?;
+                self.recollection.told(tick, is_lost);
+                Ok(is_lost)
             }
         }
     }
 
-    /// Lets the filters go.
-    pub(crate) fn lay_down(&mut self) {
-        self.assembler.lay_down();
-    }
-
-    /// What the receiver holds, and the seat there, for the lane that replaces this one.
-    pub(crate) fn into_heritage(self) -> (Arc<Mutex<Outputs>>, Option<Seat>) {
-        self.assembler.into_heritage()
-    }
-
-    pub(crate) fn context(&self) -> &Context {
-        &self.context
+    /// Says which version the receiver is spoken to in, when it is another one.
+    fn tell_version(&mut self) {
+        let version = self.sink.speaks();
+        let before = self.spoken.replace(version);
+        self.context.status.protocol(version.as_str());
+        if before.is_some_and(|before| before != version) {
+            let (id, endpoint) = (&self.context.tenant.id, &*self.context.key.endpoint);
+            let (namespace, name) = (&*id.namespace, &*id.name);
+            info!(namespace, name, endpoint, protocol = %version, "Receiver is spoken to in another version");
+        }
     }
 }
+
+#[cfg(test)]
+mod simulation;

@@ -1,13 +1,13 @@
-//! Rows: the samples of one call of a filter, in columns.
+//! Rows: the samples of one call of a filter, in columns. Those of a series stand together, in time order.
 
 use super::outputs::OutputId;
 use super::verdicts::Verdict;
+use crate::collect::read::Run;
 use crate::filter::{ROWS_MAX, SampleRows};
-use crate::model::Timestamp;
 
-/// Samples of one moment, one a series.
+/// Samples, a row each.
+#[derive(Default)]
 pub(super) struct Rows {
-    at: i64,
     series: Vec<u32>,
     timestamps: Vec<i64>,
     values: Vec<u64>,
@@ -15,27 +15,24 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    pub(super) fn new(at: Timestamp) -> Rows {
-        let (series, timestamps, values, verdicts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Rows { at: at.as_millis(), series, timestamps, values, verdicts }
+    /// Whether there is room for so many more in a call.
+    pub(super) fn has_room(&self, samples: usize) -> bool {
+        self.series.len() + samples <= ROWS_MAX
     }
 
-    /// Whether a call takes no more.
-    pub(super) fn is_full(&self) -> bool {
-        self.series.len() == ROWS_MAX
-    }
-
-    /// Adds a sample of the series with this number, which goes to where `verdict` says if it is kept.
+    /// Adds samples of the series with this number, which go to where `verdict` says if they are kept.
     #[inline]
-    pub(super) fn push(&mut self, id: OutputId, verdict: Verdict, value: f64) {
-        self.series.push(id.0);
-        self.values.push(value.to_bits());
-        self.verdicts.push(verdict);
+    pub(super) fn push(&mut self, id: OutputId, verdict: Verdict, run: Run<'_>) {
+        for (at, value) in run.at.iter().zip(run.values) {
+            self.series.push(id.0);
+            self.timestamps.push(*at);
+            self.values.push(value.to_bits());
+            self.verdicts.push(verdict);
+        }
     }
 
     /// What the filter is shown.
     pub(super) fn columns(&mut self) -> SampleRows<'_> {
-        self.timestamps.resize(self.series.len(), self.at);
         let Rows { series, timestamps, values, .. } = self;
         SampleRows { series, timestamps, values, opaque: &[] }
     }
@@ -47,11 +44,12 @@ impl Rows {
         }
     }
 
-    /// Takes all rows out: position, number, verdict, value.
-    pub(super) fn drain(&mut self, mut take: impl FnMut(usize, OutputId, Verdict, f64)) {
-        let rows = self.series.drain(..).zip(self.verdicts.drain(..)).zip(self.values.drain(..));
-        for (at, ((id, verdict), bits)) in rows.enumerate() {
-            take(at, OutputId(id), verdict, f64::from_bits(bits));
+    /// Takes all rows out: position, number, verdict, time and value.
+    pub(super) fn drain(&mut self, mut take: impl FnMut(usize, OutputId, Verdict, (i64, f64))) {
+        let samples = self.timestamps.drain(..).zip(self.values.drain(..));
+        let rows = self.series.drain(..).zip(self.verdicts.drain(..)).zip(samples);
+        for (row, ((id, verdict), (at, bits))) in rows.enumerate() {
+            take(row, OutputId(id), verdict, (at, f64::from_bits(bits)));
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::clock::Clock;
 use crate::deliver::cursor::Cursor;
 use crate::model::{Interval, Tick, Timestamp};
 
@@ -20,8 +21,7 @@ pub(crate) struct Schedule {
     pub(crate) lag: Duration,
     /// How far back missed ticks are asked for again.
     pub(crate) backfill_max: Duration,
-    /// The clock.
-    pub(crate) now: fn() -> Timestamp,
+    pub(crate) clock: Clock,
 }
 
 /// The next tick, and how many before it are too old to be asked for.
@@ -60,9 +60,13 @@ impl Schedule {
         if tick >= oldest {
             return Due { tick, skipped: 0 };
         }
-        let missed = oldest.timestamp().since(tick.timestamp());
-        let skipped = (missed.as_millis() / self.interval.duration().as_millis()) as u64;
-        Due { tick: oldest, skipped }
+        Due { tick: oldest, skipped: self.ticks_between(tick, oldest) }
+    }
+
+    /// How many ticks later one tick is than another.
+    pub(crate) fn ticks_between(&self, earlier: Tick, later: Tick) -> u64 {
+        let between = later.timestamp().since(earlier.timestamp());
+        (between.as_millis() / self.interval.duration().as_millis()) as u64
     }
 
     /// Waits until `tick` can be asked for, or, if the clock is set back meanwhile, the tick that is then the next one;
@@ -74,7 +78,7 @@ impl Schedule {
         halt: &CancellationToken,
     ) -> Option<Tick> {
         while !halt.is_cancelled() {
-            let now = (self.now)();
+            let now = self.clock.now();
             tick = self.near(tick, &last, now);
             let left = tick.timestamp().plus(self.lag).since(now);
             if left.is_zero() {
@@ -93,7 +97,7 @@ impl Schedule {
         if tick <= next.next(self.interval) {
             return tick;
         }
-        let unsettled = last().map_or(next, |last| next.max(Tick::after(last, self.interval)));
+        let unsettled = last().map_or(next, |last| Tick::after(last, self.interval));
         unsettled.min(tick)
     }
 }
@@ -114,7 +118,7 @@ mod tests {
             interval: Interval::new(30 * SECOND).unwrap(),
             lag: 15 * SECOND,
             backfill_max: 3000 * SECOND,
-            now: || Timestamp(0),
+            clock: Clock::new(|| Timestamp(0)),
         }
     }
 
@@ -155,6 +159,7 @@ mod tests {
         assert_eq!(near(9_990, Some(9_960), 10_000), 9_990, "the next one");
         assert_eq!(near(9_990, Some(9_960), 9_950), 9_990, "a correction of less than an interval");
         assert_eq!(near(13_590, Some(9_960), 10_000), 9_990, "an hour ahead for a while");
+        assert_eq!(near(13_590, Some(9_000), 10_000), 9_030, "what was passed over meanwhile is asked for");
         assert_eq!(near(13_590, None, 10_000), 9_990);
         assert_eq!(near(13_590, Some(10_530), 10_000), 10_560, "no timestamp is sent twice");
         assert_eq!(near(13_590, Some(13_560), 10_000), 13_590);

@@ -11,13 +11,14 @@
 use std::ops::Range;
 
 use super::assemble::{Counts, Error};
-use super::decide::{Decision, Door, Input, Judged, Link};
+use super::decide::{Decision, Door, Input, Judged, Link, Origin};
 use super::outputs::{OutputId, Outputs, Swept};
 use super::quota::Beyond;
 use super::rows::Rows;
 use super::verdicts::{NO_STEP, Verdict, Verdicts};
 use crate::collect::SeriesRef;
-use crate::filter::{Chain, Emission, Moments, SampleEdits, Stateful, Timing, Usage, Window};
+use crate::collect::read::{Run, Sample};
+use crate::filter::{Chain, Emission, Moments, ROWS_MAX, SampleEdits, Stateful, Timing, Usage, Window};
 use crate::model::memory::Held;
 use crate::model::{Interval, Labels, STALE_NAN_BITS, Tick, Timestamp};
 
@@ -82,6 +83,11 @@ impl Stage {
         }
     }
 
+    /// Whether the filter is shown samples.
+    pub(super) fn sees_samples(&self) -> bool {
+        self.filter.sees_samples()
+    }
+
     /// The table before the filter.
     pub(super) fn table_mut(&mut self) -> &mut Outputs {
         &mut self.table
@@ -89,6 +95,10 @@ impl Stage {
 
     /// What follows is done then. Series that went past a filter that failed are decided again.
     pub(super) fn begin(&mut self, timing: Timing) {
+        if let Some(before) = self.shown.tick.filter(|before| before.timestamp() != timing.tick) {
+            // What comes is told from what the filter was shown.
+            self.table.advance(before);
+        }
         self.filter.begin(timing);
         if self.behind.begin(timing) {
             self.verdicts.clear();
@@ -106,6 +116,7 @@ impl Stage {
     ) -> Result<(), Error> {
         self.begin_tick(tick);
         self.decide(tick, door, counts)?;
+        self.pay()?;
         if !self.filter.sees_samples() {
             self.pass(tick, door, counts);
             return Ok(());
@@ -124,7 +135,7 @@ impl Stage {
 
     /// What the filter has us keep is paid for, or the tick is over, and the filter begins anew.
     fn pay(&mut self) -> Result<(), Error> {
-        let (taken, paid) = (self.filter.emitted_bytes(), self.held.bytes());
+        let (taken, paid) = (self.filter.kept_bytes(), self.held.bytes());
         if taken < paid {
             self.held.give(paid - taken);
             return Ok(());
@@ -190,7 +201,7 @@ impl Stage {
             });
             Ok(judged.collect())
         };
-        let decided = Decision::new(tick, inputs).make(judge, beyond, door, counts)?;
+        let decided = Decision::new(tick, Origin::Filters, inputs).make(judge, beyond, door, counts)?;
         for (id, verdict) in new.iter().zip(decided) {
             verdicts.set(series(*id), verdict);
         }
@@ -200,9 +211,9 @@ impl Stage {
     /// Values go on to where their series are, past a filter that sees labels only.
     fn pass(&mut self, tick: Tick, door: &mut Door<'_>, counts: &mut Counts) {
         let Stage { table, verdicts, .. } = self;
-        table.seen_at(tick, |id, value| {
+        table.seen_at(tick, |id, run| {
             if let Some(verdict) = verdicts.get(series(id)) {
-                put(verdict, value, tick, door, counts);
+                put(verdict, run, tick, door, counts);
             }
         });
     }
@@ -216,22 +227,26 @@ impl Stage {
         counts: &mut Counts,
     ) -> Result<(), Error> {
         let at = tick.timestamp();
-        let window = Window { since: at.minus(interval.duration()), at, moments: Moments::Tick };
+        let moments = if self.table.takes_all() { Moments::Any } else { Moments::Tick };
+        let window = Window { since: at.minus(interval.duration()), at, moments };
         let Stage { table, verdicts, filter, step, shown, .. } = self;
-        let mut rows = Rows::new(at);
+        let mut rows = Rows::default();
         let mut failed = Ok(());
-        table.seen_at(tick, |id, value| {
+        table.seen_at(tick, |id, run| {
             let was_shown = shown.is_closed || shown.rows.get(id.0 as usize).is_some_and(|shown| *shown);
             match verdicts.get(series(id)) {
                 _ if failed.is_err() => {}
                 Some(Verdict::Drop(by)) if by == *step || by == NO_STEP => counts.drop_by(by),
-                Some(verdict) if !filter.is_to_see(id.0) => put(verdict, value, tick, door, counts),
-                Some(verdict) if was_shown => held_back(verdict, tick, door, counts),
+                Some(verdict) if !filter.is_to_see(id.0) => put(verdict, run, tick, door, counts),
+                Some(verdict) if was_shown || run.at.is_empty() => held_back(verdict, tick, door, counts),
                 Some(verdict) => {
-                    if rows.is_full() {
-                        failed = show(filter, window, false, &mut rows, shown, *step, door, counts);
+                    // One call takes them all, but where a series has more of them than a call has rows.
+                    for piece in run.chunks(ROWS_MAX) {
+                        if failed.is_ok() && !rows.has_room(piece.at.len()) {
+                            failed = show(filter, window, false, &mut rows, shown, *step, door, counts);
+                        }
+                        rows.push(id, verdict, piece);
                     }
-                    rows.push(id, verdict, value);
                 }
                 None => {}
             }
@@ -256,7 +271,7 @@ impl Stage {
             return Ok(());
         }
         let inputs = new.iter().map(|at| Input { group: 0, is_emitted: true, labels: &emitted[*at] });
-        let decision = Decision::new(tick, inputs.collect());
+        let decision = Decision::new(tick, Origin::Filters, inputs.collect());
         let decided = decision.make(|_, labels| behind.judge(labels), beyond, door, counts)?;
         for (at, verdict) in new.into_iter().zip(decided) {
             emitting[at].verdict = Some(verdict);
@@ -266,11 +281,16 @@ impl Stage {
 
     /// Puts what the filter emits at this tick behind it. What it emits otherwise has not ended.
     fn emit(&mut self, tick: Tick, door: &mut Door<'_>, counts: &mut Counts) {
-        for Emission { series, bits, .. } in &self.shown.emitted {
+        // Of a series in time order, and what is put somewhere has to stand together.
+        self.shown.emitted.sort_by_key(|emission| emission.series);
+        for Emission { series, timestamp, bits } in &self.shown.emitted {
             let emitting = &mut self.emitting[*series as usize];
             emitting.has_ended = *bits == STALE_NAN_BITS;
             match emitting.verdict {
-                Some(Verdict::Keep(to)) => door.table.put(to, tick, Some(f64::from_bits(*bits))),
+                Some(Verdict::Keep(to)) => {
+                    let value = f64::from_bits(*bits);
+                    door.table.put(to, tick, Some(Sample { at: *timestamp, value, histogram: None }));
+                }
                 Some(Verdict::Drop(step)) => counts.drop_by(step),
                 Some(Verdict::Collided) | None => counts.collided += 1,
             }
@@ -348,7 +368,7 @@ fn show(
     let SampleEdits { keep, changed, emitted } = filter.process(window, last, rows.columns())?;
     shown.emitted.extend(emitted);
     rows.change(&changed);
-    rows.drain(|at, id, verdict, value| {
+    rows.drain(|at, id, verdict, sample| {
         set(&mut shown.rows, id.0);
         let tick = shown.tick.expect("a tick is at work");
         match verdict {
@@ -358,16 +378,26 @@ fn show(
                     door.table.put(to, tick, None);
                 }
             }
-            verdict => put(verdict, value, tick, door, counts),
+            Verdict::Keep(to) => {
+                let (at, value) = sample;
+                door.table.put(to, tick, Some(Sample { at, value, histogram: None }));
+            }
+            Verdict::Drop(by) => counts.drop_by(by),
+            Verdict::Collided => counts.collided += 1,
         }
     });
     Ok(())
 }
 
-/// A value goes to where its series is.
-fn put(verdict: Verdict, value: f64, tick: Tick, door: &mut Door<'_>, counts: &mut Counts) {
+/// Samples go to where their series is.
+fn put(verdict: Verdict, run: Run<'_>, tick: Tick, door: &mut Door<'_>, counts: &mut Counts) {
     match verdict {
-        Verdict::Keep(to) => door.table.put(to, tick, Some(value)),
+        Verdict::Keep(to) if run.at.is_empty() => door.table.put(to, tick, None),
+        Verdict::Keep(to) => {
+            for sample in run.samples() {
+                door.table.put(to, tick, Some(sample));
+            }
+        }
         Verdict::Drop(step) => counts.drop_by(step),
         Verdict::Collided => counts.collided += 1,
     }

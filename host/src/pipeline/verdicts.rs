@@ -33,7 +33,7 @@ struct Entry {
 }
 
 /// The verdicts of one stream's series.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(crate) struct Verdicts {
     entries: Vec<Entry>,
 }

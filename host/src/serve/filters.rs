@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::health::time;
-use crate::status::{FilterReport, FilterStage, Snapshot, TenantStatus};
+use crate::status::{FilterReport, FilterStage, Lane, Phase, Snapshot, Stage, TenantStatus};
 
 /// One resource's filters, in their order. Resources without any are not listed.
 #[derive(Debug, Serialize)]
@@ -30,25 +30,35 @@ pub(super) fn report(snapshot: &Snapshot) -> Vec<Resource> {
     snapshot.tenants.iter().filter(|tenant| !tenant.filters.is_empty()).map(Resource::from).collect()
 }
 
-/// A word for where a filter stands.
-pub(super) fn state(filter: &FilterReport) -> &'static str {
+/// A word for where a filter of a resource stands.
+pub(super) fn state(tenant: &TenantStatus, filter: &FilterReport) -> &'static str {
+    let failed_last = matches!(filter.last_failure, Some((FilterStage::Configured, _)));
     match filter.passed {
         _ if filter.failing().is_some() => "failed",
-        Some(FilterStage::Configured) => "ready",
+        Some(FilterStage::Configured) => match tenant.phase {
+            Phase::Running if failed_last && tenant.lanes.iter().any(fails_in_a_filter) => "failing",
+            Phase::Running | Phase::Starting => "ready",
+            _ => "stopped",
+        },
         _ => "preparing",
     }
 }
 
+fn fails_in_a_filter(lane: &Lane) -> bool {
+    let is_filters = lane.last_error.as_ref().is_some_and(|failure| failure.stage == Stage::Filter);
+    lane.bypassed.is_some() || (is_filters && lane.consecutive_failures > 0)
+}
+
 impl From<&TenantStatus> for Resource {
     fn from(tenant: &TenantStatus) -> Resource {
-        let filters = tenant.filters.iter().cloned().map(Filter::from).collect();
+        let told = |filter: &FilterReport| Filter::of(state(tenant, filter), filter.clone());
+        let filters = tenant.filters.iter().map(told).collect();
         Resource { namespace: tenant.id.namespace.clone(), name: tenant.id.name.clone(), filters }
     }
 }
 
-impl From<FilterReport> for Filter {
-    fn from(filter: FilterReport) -> Filter {
-        let state = state(&filter);
+impl Filter {
+    fn of(state: &'static str, filter: FilterReport) -> Filter {
         let FilterReport { name, resolved, digest, contract, last_good, last_failure, passed: _ } = filter;
         let (last_failure, last_failure_at) =
             last_failure.map(|(_, failure)| (failure.message, time(failure.at))).unzip();

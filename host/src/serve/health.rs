@@ -32,6 +32,12 @@ struct RemoteWrite {
 struct LaneReport {
     sources: String,
     endpoint: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    protocol: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missed_ticks: Option<u64>,
     state: &'static str,
     last_collected: Option<CollectedReport>,
     last_delivered: Option<DeliveredReport>,
@@ -123,9 +129,13 @@ fn remote_write(tenant: &TenantStatus, now: Timestamp) -> RemoteWrite {
 impl From<Lane> for LaneReport {
     fn from(lane: Lane) -> LaneReport {
         let Lane { group, endpoint, collected, delivered, delivered_total, last_error, .. } = lane;
+        let Lane { protocol, order, missed, .. } = lane;
         LaneReport {
             sources: group,
             endpoint,
+            protocol,
+            order,
+            missed_ticks: missed,
             state: "unknown",
             last_collected: collected.map(CollectedReport::from),
             last_delivered: delivered.map(DeliveredReport::from),

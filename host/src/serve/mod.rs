@@ -5,6 +5,7 @@
 //! Never: a change of anything, a secret, a lock held across a write to a client, or an answer of unbounded size
 //! in memory.
 
+mod connections;
 mod filters;
 mod health;
 mod latest;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub use connections::serve;
 pub use routes::{State, debug, public};
 
 /// How long clients that are still reading may hold up the end of the program.
@@ -48,9 +50,6 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// A listener broke.
-    #[error("serving HTTP stopped: {0}")]
-    Serve(#[source] io::Error),
 }
 
 fn cure(error: &io::Error, debug: &bool) -> String {
@@ -100,17 +99,13 @@ impl Bound {
     }
 
     /// Serves until `stop`, then lets answers that have begun end within five seconds.
-    pub async fn run(self, state: State, stop: CancellationToken) -> Result<(), Error> {
-        let serve = |listener, router| {
-            axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned()).into_future()
-        };
+    pub async fn run(self, state: State, stop: CancellationToken) {
         let all = async {
             match self.debug {
-                None => serve(self.public, debug(state)).await,
+                None => serve(self.public, debug(state), stop.clone()).await,
                 Some(listener) => {
-                    let (public, debug) =
-                        (serve(self.public, public(state.clone())), serve(listener, debug(state)));
-                    tokio::try_join!(public, debug).map(|_| ())
+                    let public = serve(self.public, public(state.clone()), stop.clone());
+                    tokio::join!(public, serve(listener, debug(state), stop.clone()));
                 }
             }
         };
@@ -119,8 +114,8 @@ impl Bound {
             tokio::time::sleep(DRAIN_MAX).await;
         };
         tokio::select! {
-            served = all => served.map_err(Error::Serve),
-            () = drained => Ok(()),
+            () = all => {}
+            () = drained => {}
         }
     }
 }

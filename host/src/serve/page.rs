@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use super::filters;
 use crate::model::Timestamp;
-use crate::status::{Collected, Lane, Phase, Readiness, Snapshot, SourceStatus, TenantFacts, TenantStatus};
+use crate::status::{
+    Collected, Health, Lane, Phase, Readiness, Snapshot, SourceStatus, TenantFacts, TenantStatus,
+};
 
 /// More resources than this are left to `/health`; a person reads the first, which are the worst.
 const TENANTS_MAX: usize = 200;
@@ -44,10 +46,12 @@ pub(super) fn render(snapshot: &Snapshot, readiness: &Readiness, started: Timest
 
 fn header(out: &mut String, snapshot: &Snapshot, started: Timestamp) -> fmt::Result {
     let health = snapshot.health().as_str();
-    let lanes = || snapshot.tenants.iter().flat_map(|tenant| &tenant.lanes);
-    let running = snapshot.tenants.iter().filter(|tenant| tenant.phase == Phase::Running).count();
+    let works = |tenant: &&TenantStatus| {
+        tenant.phase == Phase::Running && tenant.health(snapshot.now).0 != Health::Unhealthy
+    };
+    let running = snapshot.tenants.iter().filter(works).count();
     let flowing: u64 = snapshot.tenants.iter().map(|tenant| per_tick(delivering(tenant)).1).sum();
-    let delivered: u64 = lanes().map(|lane| lane.delivered_total).sum();
+    let delivered: u64 = snapshot.tenants.iter().map(TenantStatus::delivered_total).sum();
     // Of nothing the sum of floats is -0.
     let rate = snapshot.tenants.iter().map(samples_per_second).sum::<f64>() + 0.0;
     write!(
@@ -109,15 +113,16 @@ fn row(out: &mut String, tenant: &TenantStatus, now: Timestamp) -> fmt::Result {
         out.push_str("<td class=n>–<td class=n>–<td class=n>–<td>");
     } else {
         let share = kept.saturating_mul(100).checked_div(collected).unwrap_or_default();
-        let total = tenant.lanes.iter().map(|lane| lane.delivered_total).sum();
-        let [collected, kept, total] = [collected, kept, total].map(thousands);
+        let [collected, kept, total] = [collected, kept, tenant.delivered_total()].map(thousands);
         write!(out, "<td class=n>{collected}<td class=n>{kept}<br><meter max=100 value={share}></meter>")?;
         write!(out, "<td class=n>{total}<td>")?;
     }
     for lane in &tenant.lanes {
         let when =
             lane.delivered.map_or("nothing yet".to_owned(), |d| format!("{} ago", ago(now.since(d.at))));
-        write!(out, "<code>{}</code> <small>{when}</small><br>", Esc(&lane.endpoint))?;
+        let protocol = lane.protocol.map(|version| format!(" remote write {version},")).unwrap_or_default();
+        let missed = lane.missed.map(|ticks| format!(", {ticks} missed ticks follow")).unwrap_or_default();
+        write!(out, "<code>{}</code> <small>{protocol} {when}{missed}</small><br>", Esc(&lane.endpoint))?;
     }
     own_filters(out, tenant)?;
     for (class, said) in [("why", &tenant.health(now).1), ("note", &tenant.warnings)] {
@@ -131,14 +136,15 @@ fn row(out: &mut String, tenant: &TenantStatus, now: Timestamp) -> fmt::Result {
 /// A resource's own filters, in their order: what runs, and what stands against it.
 fn own_filters(out: &mut String, tenant: &TenantStatus) -> fmt::Result {
     for filter in &tenant.filters {
-        let state = filters::state(filter);
+        let state = filters::state(tenant, filter);
         let (name, from) = (Esc(&filter.name), Esc(filter.resolved.as_deref().unwrap_or_default()));
         write!(
             out,
             "<tr class=filter><td><td><b class=\"badge {state}\">{state}</b><td colspan=6>filter <b>{name}</b> \
              <code>{from}</code>"
         )?;
-        if let Some((_, failure)) = filter.failing() {
+        let at_work = filter.last_failure.as_ref().filter(|_| state == "failing");
+        if let Some((_, failure)) = filter.failing().or(at_work.map(|(stage, failure)| (*stage, failure))) {
             write!(out, "<br>{}", Esc(&failure.message))?;
         }
     }

@@ -1,3 +1,5 @@
+//! The endpoints, asked as a client would.
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +12,8 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::model::exposition::write_sample;
 use crate::model::{
-    Author, Endpoint, HonorLabels, Interval, Labels, RemoteWriteEndpoint, Source, SourceGroup, SourceName,
-    Stamps, TargetType, Tenant, TenantId, Tick, TickLimits, Timestamp,
+    Author, Endpoint, HonorLabels, Interval, Labels, Mode, RemoteWriteEndpoint, Source, SourceGroup,
+    SourceName, Stamps, TargetType, Tenant, TenantId, Tick, TickLimits, Timestamp,
 };
 use crate::status::{Board, Collected, FilterReport, FilterStage, LaneEntry, Latest, SourceSeen, Stage};
 use crate::telemetry::Metrics;
@@ -39,11 +41,13 @@ fn source() -> Source {
         labels: Labels::from_pairs([("cluster", "<c1>")]).unwrap(),
         external_labels: Labels::default(),
         lag: Duration::from_secs(15),
+        settle: Duration::from_secs(120),
         timeout: Duration::from_secs(10),
         series_max: 1_000,
         replica_group: Some("infra".into()),
         audience: Default::default(),
         access: Default::default(),
+        compression: Default::default(),
     }
 }
 
@@ -54,14 +58,9 @@ fn tenant() -> Tenant {
         source: "web".into(),
         selectors: vec![sluice_filter::selector::Selector::parse("up{job=\"x\"}").unwrap()],
         interval: Interval::new(Duration::from_secs(30)).unwrap(),
+        mode: Mode::Sampled,
         target_type: TargetType::Prometheus,
-        endpoints: vec![Endpoint::RemoteWrite(RemoteWriteEndpoint {
-            url,
-            author: Author::Tenant,
-            dial: None,
-            basic_auth: None,
-            headers: vec![],
-        })],
+        endpoints: vec![Endpoint::RemoteWrite(RemoteWriteEndpoint::plain(url, Author::Tenant))],
         filters: Vec::new(),
         relabelings: vec![],
         stamps: Stamps {
@@ -364,5 +363,5 @@ async fn one_address_is_one_listener_and_serving_ends_with_stop() {
     let served = tokio::spawn(bound.run(state(&board), stop.clone()));
     tokio::net::TcpStream::connect(free).await.unwrap();
     stop.cancel();
-    served.await.unwrap().unwrap();
+    served.await.unwrap();
 }

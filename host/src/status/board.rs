@@ -16,7 +16,7 @@ use super::{
 };
 use crate::model::{Endpoint, Source, SourceGroup, SourceName, Tenant, TenantId, Tick, Timestamp, chain};
 
-/// The longest error text that is kept.
+/// The longest error text that is kept, or logged.
 const ERROR_BYTES_MAX: usize = 1_000;
 /// The most problems or warnings that are kept per resource or document.
 const PROBLEMS_MAX: usize = 50;
@@ -104,7 +104,8 @@ impl Board {
 
     /// What keeps sources from being found, by where: all of it, in place of what was told before.
     pub fn discovery(&self, problems: BTreeMap<String, String>) {
-        *lock(&self.0.discovery) = problems;
+        let bounded = problems.into_iter().map(|(at, problem)| (at, bounded_text(problem)));
+        *lock(&self.0.discovery) = bounded.collect();
     }
 
     /// The built-in filters are compiled.
@@ -216,7 +217,8 @@ impl TenantEntry {
         let phase = Phase::default();
         let (tenant, facts) = (None, None);
         let (unmet, warnings, filters, lanes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let status = TenantStatus { id, phase, tenant, facts, unmet, warnings, filters, lanes };
+        let status =
+            TenantStatus { id, phase, tenant, facts, unmet, warnings, filters, lanes, delivered_before: 0 };
         TenantEntry(Arc::new(TenantInner { status: Mutex::new(status), latest: Mutex::default() }))
     }
 
@@ -296,6 +298,10 @@ impl TenantEntry {
                 consecutive_failures: 0,
                 conflict: None,
                 bypassed: None,
+                refused: None,
+                protocol: None,
+                order: None,
+                missed: None,
             });
         }
         drop(status);
@@ -308,7 +314,8 @@ impl TenantEntry {
         let mut status = lock(&self.0.status);
         // Who is refused by its pipeline was starting before.
         let tenant = tenant.or(status.tenant.as_ref()).cloned();
-        *status = TenantStatus { phase, tenant, facts, lanes: Vec::new(), ..status.clone() };
+        let (lanes, delivered_before) = (Vec::new(), status.delivered_total());
+        *status = TenantStatus { phase, tenant, facts, lanes, delivered_before, ..status.clone() };
         drop(status);
         drop(latest);
     }
@@ -343,6 +350,21 @@ impl LaneEntry {
         });
     }
 
+    /// So many samples were acknowledged of a tick that was missed, behind newer ones.
+    pub fn filled(&self, samples: u64) {
+        self.update(|lane| lane.delivered_total += samples);
+    }
+
+    /// How many ticks that were missed are still to be sent behind newer ones; `None` if there are none.
+    pub fn missed(&self, ticks: Option<u64>) {
+        self.update(|lane| lane.missed = ticks);
+    }
+
+    /// In which order ticks are sent, where the endpoint takes them in any.
+    pub fn order(&self, order: Option<&'static str>) {
+        self.update(|lane| lane.order = order);
+    }
+
     /// An attempt failed.
     pub fn failed(&self, stage: Stage, error: &(dyn Error + 'static), now: Timestamp) {
         let failure = Failure { stage, message: told(error), at: now };
@@ -350,6 +372,12 @@ impl LaneEntry {
             lane.last_error = Some(failure);
             lane.consecutive_failures = lane.consecutive_failures.saturating_add(1);
         });
+    }
+
+    /// Something went wrong that delays nothing.
+    pub fn noted(&self, stage: Stage, error: &(dyn Error + 'static), now: Timestamp) {
+        let failure = Failure { stage, message: told(error), at: now };
+        self.update(|lane| lane.last_error = Some(failure));
     }
 
     /// One of the resource's own filters failed at a tick. Even if the next attempt goes well, it is what went wrong last.
@@ -363,7 +391,17 @@ impl LaneEntry {
 
     /// Which series an older resource writes that this one would write too; `None` if there is none any more.
     pub fn conflict(&self, said: Option<&str>) {
-        self.update(|lane| lane.conflict = said.map(str::to_owned));
+        self.update(|lane| lane.conflict = said.map(|said| bounded_text(said.to_owned())));
+    }
+
+    /// What of the newest tick the endpoint refused although it took the rest; `None` if it took all.
+    pub fn refused(&self, what: Option<&dyn fmt::Display>) {
+        self.update(|lane| lane.refused = what.map(|what| bounded_text(what.to_string())));
+    }
+
+    /// Which version of remote write the endpoint is spoken to in.
+    pub fn protocol(&self, version: &'static str) {
+        self.update(|lane| lane.protocol = Some(version));
     }
 
     /// Why series go past a filter that fails; `None` if there is none any more.
@@ -395,7 +433,8 @@ fn told(error: &(dyn Error + 'static)) -> String {
     bounded_text(chain(error))
 }
 
-pub(super) fn bounded_text(mut text: String) -> String {
+/// What is kept, and logged, of a text that others have a part in: a registry, a receiver, a component.
+pub fn bounded_text(mut text: String) -> String {
     if text.len() > ERROR_BYTES_MAX {
         text.truncate(text.floor_char_boundary(ERROR_BYTES_MAX));
         text.push('…');
@@ -403,11 +442,8 @@ pub(super) fn bounded_text(mut text: String) -> String {
     text
 }
 
-fn bounded(mut problems: Vec<String>) -> Vec<String> {
-    if problems.len() > PROBLEMS_MAX {
-        let more = problems.len() - PROBLEMS_MAX;
-        problems.truncate(PROBLEMS_MAX);
-        problems.push(format!("and {more} more"));
-    }
-    problems
+fn bounded(problems: Vec<String>) -> Vec<String> {
+    let more = problems.len().saturating_sub(PROBLEMS_MAX);
+    let rest = (more > 0).then(|| format!("and {more} more"));
+    problems.into_iter().take(PROBLEMS_MAX).map(bounded_text).chain(rest).collect()
 }

@@ -3,7 +3,7 @@
 //! The rule, as `/health` documents it:
 //! - a remote write is **unhealthy** when one of its lanes has delivered nothing for three intervals, or its last
 //!   three attempts failed; **degraded** when something it asks for is not done: its last attempt failed, it is more
-//!   than three intervals behind, a part of it is refused, no source is there for it, an older resource writes some of
+//!   than three intervals behind, ticks that it missed are still to be sent, a part of it is refused, no source is there for it, an older resource writes some of
 //!   its series, or it is refused as a whole. A warning is shown and changes nothing;
 //! - a source is **degraded** when its last query failed, or its probes do;
 //! - the whole is as bad as the worst remote write, degraded when a source or a document is or discovery has a problem,
@@ -62,14 +62,14 @@ impl Lane {
                 .then(|| format!("{}: {}", failure.stage.as_str(), failure.message))
         };
         // The first tick may be a whole interval away, and is asked for `lag` after its time.
-        let (since, patience, what) = match &self.delivered {
-            Some(delivered) => (delivered.at, patience, "delivered"),
-            None => (self.since, patience.saturating_add(self.lag), "ever delivered"),
+        let (since, patience, begun) = match &self.delivered {
+            Some(delivered) => (delivered.at, patience, ""),
+            None => (self.since, patience.saturating_add(self.lag), ", since it was begun"),
         };
         let idle = now.since(since);
         if idle > patience {
             let why = failing().map(|why| format!(", {why}")).unwrap_or_default();
-            return (Health::Unhealthy, Some(format!("nothing {what} for {}{why}", seconds(idle))));
+            return (Health::Unhealthy, Some(format!("nothing delivered for {}{begun}{why}", seconds(idle))));
         }
         if let Some(why) = failing() {
             let health =
@@ -80,6 +80,12 @@ impl Lane {
         if self.delivered.as_ref().is_some_and(late) {
             let behind = self.behind(now).unwrap_or_default();
             return (Health::Degraded, Some(format!("catching up, {} behind", seconds(behind))));
+        }
+        if let (Some(ticks), None) = (self.missed, &self.refused) {
+            return (Health::Degraded, Some(format!("{ticks} missed ticks are sent behind the newest ones")));
+        }
+        if let Some(what) = &self.refused {
+            return (Health::Degraded, Some(format!("refused in part: {what}")));
         }
         if let Some(why) = &self.bypassed {
             return (Health::Degraded, Some(format!("series go past a filter that fails: {why}")));

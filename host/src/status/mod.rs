@@ -12,7 +12,7 @@ mod source;
 
 use std::time::Duration;
 
-pub use board::{Board, LaneEntry, TenantEntry, TenantLatest};
+pub use board::{Board, LaneEntry, TenantEntry, TenantLatest, bounded_text};
 pub use filter::{FilterReport, FilterStage};
 pub use health::{Health, INTERVALS_WITHOUT_DELIVERY_MAX, Readiness};
 pub use snapshot::{

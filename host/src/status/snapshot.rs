@@ -123,6 +123,14 @@ pub struct Lane {
     pub conflict: Option<String>,
     /// As long as a filter fails that series may pass: why.
     pub bypassed: Option<String>,
+    /// As long as the endpoint refuses some of the series that it is sent, and takes the others: how many, one of them, and why.
+    pub refused: Option<String>,
+    /// Which version of remote write the endpoint is spoken to in, once it was.
+    pub protocol: Option<&'static str>,
+    /// In which order ticks are sent that were missed, where the endpoint takes them in any.
+    pub order: Option<&'static str>,
+    /// As long as ticks that were missed are sent behind newer ones: how many are left.
+    pub missed: Option<u64>,
 }
 
 /// One resource.
@@ -144,6 +152,20 @@ pub struct TenantStatus {
     pub filters: Vec<FilterReport>,
     /// Its lanes, by source group and endpoint.
     pub lanes: Vec<Lane>,
+    /// Samples that lanes delivered which are no more: the resource was edited since.
+    pub delivered_before: u64,
+}
+
+impl TenantStatus {
+    /// How many ticks that were missed are still to be sent behind newer ones, to the endpoint that has most of them to come.
+    pub fn missed(&self) -> u64 {
+        self.lanes.iter().filter_map(|lane| lane.missed).max().unwrap_or_default()
+    }
+
+    /// Samples delivered since the program's start, whatever became of the resource.
+    pub fn delivered_total(&self) -> u64 {
+        self.delivered_before + self.lanes.iter().map(|lane| lane.delivered_total).sum::<u64>()
+    }
 }
 
 /// One source.

@@ -1,9 +1,11 @@
+//! The state of lanes and sources, and the health that follows from it.
+
 use std::io;
 use std::sync::Arc;
 
 use super::*;
 use crate::model::{
-    Author, Endpoint, HonorLabels, Interval, Labels, PushgatewayEndpoint, PushgatewayGroup, Source,
+    Author, Endpoint, HonorLabels, Interval, Labels, Mode, PushgatewayEndpoint, PushgatewayGroup, Source,
     SourceGroup, SourceName, Stamps, TargetType, Tenant, TickLimits, Timestamp,
 };
 
@@ -20,11 +22,13 @@ fn source() -> Source {
         labels: Labels::default(),
         external_labels: Labels::default(),
         lag: Duration::from_secs(15),
+        settle: Duration::from_secs(120),
         timeout: Duration::from_secs(10),
         series_max: 1_000,
         replica_group: None,
         audience: Default::default(),
         access: Default::default(),
+        compression: Default::default(),
     }
 }
 
@@ -44,6 +48,7 @@ fn tenant() -> Tenant {
         source: "web".into(),
         selectors: vec![],
         interval: Interval::new(Duration::from_secs(30)).unwrap(),
+        mode: Mode::Sampled,
         target_type: TargetType::Pushgateway,
         endpoints: vec![endpoint()],
         filters: Vec::new(),
@@ -189,6 +194,7 @@ fn a_restart_forgets_lanes_and_an_old_entry_does_not_bring_them_back() {
     lane.delivered(tick(NOW), 5, NOW);
     let snapshot = board.snapshot(NOW);
     assert_eq!(snapshot.tenants[0].lanes, []);
+    assert_eq!(snapshot.tenants[0].delivered_total(), 5);
     assert_eq!(snapshot.tenants[0].health(NOW), (Health::Degraded, vec!["metrics[1] grants nothing".into()]));
     assert_eq!(snapshot.tenants[0].facts.as_ref().unwrap().stamps, [("tenant".into(), "web".into())]);
     board.remove(&id());
@@ -218,6 +224,17 @@ fn what_is_kept_of_errors_is_bounded() {
     assert!(snapshot.tenants[0].lanes[0].last_error.as_ref().unwrap().message.len() < 1_010);
     board.tenant(&id()).refused(vec!["x".into(); 70]);
     assert_eq!(board.snapshot(NOW).tenants[0].health(NOW).1.last().unwrap(), "and 20 more");
+    let long = || vec!["é".repeat(5_000); 70];
+    board.tenant(&id()).refused(long());
+    board.tenant(&id()).remark(long(), long());
+    board.unreadable("a.yaml", long());
+    board.discovery([("a".to_owned(), "é".repeat(5_000))].into());
+    let Snapshot { mut tenants, unreadable, discovery, .. } = board.snapshot(NOW);
+    let tenant = tenants.remove(0);
+    let Phase::Refused { problems } = tenant.phase else { panic!("it is refused") };
+    let kept = [problems, tenant.unmet, tenant.warnings, unreadable[0].1.clone()].concat();
+    assert_eq!(kept.len(), 4 * 51);
+    assert!(kept.iter().chain(discovery.values()).all(|text| text.len() < 1_010));
 }
 
 #[tokio::test]

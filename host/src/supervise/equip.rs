@@ -11,7 +11,7 @@ use serde_json::json;
 use super::trial::Trials;
 use super::workshop::Workshop;
 use crate::background;
-use crate::filter::{self, Module};
+use crate::filter::{self, Module, Share};
 use crate::model::{Digest, Filter, FilterLimits, Origin, Reference, SourceGroup, TRIED, Tags, Tenant};
 use crate::modules::{self, Credentials, Fetched, Known, Store};
 use crate::pipeline::{self, Deps, Fitted};
@@ -30,6 +30,8 @@ pub(super) struct Outfit {
     filters: Vec<Filter>,
     modules: Vec<Module>,
     resolved: Vec<String>,
+    /// The namespace pays for their code from the moment it is there.
+    shares: Vec<Share>,
 }
 
 /// What a pipeline can be built with.
@@ -41,6 +43,12 @@ pub(super) struct Equipped {
 }
 
 impl Outfit {
+    #[cfg(test)]
+    pub(super) fn of(filters: &[Filter], modules: &[Module]) -> Outfit {
+        let resolved = vec![String::new(); modules.len()];
+        Outfit { filters: filters.to_vec(), modules: modules.to_vec(), resolved, ..Outfit::default() }
+    }
+
     /// What their tags stand for.
     fn tags(&self) -> Tags {
         let tag = |(filter, resolved): (&Filter, &String)| match &filter.origin {
@@ -52,8 +60,8 @@ impl Outfit {
         self.filters.iter().zip(&self.resolved).filter_map(tag).collect()
     }
 
-    /// What a trial says something of: these components, configured like this, on what the tenant selects, between what it rewrites and stamps, in this version.
-    fn trial(&self, tenant: &Tenant) -> Digest {
+    /// What a trial says something of: these components, configured like this, on what the tenant selects from these sources, between what it rewrites and stamps, in this version.
+    pub(super) fn trial(&self, tenant: &Tenant, groups: &[SourceGroup]) -> Digest {
         let filter = |(filter, module): (&Filter, &Module)| {
             let FilterLimits { memory_bytes_max, call_time_max } = filter.limits;
             let policy = (format!("{:?}", filter.mode), format!("{:?}", filter.on_failure));
@@ -62,7 +70,10 @@ impl Outfit {
         let filters: Vec<_> = self.filters.iter().zip(&self.modules).map(filter).collect();
         let selectors: Vec<_> = tenant.selectors.iter().map(ToString::to_string).collect();
         let stamps: Vec<_> = tenant.stamps.labels.iter().collect();
-        let rest = (selectors, &tenant.relabelings, stamps, tenant.interval.duration().as_millis());
+        let mut groups: Vec<_> = groups.iter().map(|group| &*group.name).collect();
+        groups.sort_unstable();
+        let sources = (&tenant.source, groups);
+        let rest = (selectors, sources, &tenant.relabelings, stamps, tenant.interval.duration().as_millis());
         Digest::of(json!([env!("CARGO_PKG_VERSION"), filters, rest]).to_string().as_bytes())
     }
 
@@ -167,16 +178,22 @@ impl Equipment {
         let mut outfit = Outfit { filters: tenant.filters.clone(), ..Outfit::default() };
         let mut trouble = None;
         for (filter, report) in tenant.filters.iter().zip(&mut reports) {
-            match self.module(deps, &tenant.id.namespace, filter, (known, &tags), report).await {
-                Ok((module, resolved)) => {
+            match self.module(deps, tenant, filter, (known, &tags), report).await {
+                Ok((module, resolved, share)) => {
                     outfit.modules.push(module);
                     outfit.resolved.push(resolved);
+                    outfit.shares.push(share);
                 }
                 Err(error) => {
                     // Even to be asked what it is may be too much for it.
                     let stage = error.stage().min(FilterStage::Compiled);
                     report.fails(stage, &error, (deps.now)());
+                    let is_full = matches!(error, Error::Filter(filter::Error::Full { .. }));
                     trouble.get_or_insert(error);
+                    if is_full {
+                        // There is no room for the others either.
+                        break;
+                    }
                 }
             }
         }
@@ -208,11 +225,12 @@ impl Equipment {
     async fn module(
         &self,
         deps: &Arc<Deps>,
-        namespace: &str,
+        tenant: &Tenant,
         filter: &Filter,
         (known, tags): (&Outfit, &Tags),
         report: &mut FilterReport,
-    ) -> Result<(Module, String), Error> {
+    ) -> Result<(Module, String, Share), Error> {
+        let namespace = &tenant.id.namespace;
         let (module, resolved) = match (known.known(filter), &filter.origin) {
             (Some(known), _) => known,
             (None, Origin::Builtin { name }) => {
@@ -223,7 +241,9 @@ impl Equipment {
         report.comes_to(FilterStage::Compiled);
         (report.resolved, report.digest) = (Some(resolved.clone()), Some(module.digest().to_owned()));
         report.contract = Some(module.contract().to_owned());
-        Ok((module, resolved))
+        let payer = deps.memory.payer(namespace, tenant.limits.memory_max);
+        let share = deps.runtime.share(&payer, &filter.name, &module)?;
+        Ok((module, resolved, share))
     }
 
     /// A module that is no part of the program.
@@ -254,18 +274,16 @@ impl Equipment {
         report.comes_to(FilterStage::Verified);
         (report.resolved, report.digest) = (Some(resolved.clone()), Some(digest.to_string()));
         // Until it is its turn it waits without them where they can be had again.
-        let again = self.store.has_again(&origin, &resolved);
+        let again = self.store.has_again(&origin, &resolved, credentials.as_ref()).await;
         let held = if again.is_some() { None } else { Some(bytes) };
-        let bytes = async || match held {
-            Some(bytes) => Ok::<_, Error>((digest, bytes)),
-            None => {
-                let origin = again.unwrap_or(origin);
-                let Fetched { digest, bytes, .. } =
-                    self.store.fetch(&origin, credentials.as_ref()).await.map_err(failed)?;
-                Ok((digest, bytes))
-            }
+        let origin = again.unwrap_or(origin);
+        let parts = |Fetched { digest, bytes, .. }: Fetched| (digest, bytes);
+        let kept = async || match held {
+            Some(bytes) => Some((digest, bytes)),
+            None => self.store.again(&origin, credentials.as_ref()).await.map(parts),
         };
-        let module = self.workshop.module(&deps.runtime, &filter.name, digest, entered, bytes).await;
+        let anew = async || self.store.fetch(&origin, credentials.as_ref()).await.map(parts).map_err(failed);
+        let module = self.workshop.module(&deps.runtime, &filter.name, digest, entered, kept, anew).await;
         let broken = || Error::Broken { filter: filter.name.clone() };
         Ok((module.ok_or_else(broken)??, resolved))
     }
@@ -301,13 +319,13 @@ impl Equipment {
         if outfit.modules.is_empty() {
             return Ok((fitted, None));
         }
-        let trial = outfit.trial(tenant);
+        let trial = outfit.trial(tenant, groups);
         let tried =
             tags.get(TRIED) == Some(&trial) || self.trials.run(deps, tenant, groups, &outfit.modules).await?;
         Ok((fitted, tried.then_some(trial)))
     }
 
-    /// The filters of every lane, configured where nobody waits for the thread.
+    /// The filters of every lane, configured where nobody waits for the thread, as long as somebody waits for them.
     pub(super) async fn fitted(
         &self,
         deps: &Arc<Deps>,
@@ -318,12 +336,18 @@ impl Equipment {
         let turn = self.trials.fitting(&tenant.id.namespace).await;
         let (with, of, modules) = (deps.clone(), tenant.clone(), outfit.modules.clone());
         let groups = groups.to_vec();
+        // Nobody waits any more once this future is gone.
+        let waiting = Arc::new(());
+        let waits = Arc::downgrade(&waiting);
         let fitting = background::spawn(move || {
             let _turn = turn;
-            pipeline::fit(&with.runtime, &with.memory, &of, &modules, &groups)
+            let goes_on = || waits.strong_count() > 0;
+            pipeline::fit(&with.runtime, &with.memory, &of, &modules, &groups, &goes_on)
         });
+        let fitted = fitting.await.transpose()?.flatten();
+        drop(waiting);
         let first = || tenant.filters.first().map_or_else(|| "patterns".to_owned(), |own| own.name.clone());
-        Ok(fitting.await.ok_or_else(|| Error::Broken { filter: first() })??)
+        fitted.ok_or_else(|| Error::Broken { filter: first() })
     }
 }
 

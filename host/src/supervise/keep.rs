@@ -16,6 +16,7 @@ use super::equip::{self, Equipped, Outfit, Trouble};
 use super::{Order, Site, Wanted};
 use crate::model::{Tags, Tenant, TenantId};
 use crate::pipeline::{self, Fitted, Lane, Pipeline};
+use crate::status::bounded_text;
 
 /// How long a request under way may hold up a change of its own resource.
 const REPLACE_GRACE: Duration = Duration::from_millis(500);
@@ -154,7 +155,8 @@ impl Keeper {
         let stays =
             self.good.as_ref().is_some_and(|(tenant, _)| differs_in_filters_alone(tenant, &wanted.tenant));
         let runs = if stays { "those of before" } else { "nothing" };
-        warn!(%namespace, %name, error = %trouble.error, runs, "Filters are not ready");
+        let error = bounded_text(trouble.error.to_string());
+        warn!(%namespace, %name, error, runs, "Filters are not ready");
         self.failures = self.failures.saturating_add(1);
         let pause = RETRY_FIRST.saturating_mul(1 << (self.failures - 1).min(16)).min(RETRY_MAX);
         let next = Next::Wait(trouble.may_pass.then_some(pause));

@@ -7,6 +7,8 @@
 
 mod equip;
 mod keep;
+#[cfg(test)]
+mod tests;
 mod trial;
 mod workshop;
 

@@ -12,7 +12,7 @@ use super::workshop::Lanes;
 use crate::background;
 use crate::collect::{Collected, Subscription};
 use crate::filter::{self, Module, Moments, Window};
-use crate::model::{Labels, SourceGroup, Standing, Tenant, Tick};
+use crate::model::{Labels, Mode, SourceGroup, Standing, Tenant, Tick};
 use crate::pipeline::{self, Deps};
 
 /// Series that filters are tried on, of all source groups together.
@@ -29,7 +29,7 @@ const TICKS_MAX: usize = 3;
 const AT_ONCE_MAX: usize = 4;
 /// So many tenants' filters are configured at once: each has a thread.
 const FITTED_AT_ONCE_MAX: usize = 64;
-/// How long a trial goes on to the next filter. Those that are not reached by then are tried by the pipeline.
+/// How long a trial goes on to the next filter, to configure it or to call it. Those that are not reached by then are tried by the pipeline.
 const TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Where filters are tried and configured: of each namespace one resource's at a time, so that no namespace waits for
@@ -125,7 +125,8 @@ impl Trials {
         let trying = move || {
             let _turn = turn;
             let goes_on = || waits.strong_count() > 0 && waited.elapsed() < TIME_MAX;
-            let mut filters = pipeline::for_trial(&deps.runtime, &deps.memory, &tenant, &modules)?;
+            let filters = pipeline::for_trial(&deps.runtime, &deps.memory, &tenant, &modules, &goes_on)?;
+            let Some(mut filters) = filters else { return Ok(false) };
             let mut well = true;
             for (tick, series) in samples {
                 if !goes_on() {
@@ -176,7 +177,8 @@ async fn sample(
 /// One for each source of the group, those in good health first.
 fn subscriptions(deps: &Deps, tenant: &Tenant, group: &SourceGroup) -> Vec<Subscription> {
     let payer = deps.memory.payer(&tenant.id.namespace, tenant.limits.memory_max);
-    let subscribe = |source| deps.collector.subscribe(&payer, source, &tenant.selectors, tenant.interval);
+    let subscribe =
+        |source| deps.collector.subscribe(&payer, source, &tenant.selectors, tenant.interval, Mode::Sampled);
     let mut subscriptions: Vec<_> = group.sources.iter().map(subscribe).collect();
     subscriptions.sort_by_key(|subscription| subscription.standing() != Standing::Preferred);
     subscriptions
@@ -184,7 +186,7 @@ fn subscriptions(deps: &Deps, tenant: &Tenant, group: &SourceGroup) -> Vec<Subsc
 
 async fn answer_of(subscriptions: &[Subscription], tick: Tick) -> Option<Collected> {
     for subscription in subscriptions {
-        if let Ok(collected) = subscription.at(tick).await {
+        if let Ok(collected) = subscription.at(tick, 0).await {
             return Some(collected);
         }
     }

@@ -2,9 +2,9 @@
 //!
 //! In: a component's bytes and the namespace that wants it. Out: the module. Never: the same bytes compiled twice at a time; two
 //! compilations for one namespace at once, so that no namespace waits for another's whole list; a compilation lost because who
-//! asked for it does not wait any more.
+//! asked for it does not wait any more; a wait for a network in anybody's turn.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -12,10 +12,11 @@ use bytes::Bytes;
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use crate::background;
-use crate::filter::{Error, Module, Runtime};
+use crate::filter::{Error, Module, Runtime, WeakModule};
 use crate::model::Digest;
 
-/// Compiled modules that are kept although nobody uses them.
+/// Machine code that is kept although nobody may use it: an edit that is taken back finds it again.
+const UNUSED_BYTES_MAX: usize = 64 << 20;
 const UNUSED_MAX: usize = 64;
 
 /// What all tenants' modules come from.
@@ -32,6 +33,13 @@ struct Turn {
     _namespace: OwnedMutexGuard<()>,
     _digest: OwnedMutexGuard<()>,
     _machine: OwnedSemaphorePermit,
+}
+
+impl Turn {
+    /// Others have the machine, and the digest; the namespace's next one waits still.
+    fn let_go(self) -> Entered {
+        Entered(self._namespace)
+    }
 }
 
 impl Workshop {
@@ -55,24 +63,38 @@ impl Workshop {
         Entered(self.namespaces.enter(namespace.to_owned()).await)
     }
 
-    /// The module of that digest, compiled if nobody has compiled it yet. `bytes` and their digest, which is another one if a file
-    /// was replaced meanwhile, are asked for when they are needed, so that what waits has none; `filter` is whose they are in errors. `None` if what compiles broke down.
+    /// The module of that digest, compiled if nobody has compiled it yet. Bytes and their digest, which is another one if a file
+    /// was replaced meanwhile, are asked for when they are needed, so that what waits has none: first what is `kept` here, where
+    /// nobody is asked, for others wait for it; if it has gone meanwhile, they are fetched `anew` while others have their turns.
+    /// `filter` is whose they are in errors. `None` if what compiles broke down.
     pub(super) async fn module<E: From<Error>>(
         &self,
         runtime: &Runtime,
         filter: &str,
         digest: Digest,
         entered: Entered,
-        bytes: impl AsyncFnOnce() -> Result<(Digest, Bytes), E>,
+        kept: impl AsyncFnOnce() -> Option<(Digest, Bytes)>,
+        anew: impl AsyncFnOnce() -> Result<(Digest, Bytes), E>,
     ) -> Option<Result<Module, E>> {
-        let turn = self.turn(entered, digest).await;
+        let mut turn = self.turn(entered, digest).await;
         // Whoever had the turn before may have compiled the same.
         if let Some(module) = self.modules.get(digest) {
             return Some(Ok(module));
         }
-        let (digest, bytes) = match bytes().await {
-            Ok(came) => came,
-            Err(error) => return Some(Err(error)),
+        let (digest, bytes) = match kept().await {
+            Some(came) => came,
+            None => {
+                let entered = turn.let_go();
+                let (digest, bytes) = match anew().await {
+                    Ok(came) => came,
+                    Err(error) => return Some(Err(error)),
+                };
+                turn = self.turn(entered, digest).await;
+                if let Some(module) = self.modules.get(digest) {
+                    return Some(Ok(module));
+                }
+                (digest, bytes)
+            }
         };
         let (runtime, modules) = (runtime.clone(), self.modules.clone());
         let origin = format!("filter {filter}");
@@ -96,24 +118,36 @@ impl Workshop {
 #[derive(Debug)]
 pub(super) struct Entered(OwnedMutexGuard<()>);
 
-/// The compiled ones.
+/// The compiled ones, as long as somebody has them, and the last ones.
 #[derive(Debug, Default)]
-struct Modules(Mutex<HashMap<Digest, Module>>);
+struct Modules(Mutex<Shelf>);
+
+#[derive(Debug, Default)]
+struct Shelf {
+    all: HashMap<Digest, WeakModule>,
+    /// Those that came last, the newest at the end.
+    last: VecDeque<Module>,
+    last_bytes: usize,
+}
 
 impl Modules {
     fn get(&self, digest: Digest) -> Option<Module> {
-        self.lock().get(&digest).cloned()
+        self.lock().all.get(&digest)?.upgrade()
     }
 
     fn put(&self, digest: Digest, module: Module) {
-        let mut modules = self.lock();
-        if modules.len() >= UNUSED_MAX {
-            modules.retain(|_, module| module.is_in_use());
+        let mut shelf = self.lock();
+        shelf.all.retain(|_, module| module.upgrade().is_some());
+        shelf.all.insert(digest, module.downgrade());
+        shelf.last_bytes += module.code_bytes();
+        shelf.last.push_back(module);
+        while shelf.last_bytes > UNUSED_BYTES_MAX || shelf.last.len() > UNUSED_MAX {
+            let Some(first) = shelf.last.pop_front() else { return };
+            shelf.last_bytes -= first.code_bytes();
         }
-        modules.insert(digest, module);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Module>> {
+    fn lock(&self) -> MutexGuard<'_, Shelf> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -195,5 +229,27 @@ mod tests {
         drop(second);
         let _again = turn("c", 1).await;
         assert_eq!(workshop.namespaces.0.lock().unwrap().len(), 1, "lanes that nobody is in are gone");
+    }
+
+    #[tokio::test]
+    async fn who_fetches_what_has_gone_holds_up_nobody_else() {
+        let config = crate::filter::Config { instances_max: 8, ..Default::default() };
+        let (workshop, runtime) = (Workshop::new(1), Runtime::new(&config).unwrap());
+        let (begun, has_begun) = tokio::sync::oneshot::channel();
+        let anew = async || {
+            begun.send(()).unwrap();
+            std::future::pending::<Result<(Digest, Bytes), Error>>().await
+        };
+        let entered = workshop.enter("slow").await;
+        let slow = workshop.module(&runtime, "f", digest(0), entered, async || None, anew);
+        let others = async {
+            has_begun.await.unwrap();
+            let entered = workshop.enter("other").await;
+            drop(workshop.turn(entered, digest(0)).await);
+        };
+        tokio::select! {
+            _ = slow => panic!("nothing comes"),
+            done = tokio::time::timeout(Duration::from_secs(5), others) => done.expect("the machine is free"),
+        }
     }
 }

@@ -42,6 +42,13 @@ pub(super) mod labels {
     }
 
     #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+    pub(in crate::telemetry) struct Protocol {
+        pub(in crate::telemetry) tenant: Arc<str>,
+        pub(in crate::telemetry) target_type: &'static str,
+        pub(in crate::telemetry) protocol: &'static str,
+    }
+
+    #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
     pub(in crate::telemetry) struct Reason {
         pub(in crate::telemetry) tenant: Arc<str>,
         pub(in crate::telemetry) target_type: &'static str,
@@ -103,6 +110,7 @@ impl labels::Limit {
 pub(super) struct Targets {
     pub(super) collected: Family<labels::Target, Counter>,
     pub(super) requests: Family<labels::Status, Counter>,
+    pub(super) by_protocol: Family<labels::Protocol, Counter>,
     pub(super) duration: Durations<labels::Target>,
     pub(super) request_bytes: Family<labels::Target, Counter>,
     pub(super) delivered: Family<labels::Target, Counter>,
@@ -111,6 +119,7 @@ pub(super) struct Targets {
     pub(super) collisions: Family<labels::Target, Counter>,
     pub(super) ticks: Family<labels::Outcome, Counter>,
     pub(super) cursor_lag: Family<labels::Resource, Seconds>,
+    pub(super) missed: Family<labels::Resource, Gauge>,
     pub(super) series_kept: Family<labels::Resource, Gauge>,
     pub(super) series_dropped: Family<labels::Resource, Gauge>,
     pub(super) limit_max: Family<labels::Limit, Gauge>,
@@ -164,6 +173,7 @@ impl Targets {
         Targets {
             collected: r.add("remote_write_metrics_collected", "Samples collected from the sources for remote write, before filtering"),
             requests: r.add("remote_write_requests", "Requests sent to targets, by how they ended: success or error"),
+            by_protocol: r.add("sluice_requests_by_protocol", "Requests sent to receivers of remote write, by its version"),
             duration: r.add_in(Seconds, "remote_write_request_duration", "How long a target took to answer a request", durations()),
             request_bytes: r.add_in(Bytes, "sluice_request", "Bodies of requests sent to targets, as compressed on the wire", Family::default()),
             delivered: r.add("sluice_samples_delivered", "Samples that a target acknowledged"),
@@ -172,6 +182,7 @@ impl Targets {
             collisions: r.add("sluice_series_collisions", "Samples not sent because another series already has the same labels"),
             ticks: r.add("sluice_ticks", "Ticks by outcome: delivered, late (by more than one interval), failed (will be repeated) or given_up"),
             cursor_lag: r.add_in(Seconds, "sluice_cursor_lag", "Age of the newest tick that every endpoint of a resource has acknowledged", Family::default()),
+            missed: r.add("sluice_missed_ticks", "Ticks that a resource missed and that are sent to an endpoint behind newer ones, the most of any endpoint"),
             series_kept: r.add("sluice_series_kept", "Series of the last tick that the filters kept"),
             series_dropped: r.add("sluice_series_dropped", "Series of the last tick that the filters dropped"),
             limit_max: r.add("sluice_limit_max", "What the operator allows a resource, in the unit that ends the limit's name"),
@@ -190,6 +201,9 @@ impl Targets {
         for status in TenantMetrics::STATUSES {
             self.requests.remove(&labels::Status { tenant: tenant.clone(), target_type, status });
         }
+        for protocol in TenantMetrics::PROTOCOLS {
+            self.by_protocol.remove(&labels::Protocol { tenant: tenant.clone(), target_type, protocol });
+        }
         for reason in Refusal::ALL.map(Refusal::as_str) {
             self.refused.remove(&labels::Reason { tenant: tenant.clone(), target_type, reason });
         }
@@ -201,6 +215,7 @@ impl Targets {
     pub(super) fn remove_resource(&self, id: &TenantId) {
         let labels = labels::Resource::of(id);
         self.cursor_lag.remove(&labels);
+        self.missed.remove(&labels);
         self.series_kept.remove(&labels);
         self.series_dropped.remove(&labels);
         for limit in Limit::ALL {
@@ -222,7 +237,7 @@ impl Sources {
             duration: r.add_in(Seconds, "sluice_source_query_duration", "How long a source took to answer a query, its body included", durations()),
             series: r.add("sluice_source_series", "Series that a source answered with"),
             bytes: r.add_in(Bytes, "sluice_source_response", "Bodies of a source's answers that were scanned", Family::default()),
-            histograms: r.add("sluice_source_histograms_skipped", "Native histograms left out, which sampled collection cannot carry"),
+            histograms: r.add("sluice_source_histograms_skipped", "Native histograms left out: queries have them in no form that can be passed on, and filters that see samples none that could be shown"),
             skew: r.add_in(Seconds, "sluice_source_clock_skew", "A source's clock minus ours", Family::default()),
         }
     }

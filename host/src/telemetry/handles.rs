@@ -23,13 +23,24 @@ pub enum Refusal {
     TooOld,
     /// The target's limits on labels, series or sizes.
     Limit,
+    /// Native histograms, which the target does not take.
+    Histograms,
+    /// Taken with a request that the target says it has not written all of.
+    Unwritten,
     /// Anything else that a repetition cannot cure.
     Other,
 }
 
 impl Refusal {
-    pub(super) const ALL: [Refusal; 5] =
-        [Refusal::OutOfOrder, Refusal::Duplicate, Refusal::TooOld, Refusal::Limit, Refusal::Other];
+    pub(super) const ALL: [Refusal; 7] = [
+        Refusal::OutOfOrder,
+        Refusal::Duplicate,
+        Refusal::TooOld,
+        Refusal::Limit,
+        Refusal::Histograms,
+        Refusal::Unwritten,
+        Refusal::Other,
+    ];
 
     /// The word in the `reason` label.
     pub fn as_str(self) -> &'static str {
@@ -38,6 +49,8 @@ impl Refusal {
             Refusal::Duplicate => "duplicate",
             Refusal::TooOld => "too_old",
             Refusal::Limit => "limit",
+            Refusal::Histograms => "histograms",
+            Refusal::Unwritten => "unwritten",
             Refusal::Other => "other",
         }
     }
@@ -132,6 +145,7 @@ pub struct TenantMetrics {
     stale_markers: Counter,
     collisions: Counter,
     ticks: [Counter; Outcome::ALL.len()],
+    by_protocol: [Counter; TenantMetrics::PROTOCOLS.len()],
     series_kept: Gauge,
     series_dropped: Gauge,
 }
@@ -139,6 +153,8 @@ pub struct TenantMetrics {
 impl TenantMetrics {
     /// The words in the `status` label of `remote_write_requests_total`.
     pub(super) const STATUSES: [&str; 2] = ["success", "error"];
+    /// The words in the `protocol` label of `sluice_requests_by_protocol_total`.
+    pub(super) const PROTOCOLS: [&str; 2] = ["1.0", "2.0"];
 
     pub(super) fn new(families: &Targets, id: &TenantId, target_type: TargetType) -> TenantMetrics {
         let (tenant, target_type) = (Arc::<str>::from(id.namespace.as_str()), target_type.as_str());
@@ -155,6 +171,10 @@ impl TenantMetrics {
             let labels = labels::Outcome { tenant: tenant.clone(), target_type, outcome };
             families.ticks.get_or_create_owned(&labels)
         });
+        let by_protocol = Self::PROTOCOLS.map(|protocol| {
+            let labels = labels::Protocol { tenant: tenant.clone(), target_type, protocol };
+            families.by_protocol.get_or_create_owned(&labels)
+        });
         let resource = labels::Resource::of(id);
         TenantMetrics {
             collected: families.collected.get_or_create_owned(&target),
@@ -167,6 +187,7 @@ impl TenantMetrics {
             stale_markers: families.stale_markers.get_or_create_owned(&target),
             collisions: families.collisions.get_or_create_owned(&target),
             ticks,
+            by_protocol,
             series_kept: families.series_kept.get_or_create_owned(&resource),
             series_dropped: families.series_dropped.get_or_create_owned(&resource),
         }
@@ -196,6 +217,12 @@ impl TenantMetrics {
         };
         self.duration.observe(took.as_secs_f64());
         self.request_bytes.inc_by(bytes);
+    }
+
+    /// One request was sent in this version of remote write.
+    pub fn spoken(&self, protocol: &str) {
+        let of = Self::PROTOCOLS.iter().zip(&self.by_protocol).find(|(word, _)| **word == protocol);
+        of.map(|(_, counter)| counter.inc());
     }
 
     /// Samples that a target acknowledged.

@@ -114,6 +114,15 @@ impl Metrics {
         }
     }
 
+    /// How many ticks each resource is still to send behind newer ones. One that nobody counts for is left out.
+    pub fn missed_ticks<'a>(&self, missed: impl IntoIterator<Item = (&'a TenantId, u64)>) {
+        let tenants = lock(&self.0.tenants);
+        for (id, ticks) in missed.into_iter().filter(|(id, _)| tenants.contains_key(*id)) {
+            let gauge = self.0.targets.missed.get_or_create_owned(&labels::Resource::of(id));
+            gauge.set(i64::try_from(ticks).unwrap_or(i64::MAX));
+        }
+    }
+
     /// How many resources are in each state.
     pub fn tenants_by_state(&self, counts: impl IntoIterator<Item = (&'static str, u64)>) {
         for (state, count) in counts {

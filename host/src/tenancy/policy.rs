@@ -25,6 +25,9 @@ use crate::model::{FilterLimits, Guard, TargetType};
 pub const INTERVAL_MIN: Duration = Duration::from_secs(5);
 /// The longest interval: what is wanted less often than once a day is no metric.
 pub const INTERVAL_MAX: Duration = Duration::from_secs(24 * 3600);
+/// The longest interval where all samples are taken. A tick brings all of them at once, those from its beginning are as old by then, and
+/// a receiver takes none of more than about an hour.
+pub const RAW_INTERVAL_MAX: Duration = Duration::from_secs(1800);
 /// Stands for the resource's namespace in a management label's value.
 const NAMESPACE: &str = "{namespace}";
 /// The interval of a resource that names none, from the documents this resource was published with.

@@ -11,7 +11,7 @@ use crate::document::{self, Document, Node, Path, Problem, Value, nearest};
 pub enum Resource {
     /// A `MetricAccess`; its fields are not read yet.
     MetricAccess(Arc<Document>),
-    /// Anything else, and why it is refused.
+    /// Anything else, and why it is refused or passed over.
     Foreign(Problem),
 }
 
@@ -71,14 +71,16 @@ fn foreign(root: &Node) -> Option<Problem> {
         Some(KIND) => {}
         Some("Secret") => {
             let cure = "put each value into the file <secrets folder>/<namespace>/<name>/<key>";
-            return Some(Problem::error(place("kind"), "Secret is not read from here", cure));
+            return Some(Problem::warning(place("kind"), "Secret is not read from here", cure));
         }
         Some(kind) => {
-            let cure = match nearest(kind, [KIND]) {
-                Some(meant) => format!("write {meant}"),
-                None => format!("keep only {KIND} resources in this file"),
-            };
-            return Some(Problem::error(place("kind"), format!("{kind} is not {KIND}"), cure));
+            let message = format!("{kind} is not {KIND}");
+            let is_ours = root.text("apiVersion") == Some(API_VERSION);
+            return Some(match nearest(kind, [KIND]) {
+                Some(meant) => Problem::error(place("kind"), message, format!("write {meant}")),
+                None if is_ours => Problem::error(place("kind"), message, format!("write {KIND}")),
+                None => Problem::warning(place("kind"), format!("{message}, and passed over"), ""),
+            });
         }
         None => return Some(Problem::error(place("kind"), "is missing", format!("write kind: {KIND}"))),
     }

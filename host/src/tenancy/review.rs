@@ -18,7 +18,7 @@ use crate::model::{Endpoint, PushgatewayEndpoint, PushgatewayGroup, Tenant, Tena
 pub enum Outcome {
     /// It runs. Single patterns may still be refused; the problems say so.
     Run(Box<Tenant>),
-    /// It is valid and does not want to run: `remoteWrite` is absent or not enabled.
+    /// It is valid and does not want to run: `remoteWrite` is absent or not enabled, or it is of a kind that is passed over.
     Disabled,
     /// It has errors; the problems say which.
     Refused,
@@ -52,7 +52,7 @@ impl Review {
             Resource::Foreign(problem) => Review {
                 id: None,
                 created: None,
-                outcome: Outcome::Refused,
+                outcome: if problem.is_error() { Outcome::Refused } else { Outcome::Disabled },
                 problems: vec![problem.clone()],
                 secrets: Vec::new(),
                 services: Vec::new(),

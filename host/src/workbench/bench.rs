@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Error, Trial};
+use super::{Configuration, Error, Trial};
 use crate::filter::{Module, ROWS_MAX, Runtime, Tenant, Usage, builtin};
 use crate::model::exposition::Sample;
 use crate::model::{Labels, Timestamp};
@@ -30,7 +30,7 @@ pub struct Bench<'a> {
     /// The filter.
     pub module: &'a Module,
     /// Its configuration.
-    pub config: &'a serde_json::Value,
+    pub config: &'a Configuration,
     /// For whom it works.
     pub tenant: &'a Tenant,
     /// What it is shown, a sample of each series.
@@ -82,7 +82,7 @@ impl Bench<'_> {
             let usage = self.meet(self.module, self.config)?;
             memory_bytes_peak = memory_bytes_peak.max(usage.memory_bytes_peak);
             own.push(nanos_of_series(&usage));
-            none.push(nanos_of_series(&self.meet(empty, &json!({ "rules": [] }))?));
+            none.push(nanos_of_series(&self.meet(empty, &json!({ "rules": [] }).into())?));
         }
         let batch_rows = self.runtime.batch_rows_max();
         let classify = Figure { nanos: median(own), empty_nanos: median(none), batch_rows };
@@ -94,19 +94,19 @@ impl Bench<'_> {
     }
 
     /// One that meets all series for the first time.
-    fn meet(&self, module: &Module, config: &serde_json::Value) -> Result<Usage, Error> {
+    fn meet(&self, module: &Module, config: &Configuration) -> Result<Usage, Error> {
         let mut trial = self.trial(module, config)?;
         trial.scrape(ORIGIN, self.samples)?;
         Ok(usage(&trial).clone())
     }
 
-    fn trial(&self, module: &Module, config: &serde_json::Value) -> Result<Trial, Error> {
-        Trial::new(self.runtime, module, config.clone(), self.tenant.clone(), INTERVAL)
+    fn trial(&self, module: &Module, config: &Configuration) -> Result<Trial, Error> {
+        Trial::new(self.runtime, module, config, self.tenant.clone(), INTERVAL)
     }
 
     /// Ticks of the same series, one after the other.
     fn ticks(&self, figures: &mut Figures, tell: impl Fn(usize)) -> Result<(), Error> {
-        let empty = json!({ "rules": [{ "select": "none" }] });
+        let empty = json!({ "rules": [{ "select": "none" }] }).into();
         let mut trials = [
             self.trial(self.module, self.config)?,
             self.trial(self.runtime.builtin(EMPTY_OF_SAMPLES)?, &empty)?,
@@ -205,8 +205,8 @@ mod tests {
         let samples: Vec<Sample> = (0..100).map(sample).collect();
         let figures = |name: &str, config: serde_json::Value| {
             let module = runtime.builtin(name).unwrap();
-            let (runtime, tenant, samples) = (&runtime, &tenant, &samples[..]);
-            let bench = Bench { runtime, module, config: &config, tenant, samples, rounds: 1 };
+            let (config, runtime, tenant, samples) = (&config.into(), &runtime, &tenant, &samples[..]);
+            let bench = Bench { runtime, module, config, tenant, samples, rounds: 1 };
             bench.run(|_| ()).unwrap()
         };
         let labels = figures(builtin::PATTERNS, json!({ "selectors": [r#"{__name__=~"metric_.*"}"#] }));

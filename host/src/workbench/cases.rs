@@ -10,8 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::trial::{Fate, Trial, Tried};
-use super::{Error, diff};
-use crate::document;
+use super::{Configuration, Error, diff};
 use crate::filter::{Module, Runtime, Tenant};
 use crate::model::Timestamp;
 use crate::model::exposition::{self, Sample, write_sample, write_untimed};
@@ -26,6 +25,11 @@ const INTERVAL: Duration = Duration::from_secs(30);
 const METRICS: &str = "metrics.prom";
 const EXPECTED: &str = "expected.prom";
 const CONFIG: &str = "config.yaml";
+
+/// What a case is made of.
+const PARTS: [&str; 3] = [METRICS, EXPECTED, CONFIG];
+/// How files end of which somebody expects that they count.
+const DATA: [&str; 4] = ["prom", "yaml", "yml", "json"];
 
 /// The cases of one folder.
 #[derive(Debug)]
@@ -74,7 +78,11 @@ impl Cases {
         let mut cases = Vec::new();
         for entry in fs::read_dir(folder).map_err(refuse)? {
             let folder = entry.map_err(refuse)?.path();
-            if folder.join(METRICS).is_file() {
+            if is_hidden(&folder) {
+                continue;
+            }
+            misplaced(&folder)?;
+            if is_case(&folder) {
                 let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 cases.push(Case { name, folder });
             }
@@ -84,14 +92,42 @@ impl Cases {
     }
 }
 
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
+}
+
+/// What looks like a case and lies where none is looked for.
+fn misplaced(path: &Path) -> Result<(), Error> {
+    let is_part = |path: &Path| {
+        let name = path.file_name().unwrap_or_default();
+        path.is_file() && [METRICS, EXPECTED].iter().any(|part| name == *part)
+    };
+    let refuse = |path: PathBuf| {
+        let cause = "no case is looked for here: put it into NAME/, directly below the folder of cases";
+        Err(Error::File { path, cause: cause.to_owned() })
+    };
+    if is_part(path) {
+        return refuse(path.to_owned());
+    }
+    let below = fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    let parts = below.filter(|path| path.is_dir()).map(|folder| folder.join(METRICS));
+    parts.into_iter().find(|part| part.is_file()).map_or(Ok(()), refuse)
+}
+
+/// A folder of something else may lie beside cases: code, snapshots.
+fn is_case(folder: &Path) -> bool {
+    PARTS.iter().any(|part| folder.join(part).is_file())
+}
+
 impl Case {
     /// Runs the case; with `update` what came becomes what is expected.
     ///
     /// # Errors
     /// A file cannot be read, or not be understood; the filter fails.
     pub fn run(&self, runtime: &Runtime, module: &Module, update: bool) -> Result<Verdict, Error> {
+        self.strangers()?;
         let tenant = Tenant::alone("test", &self.name);
-        let mut trial = Trial::new(runtime, module, self.config()?, tenant, INTERVAL)?;
+        let mut trial = Trial::new(runtime, module, &self.config()?, tenant, INTERVAL)?;
         let mut actual = Vec::new();
         let mut at = ORIGIN;
         for scrape in self.samples(METRICS)? {
@@ -114,6 +150,25 @@ impl Case {
         Ok(if holds { Verdict::Holds } else { Verdict::Differs(both) })
     }
 
+    /// A file by a name that we do not know is one whose author expects something of it.
+    fn strangers(&self) -> Result<(), Error> {
+        let refuse =
+            |error: std::io::Error| Error::File { path: self.folder.clone(), cause: error.to_string() };
+        for entry in fs::read_dir(&self.folder).map_err(refuse)? {
+            let path = entry.map_err(refuse)?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let extension = path.extension().unwrap_or_default().to_string_lossy();
+            if PARTS.contains(&&*name) || !DATA.contains(&&*extension) {
+                continue;
+            }
+            let meant =
+                if extension == "prom" { [METRICS, EXPECTED].join(" or ") } else { CONFIG.to_owned() };
+            let cause = format!("it is no part of a case; call it {meant}");
+            return Err(Error::File { path, cause });
+        }
+        Ok(())
+    }
+
     fn read(&self, name: &str) -> Result<String, Error> {
         let path = self.folder.join(name);
         fs::read_to_string(&path).map_err(|error| {
@@ -127,13 +182,12 @@ impl Case {
         read.map_err(|error| Error::File { path: self.folder.join(name), cause: error.to_string() })
     }
 
-    fn config(&self) -> Result<serde_json::Value, Error> {
-        if !self.folder.join(CONFIG).exists() {
-            return Ok(serde_json::json!({}));
+    fn config(&self) -> Result<Configuration, Error> {
+        let path = self.folder.join(CONFIG);
+        if path.exists() {
+            return Configuration::read(&path);
         }
-        let text = self.read(CONFIG)?;
-        document::to_json(&text)
-            .map_err(|problem| Error::File { path: self.folder.join(CONFIG), cause: problem.to_string() })
+        Ok(Configuration::none(format!("write its configuration in {}", path.display())))
     }
 
     fn write(&self, scrapes: &[Vec<String>]) -> Result<(), Error> {

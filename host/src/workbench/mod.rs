@@ -7,6 +7,7 @@ mod bench;
 mod build;
 mod cases;
 mod component;
+mod configuration;
 mod diff;
 mod failed;
 mod language;
@@ -19,12 +20,16 @@ mod trial;
 pub use bench::{Bench, Figure, Figures, series};
 pub use build::{BuildError, Built, build};
 pub use cases::{Case, Cases, Verdict};
+pub use configuration::Configuration;
 pub use diff::{Line, Side, diff};
 pub use failed::Failed;
 pub use language::Language;
 pub use narrow::{Shown, narrow};
-pub use scaffold::{ScaffoldError, scaffold};
+pub use scaffold::{ScaffoldError, has_another_sdk, renew_sdk, scaffold};
 pub use trial::{Fate, Trial, Tried};
+
+use crate::document::Problem;
+use crate::filter::Module;
 
 /// Why a filter could not be tried.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +37,17 @@ pub enum Error {
     /// The filter could not be begun with.
     #[error(transparent)]
     Filter(#[from] crate::filter::Error),
+    /// The filter refuses its configuration.
+    #[error("{problem}")]
+    Configuration {
+        /// Where it was written, and what is wrong with it.
+        problem: Box<Problem>,
+        /// The filter's own words.
+        cause: crate::filter::Error,
+    },
+    /// A document cannot be read at all.
+    #[error("{0}")]
+    Document(Box<Problem>),
     /// The filter failed at its work.
     #[error(transparent)]
     Failed(#[from] Box<Failed>),
@@ -60,9 +76,18 @@ impl Error {
     /// Whose fault it is, if it is a filter's.
     pub fn filter(&self) -> Option<&crate::filter::Error> {
         match self {
-            Error::Filter(error) => Some(error),
+            Error::Filter(error) | Error::Configuration { cause: error, .. } => Some(error),
             Error::Failed(failed) => Some(failed.cause()),
-            Error::Unstamped(_) | Error::Twice { .. } | Error::File { .. } => None,
+            Error::Document(_) | Error::Unstamped(_) | Error::Twice { .. } | Error::File { .. } => None,
         }
     }
+}
+
+/// What stands before a filter's name where its crate is one among others.
+const CRATE: &str = "sluice-filter-";
+
+/// How a filter is called that stands alone: by its crate, as one that comes with the program is called in a resource.
+pub fn name(module: &Module) -> &str {
+    let name = &module.manifest().name;
+    name.strip_prefix(CRATE).unwrap_or(name)
 }

@@ -21,6 +21,9 @@ const RUST: &[(&str, &str)] = &[
     ("tests/drops/expected.prom", include_str!("../../../examples/filters/tests/drops/expected.prom")),
 ];
 
+/// Where a filter's folder has it.
+pub(super) const SDK: &str = ".sluice/sdk";
+
 /// What the examples are called.
 const EXAMPLE: &str = "drop-prefixes";
 
@@ -65,9 +68,12 @@ fn rust(name: &str) -> Vec<(String, Vec<u8>)> {
         text.replace("{name}", name).replace(EXAMPLE, name).replace("{version}", env!("CARGO_PKG_VERSION"))
     };
     let template = RUST.iter().map(|(path, text)| ((*path).to_owned(), named(text).into_bytes()));
-    let sdk =
-        sdk::FILES.iter().map(|(path, text)| (format!(".sluice/sdk/{path}"), text.as_bytes().to_owned()));
-    template.chain(sdk).collect()
+    template.chain(sdk().map(|(path, text)| (path, text.as_bytes().to_owned()))).collect()
+}
+
+/// The SDK of this program, by the paths that it has in a filter's folder.
+pub(super) fn sdk() -> impl Iterator<Item = (String, &'static str)> {
+    sdk::FILES.iter().map(|(path, text)| (format!("{SDK}/{path}"), *text))
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::Error;
 use super::station::{Row, Station, distinct};
+use super::{Configuration, Error};
 use crate::filter::{Module, Moments, Runtime, Sequence, Step, Tenant, Timing, Usage, Window};
 use crate::model::exposition::Sample;
 use crate::model::{Labels, Stamped, Stamps, Timestamp};
@@ -53,16 +53,17 @@ impl Trial {
     pub fn new(
         runtime: &Runtime,
         module: &Module,
-        config: serde_json::Value,
+        config: &Configuration,
         tenant: Tenant,
         interval: Duration,
     ) -> Result<Trial, Error> {
-        let step = Step::new(&module.manifest().name, module.clone(), config);
+        let step = Step::new(super::name(module), module.clone(), config.value().clone());
         let station = if module.is_stateful() {
-            Station::kept(runtime.stateful(tenant, step)?)
+            runtime.stateful(tenant, step).map(Station::kept)
         } else {
-            Station::judging(runtime.chain(tenant, vec![step])?)
+            runtime.chain(tenant, vec![step]).map(Station::judging)
         };
+        let station = station.map_err(|error| config.explain(error))?;
         Ok(Trial { stations: vec![station], stamps: None, last: None, scrapes: 0, interval })
     }
 

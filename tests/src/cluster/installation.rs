@@ -12,7 +12,8 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Access, Cluster, Events, Kubectl, Leases, Relay, Resources, deploy};
+use super::{Access, Cluster, Events, Kubectl, Leases, Resources, deploy};
+use crate::relay::Relay;
 use crate::servers::{Pod, Setup, Sluice};
 
 /// The ServiceAccount in `deploy/`.

@@ -10,7 +10,6 @@ mod installation;
 mod keys;
 mod kubectl;
 mod objects;
-mod relay;
 mod server;
 
 use std::path::{Path, PathBuf};
@@ -23,7 +22,6 @@ pub use access::Access;
 pub use installation::{Installation, Replica};
 pub use kubectl::{Done, Kubectl};
 pub use objects::{Events, Leases, Resource, Resources, condition, is};
-pub use relay::{Line, Relay};
 
 use crate::wait::within;
 use server::{START_MAX, Servers};

@@ -12,7 +12,7 @@ mod sluice;
 
 pub use local::Local;
 pub use process::Process;
-pub use prometheus::{Prometheus, ScrapeJob};
+pub use prometheus::{Prometheus, ScrapeJob, config};
 pub use pushgateway::Pushgateway;
 pub use registry::DockerRegistry;
 pub use sluice::{Pod, Setup, Sluice, binary, command, command_told, command_with, profile_folder};

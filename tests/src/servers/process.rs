@@ -41,11 +41,15 @@ impl Process {
         self.child.try_wait().expect("a child can be waited for")
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        let _ = kill_process(Pid::from_child(&self.child), signal);
+    }
+
     /// Asks it to stop (SIGTERM) and waits until it has.
     pub async fn stop(&mut self) -> ExitStatus {
-        let pid = Pid::from_child(&self.child);
         if self.ended().is_none() {
-            let _ = kill_process(pid, Signal::TERM);
+            self.signal(Signal::TERM);
         }
         let name = self.name.clone();
         eventually(&format!("{name} stops when asked"), async || self.ended()).await

@@ -17,6 +17,9 @@ use super::{PORT_TRIES_MAX, Process, free_port};
 use crate::http::{self, Answer};
 use crate::wait::{PATIENCE, eventually};
 
+/// The state file, in the folder.
+const STATE: &str = "state.json";
+
 /// Everything an operator writes down before starting the program.
 #[derive(Debug, Clone, Default)]
 pub struct Setup {
@@ -132,7 +135,7 @@ impl Setup {
             let standalone = json!({
                 "tenants": { "folder": at("tenants") },
                 "secrets": { "folder": at("secrets") },
-                "state": { "file": at("state.json") },
+                "state": { "file": at(STATE) },
             });
             merge(&mut config, standalone);
         }
@@ -163,6 +166,13 @@ impl Sluice {
         let part = self.folder.path().join("part");
         write(&part, yaml);
         std::fs::rename(part, self.folder.path().join("tenants").join(file)).expect("the folder is writable");
+    }
+
+    /// Writes the value of a Secret anew, by `namespace/name/key`, in one step.
+    pub fn write_secret(&self, path: &str, value: &str) {
+        let part = self.folder.path().join("part");
+        write(&part, value);
+        std::fs::rename(part, self.folder.path().join("secrets").join(path)).expect("the folder is writable");
     }
 
     /// Removes a resource file.
@@ -245,6 +255,16 @@ impl Sluice {
         let found = status.lines().find_map(|line| line.strip_prefix(which)?.strip_prefix(':'));
         let kib = found.expect("the kernel says it").trim().trim_end_matches(" kB");
         kib.parse::<usize>().expect("it is a number") << 10
+    }
+
+    /// What the state file says.
+    pub fn state(&self) -> Vec<u8> {
+        std::fs::read(self.folder.path().join(STATE)).expect("there is a state file")
+    }
+
+    /// Writes the state file anew; it must not run.
+    pub fn set_state(&self, state: &[u8]) {
+        std::fs::write(self.folder.path().join(STATE), state).expect("the folder can be written in");
     }
 
     /// Starts it again with the same configuration, resources and state.

@@ -1,12 +1,15 @@
 //! Strict receiver: a remote-write endpoint that checks every rule a sender owes, and keeps every sample bit for bit.
 //!
-//! In: requests on any path; a script of answers. Out: the samples held, the requests seen, the violations found.
+//! In: requests of either version on any path; a script of answers; which versions it takes, at first 1.0 alone. Out: the samples
+//! held, the requests seen, the violations found.
 //! Never: mercy. A request that breaks a rule is refused whole, as Prometheus refuses an out-of-order one.
 
 pub mod rules;
 mod store;
+mod symbols;
 #[cfg(test)]
 mod tests;
+mod version;
 pub mod wire;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -24,6 +27,8 @@ use crate::servers::Local;
 use crate::wait::now_ms;
 pub use rules::Violation;
 pub use store::Store;
+pub use symbols::Said;
+pub use version::{Speaks, Version};
 
 /// Headers Prometheus would not let a larger body past either; the decoded size has its own rule.
 const BODY_BYTES_MAX: usize = rules::DECODED_BYTES_MAX;
@@ -44,6 +49,8 @@ pub enum Reply {
     },
     /// Wait, then check, keep, 204.
     Slow(Duration),
+    /// Check, keep, 204, and of a request of 2.0 say that so many samples were written.
+    AcceptClaiming(u64),
     /// Check, keep, and then answer this all the same: an acknowledgement lost on its way.
     KeepButAnswer(StatusCode),
 }
@@ -72,6 +79,8 @@ pub struct Seen {
     pub samples: usize,
     /// The oldest sample's timestamp.
     pub oldest: Option<i64>,
+    /// Which version it was.
+    pub version: Version,
     /// The status it was answered with.
     pub status: StatusCode,
 }
@@ -82,6 +91,9 @@ pub struct StrictReceiver {
     state: Arc<Mutex<Inner>>,
 }
 
+/// Whether a series is one that is not taken.
+type Unwanted = Box<dyn Fn(&LabelSet) -> bool + Send>;
+
 #[derive(Default)]
 struct Inner {
     store: Store,
@@ -89,6 +101,15 @@ struct Inner {
     seen: Vec<Seen>,
     script: VecDeque<Reply>,
     standing: Option<Reply>,
+    /// Series that it takes never, for a reason of its own.
+    unwanted: Option<Unwanted>,
+    speaks: Speaks,
+    /// Requests of a version that it does not take.
+    unspoken: u64,
+    /// What was said of each series last.
+    said: BTreeMap<LabelSet, Said>,
+    /// Native histograms by the time of each; those of them that came again once.
+    histograms: BTreeMap<LabelSet, BTreeMap<i64, wire::Histogram>>,
 }
 
 impl StrictReceiver {
@@ -117,9 +138,35 @@ impl StrictReceiver {
         self.lock().standing = Some(reply);
     }
 
+    /// Refuses every request with a series of which `is_unwanted` holds from now on, and names none, as Prometheus does. The
+    /// sender has broken no rule.
+    pub fn never_takes(&self, is_unwanted: impl Fn(&LabelSet) -> bool + Send + 'static) {
+        self.lock().unwanted = Some(Box::new(is_unwanted));
+    }
+
+    /// Takes these versions from now on, as after an upgrade.
+    pub fn speak(&self, speaks: Speaks) {
+        self.lock().speaks = speaks;
+    }
+
+    /// How many requests came in a version that it does not take. They are checked like others, and not among those seen.
+    pub fn unspoken(&self) -> u64 {
+        self.lock().unspoken
+    }
+
+    /// What was said last of each series of which anything was said: type, help and unit.
+    pub fn said(&self) -> BTreeMap<LabelSet, Said> {
+        self.lock().said.clone()
+    }
+
     /// Every sample held, oldest first per series, stale markers included.
     pub fn samples(&self) -> BTreeMap<LabelSet, Vec<Sample>> {
         self.lock().store.samples()
+    }
+
+    /// Every native histogram held, by series and time. Among the samples each stands as its sum.
+    pub fn histograms(&self) -> BTreeMap<LabelSet, BTreeMap<i64, wire::Histogram>> {
+        self.lock().histograms.clone()
     }
 
     /// The samples of the moment `at`.
@@ -154,6 +201,10 @@ async fn receive(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    let version = Version::of(&headers);
+    if let Some(answer) = unspoken(&state, version, (&method, &headers, &body)) {
+        return answer;
+    }
     let reply = {
         let mut inner = state.lock().expect("no holder panics");
         inner.script.pop_front().or_else(|| inner.standing.clone()).unwrap_or(Reply::Accept)
@@ -162,18 +213,44 @@ async fn receive(
         tokio::time::sleep(duration).await;
     }
     let now = now_ms();
-    let (decoded, mut violations) = rules::check(&method, &headers, &body, now);
+    let (decoded, said, mut violations) = rules::check_saying(&method, &headers, &body, now);
+    let histograms = rules::histograms(&headers, &body);
+    let opaque = histograms.len() as u64;
     let oldest = decoded.iter().flat_map(|(_, samples)| samples).map(|sample| sample.at).min();
     let (series, samples) = (decoded.len(), decoded.iter().map(|(_, s)| s.len()).sum());
     let mut inner = state.lock().expect("no holder panics");
+    let is_unwanted =
+        |(series, _): &(LabelSet, Vec<Sample>)| inner.unwanted.as_ref().is_some_and(|of| of(series));
+    let reply = match decoded.iter().any(is_unwanted) {
+        true => Reply::Refuse {
+            status: StatusCode::BAD_REQUEST,
+            retry_after: None,
+            body: "label value too long".to_owned(),
+        },
+        false => reply,
+    };
+    let mut written = 0;
     if violations.is_empty() && !matches!(reply, Reply::Refuse { .. }) {
+        let names: Vec<_> = decoded.iter().map(|(series, _)| series.clone()).collect();
         violations = inner.store.append(decoded);
+        if violations.is_empty() {
+            written = samples as u64;
+            for (series, histogram) in histograms {
+                inner.histograms.entry(series).or_default().insert(histogram.timestamp, histogram);
+            }
+            inner.said.extend(names.into_iter().zip(said).filter_map(|(series, said)| Some((series, said?))));
+        }
+    }
+    if let Reply::AcceptClaiming(claimed) = reply {
+        written = claimed;
     }
     let (status, retry_after, text) = match (&violations[..], reply) {
-        ([], Reply::Accept | Reply::Slow(_)) => (StatusCode::NO_CONTENT, None, String::new()),
+        ([], Reply::Accept | Reply::Slow(_) | Reply::AcceptClaiming(_)) => {
+            (StatusCode::NO_CONTENT, None, String::new())
+        }
         ([], Reply::KeepButAnswer(status)) => (status, None, String::new()),
         ([], Reply::Refuse { status, retry_after, body }) => (status, retry_after, body),
-        (violations, _) => (StatusCode::BAD_REQUEST, None, format!("{violations:?}")),
+        (violations, _) => (StatusCode::BAD_REQUEST, None, told(violations)),
     };
     inner.violations.extend(violations);
     inner.seen.push(Seen {
@@ -184,10 +261,55 @@ async fn receive(
         series,
         samples,
         oldest,
+        version,
         status,
     });
-    let retry_after = retry_after.map(|after| [("retry-after", after)]);
-    (status, retry_after.into_iter().flatten().collect::<HeaderPairs>(), text).into_response()
+    let retry_after = retry_after.map(|after| ("retry-after", after));
+    let said = (version == Version::V2)
+        .then(|| written_headers(written.saturating_sub(opaque), opaque.min(written)));
+    (status, retry_after.into_iter().chain(said.into_iter().flatten()).collect::<HeaderPairs>(), text)
+        .into_response()
+}
+
+/// What a request gets that is of a version that is not taken; checked all the same.
+fn unspoken(
+    state: &Mutex<Inner>,
+    version: Version,
+    (method, headers, body): (&Method, &HeaderMap, &Bytes),
+) -> Option<Response> {
+    let mut inner = state.lock().expect("no holder panics");
+    if inner.speaks.takes(version) {
+        return None;
+    }
+    inner.unspoken += 1;
+    inner.violations.extend(rules::check(method, headers, body, now_ms()).1);
+    let status = match inner.speaks {
+        // It finds nothing in it, and is content.
+        Speaks::V1Blindly => StatusCode::NO_CONTENT,
+        Speaks::V1 | Speaks::V2 | Speaks::Both => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    };
+    Some(status.into_response())
+}
+
+/// What 2.0 has receivers say.
+fn written_headers(samples: u64, histograms: u64) -> [(&'static str, String); 3] {
+    [
+        ("x-prometheus-remote-write-samples-written", samples.to_string()),
+        ("x-prometheus-remote-write-histograms-written", histograms.to_string()),
+        ("x-prometheus-remote-write-exemplars-written", "0".to_owned()),
+    ]
+}
+
+/// As Prometheus says it, where it would.
+fn told(violations: &[Violation]) -> String {
+    match violations
+        .iter()
+        .find(|found| matches!(found, Violation::OutOfOrder { .. } | Violation::Conflict { .. }))
+    {
+        Some(Violation::OutOfOrder { .. }) => "out of order sample".to_owned(),
+        Some(_) => "duplicate sample for timestamp".to_owned(),
+        None => format!("{violations:?}"),
+    }
 }
 
 /// Headers from pairs, none or one.

@@ -1,11 +1,13 @@
-//! Rules: everything a sender of remote write 1.0 owes, checked on one request.
+//! Rules: everything a sender of remote write owes, checked on one request of either version.
 //!
 //! In: method, headers, body. Out: decoded series, and every violation found; as much is decoded as can be.
 
 use http::{HeaderMap, HeaderName, Method};
 use prost::Message as _;
 
-use super::wire::{Label, TimeSeries, WriteRequest};
+use super::symbols::{self, Said};
+use super::version::Version;
+use super::wire::{Histogram, Label, TimeSeries, WriteRequest, v2};
 use crate::series::{LabelSet, NAME, Sample, Value};
 
 /// Prometheus refuses a decoded body above this.
@@ -24,8 +26,13 @@ pub enum Violation {
     Snappy(String),
     DecodedBytes(usize),
     Protobuf(String),
+    Symbols(&'static str),
+    Reference(u32),
+    OddReferences(usize),
+    InventedStart,
     NoSeries,
     NoSamples(LabelSet),
+    FloatsAndHistograms(LabelSet),
     Utf8(String),
     EmptyName(LabelSet),
     EmptyValue { series: LabelSet, label: String },
@@ -44,26 +51,38 @@ pub type Decoded = Vec<(LabelSet, Vec<Sample>)>;
 
 /// Checks one request that arrived at `now_ms`; order and duplicates across requests are the store's to check.
 pub fn check(method: &Method, headers: &HeaderMap, body: &[u8], now_ms: i64) -> (Decoded, Vec<Violation>) {
-    let mut violations = Vec::new();
-    if method != Method::POST {
-        violations.push(Violation::Method(method.clone()));
-    }
-    check_headers(headers, &mut violations);
-    let decoded = match decode(body) {
-        Ok(request) => check_series(request, now_ms, &mut violations),
-        Err(violation) => {
-            violations.push(violation);
-            Vec::new()
-        }
-    };
+    let (decoded, _, violations) = check_saying(method, headers, body, now_ms);
     (decoded, violations)
 }
 
-fn check_headers(headers: &HeaderMap, violations: &mut Vec<Violation>) {
+/// As [`check`]; also what a request of 2.0 says of each of its series.
+pub fn check_saying(
+    method: &Method,
+    headers: &HeaderMap,
+    body: &[u8],
+    now_ms: i64,
+) -> (Decoded, Vec<Option<Said>>, Vec<Violation>) {
+    let mut violations = Vec::new();
+    let version = Version::of(headers);
+    if method != Method::POST {
+        violations.push(Violation::Method(method.clone()));
+    }
+    check_headers(version, headers, &mut violations);
+    let (decoded, said) = match decode(version, body, &mut violations) {
+        Ok((request, said)) => (check_series(request, now_ms, &mut violations), said),
+        Err(violation) => {
+            violations.push(violation);
+            (Vec::new(), Vec::new())
+        }
+    };
+    (decoded, said, violations)
+}
+
+fn check_headers(version: Version, headers: &HeaderMap, violations: &mut Vec<Violation>) {
     let exactly = [
         ("content-encoding", "snappy"),
-        ("content-type", "application/x-protobuf"),
-        ("x-prometheus-remote-write-version", "0.1.0"),
+        ("content-type", version.content_type()),
+        ("x-prometheus-remote-write-version", version.number()),
     ];
     let mut require = |name: &'static str, holds: &dyn Fn(&str) -> bool| {
         let found: Vec<String> = headers
@@ -87,7 +106,11 @@ fn is_user_agent(text: &str) -> bool {
     product.split_once('/').is_some_and(|(name, version)| !name.is_empty() && !version.is_empty())
 }
 
-fn decode(body: &[u8]) -> Result<WriteRequest, Violation> {
+fn decode(
+    version: Version,
+    body: &[u8],
+    violations: &mut Vec<Violation>,
+) -> Result<(WriteRequest, Vec<Option<Said>>), Violation> {
     const STREAM_IDENTIFIER: &[u8] = b"\xff\x06\x00\x00sNaPpY";
     if body.starts_with(STREAM_IDENTIFIER) {
         return Err(Violation::Framed);
@@ -97,7 +120,27 @@ fn decode(body: &[u8]) -> Result<WriteRequest, Violation> {
         return Err(Violation::DecodedBytes(bytes));
     }
     let raw = snap::raw::Decoder::new().decompress_vec(body).map_err(|e| Violation::Snappy(e.to_string()))?;
-    WriteRequest::decode(&*raw).map_err(|e| Violation::Protobuf(e.to_string()))
+    let broken = |e: prost::DecodeError| Violation::Protobuf(e.to_string());
+    match version {
+        Version::V1 => Ok((WriteRequest::decode(&*raw).map_err(broken)?, Vec::new())),
+        Version::V2 => {
+            const SYMBOLS: u8 = 4 << 3 | 2;
+            if raw.first() != Some(&SYMBOLS) {
+                violations.push(Violation::Symbols("they do not stand first"));
+            }
+            Ok(symbols::resolve(v2::Request::decode(&*raw).map_err(broken)?, violations))
+        }
+    }
+}
+
+/// The native histograms of a request.
+pub(super) fn histograms(headers: &HeaderMap, body: &[u8]) -> Vec<(LabelSet, Histogram)> {
+    let Ok((request, _)) = decode(Version::of(headers), body, &mut Vec::new()) else { return Vec::new() };
+    let of = |series: TimeSeries| {
+        let set = check_labels(&series.labels, &mut Vec::new());
+        series.histograms.into_iter().map(move |histogram| (set.clone(), histogram))
+    };
+    request.timeseries.into_iter().flat_map(of).collect()
 }
 
 fn check_series(request: WriteRequest, now_ms: i64, violations: &mut Vec<Violation>) -> Decoded {
@@ -108,15 +151,17 @@ fn check_series(request: WriteRequest, now_ms: i64, violations: &mut Vec<Violati
 }
 
 fn check_one(series: TimeSeries, now_ms: i64, violations: &mut Vec<Violation>) -> (LabelSet, Vec<Sample>) {
-    let TimeSeries { labels, samples } = series;
+    let TimeSeries { labels, samples, histograms } = series;
     let set = check_labels(&labels, violations);
-    if samples.is_empty() {
-        violations.push(Violation::NoSamples(set.clone()));
+    match (samples.is_empty(), histograms.is_empty()) {
+        (true, true) => violations.push(Violation::NoSamples(set.clone())),
+        (false, false) => violations.push(Violation::FloatsAndHistograms(set.clone())),
+        _ => {}
     }
-    let samples: Vec<_> = samples
-        .iter()
-        .map(|s| Sample { at: s.timestamp, value: Value::from(s.value.unwrap_or(0.0)) })
-        .collect();
+    let floats =
+        samples.iter().map(|s| Sample { at: s.timestamp, value: Value::from(s.value.unwrap_or(0.0)) });
+    let sums = histograms.iter().map(|h| Sample { at: h.timestamp, value: Value(h.sum) });
+    let samples: Vec<_> = floats.chain(sums).collect();
     let future = samples.iter().filter(|s| s.at > now_ms + FUTURE_MS_MAX);
     violations.extend(future.map(|s| Violation::Future { series: set.clone(), at: s.at }));
     (set, samples)

@@ -117,7 +117,8 @@ fn names_and_values_must_be_utf8() {
     let label = |name: &[u8], value: &[u8]| Label { name: name.into(), value: value.into() };
     let labels = vec![label(b"__name__", b"up"), label(b"a", b"\xff")];
     let samples = vec![WireSample { value: Some(1.0), timestamp: NOW }];
-    let body = pack(&WriteRequest { timeseries: vec![TimeSeries { labels, samples }] });
+    let body =
+        pack(&WriteRequest { timeseries: vec![TimeSeries { labels, samples, histograms: Vec::new() }] });
     assert_eq!(check_body(&body), [Violation::Utf8("\u{fffd}".into())]);
 }
 
@@ -250,12 +251,104 @@ async fn a_breach_is_answered_with_400_whatever_the_script_says() {
 }
 
 async fn post(receiver: &StrictReceiver, body: Vec<u8>) -> crate::http::Answer {
+    post_with(receiver, &headers(), body).await
+}
+
+async fn post_with(receiver: &StrictReceiver, headers: &HeaderMap, body: Vec<u8>) -> crate::http::Answer {
     let url = format!("{}/any/path", receiver.url());
-    let mut pairs: Vec<(String, String)> = headers()
-        .iter()
-        .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
-        .collect();
+    let mut pairs: Vec<(String, String)> =
+        headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
     pairs.push(("x-tenant".into(), "a".into()));
     let pairs: Vec<_> = pairs.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
     crate::http::request(Method::POST, &url, &pairs, body).await.unwrap()
+}
+
+/// A request of 2.0 with these symbols, and one series of these references.
+fn of_v2(symbols: &[&str], labels_refs: &[u32], change: impl Fn(&mut wire::v2::TimeSeries)) -> Vec<u8> {
+    let sample = wire::v2::Sample { value: Some(1.0), timestamp: NOW, start_timestamp: 0 };
+    let mut series = wire::v2::TimeSeries {
+        labels_refs: labels_refs.to_vec(),
+        samples: vec![sample],
+        histograms: Vec::new(),
+        metadata: None,
+    };
+    change(&mut series);
+    let symbols = symbols.iter().map(|symbol| symbol.as_bytes().to_vec()).collect();
+    let request = wire::v2::Request { symbols, timeseries: vec![series] };
+    snap::raw::Encoder::new().compress_vec(&request.encode_to_vec()).unwrap()
+}
+
+fn headers_v2() -> HeaderMap {
+    let mut headers = headers();
+    headers.insert("content-type", HeaderValue::from_static(Version::V2.content_type()));
+    headers.insert("x-prometheus-remote-write-version", HeaderValue::from_static("2.0.0"));
+    headers
+}
+
+fn check_v2(body: &[u8]) -> Vec<Violation> {
+    rules::check(&Method::POST, &headers_v2(), body, NOW).1
+}
+
+const UP: [&str; 5] = ["", "__name__", "up", "a", "b"];
+
+#[test]
+fn a_right_request_of_2_0_is_read_as_one_of_1_0_and_says_what_its_metrics_are() {
+    let said = wire::v2::Metadata { kind: 2, help_ref: 4, unit_ref: 0 };
+    let body = of_v2(&UP, &[1, 2, 3, 4], |series| series.metadata = Some(said));
+    let (decoded, told, violations) = rules::check_saying(&Method::POST, &headers_v2(), &body, NOW);
+    assert_eq!(violations, []);
+    assert_eq!(decoded, [(series("up", [("a", "b")]), vec![Sample { at: NOW, value: Value::from(1.0) }])]);
+    assert_eq!(told, [Some((2, "b".to_owned(), String::new()))]);
+}
+
+#[test]
+fn the_symbols_of_2_0_obey_its_rules() {
+    let same = |_: &mut wire::v2::TimeSeries| {};
+    let symbols = |why| vec![Violation::Symbols(why)];
+    for (body, found) in [
+        (of_v2(&UP, &[1, 2, 3, 4], same), vec![]),
+        (of_v2(&UP[1..], &[0, 1, 2, 3], same), symbols("the first one is not empty")),
+        (of_v2(&["", "__name__", "up", "a", "a"], &[1, 2, 3, 4], same), symbols("one stands twice")),
+        (of_v2(&UP, &[1, 2], same), symbols("one is of nothing in the request")),
+        (of_v2(&UP[..3], &[1, 2, 1], same), vec![Violation::OddReferences(3)]),
+        (of_v2(&UP[..3], &[1, 2], |s| s.samples[0].start_timestamp = 1), vec![Violation::InventedStart]),
+        (of_v2(&UP[..3], &[1, 2], |s| s.samples.clear()), vec![Violation::NoSamples(series("up", []))]),
+    ] {
+        assert_eq!(check_v2(&body), found);
+    }
+    assert!(check_v2(&of_v2(&UP[..3], &[1, 2, 7, 2], same)).contains(&Violation::Reference(7)));
+    assert!(matches!(check_v2(&of_v2(&UP, &[3, 4, 1, 2], same))[..], [Violation::Unsorted(_)]));
+}
+
+#[test]
+fn both_headers_of_a_version_belong_together() {
+    let body = of_v2(&UP[..3], &[1, 2], |_| {});
+    let mut mixed = headers_v2();
+    mixed.insert("x-prometheus-remote-write-version", HeaderValue::from_static("0.1.0"));
+    let found = rules::check(&Method::POST, &mixed, &body, NOW).1;
+    assert!(matches!(&found[..], [Violation::Header { .. }]), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_receiver_answers_as_the_versions_have_it_that_it_speaks() {
+    let receiver = StrictReceiver::start().await;
+    let v2 = of_v2(&UP[..3], &[1, 2], |_| {});
+    let written = |answer: &crate::http::Answer| {
+        answer
+            .headers
+            .get("x-prometheus-remote-write-samples-written")
+            .map(|n| n.to_str().unwrap().to_owned())
+    };
+    for (speaks, of_v1, of_v2, confirmed) in [
+        (Speaks::V1, 204, 415, None),
+        (Speaks::V1Blindly, 204, 204, None),
+        (Speaks::Both, 204, 204, Some("1")),
+        (Speaks::V2, 415, 204, Some("1")),
+    ] {
+        receiver.speak(speaks);
+        assert_eq!(post(&receiver, good()).await.status, of_v1, "{speaks:?}");
+        let answer = post_with(&receiver, &headers_v2(), v2.clone()).await;
+        assert_eq!((answer.status.as_u16(), written(&answer).as_deref()), (of_v2, confirmed), "{speaks:?}");
+    }
+    assert_eq!((receiver.unspoken(), receiver.violations()), (3, Vec::new()));
 }

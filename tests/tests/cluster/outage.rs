@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::json;
-use sluice_tests::cluster::{Cluster, Line};
+use sluice_tests::cluster::Cluster;
 use sluice_tests::expectation::ticks;
+use sluice_tests::relay::Line;
 use sluice_tests::wait::eventually;
 
 use super::world::{World, assert_no_refusals, spec};

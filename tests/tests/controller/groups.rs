@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use sluice_tests::cluster::{Line, Relay};
+use sluice_tests::relay::{Line, Relay};
 use sluice_tests::servers::{Pushgateway, Setup};
 use sluice_tests::wait::within;
 

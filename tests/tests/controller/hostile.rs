@@ -120,6 +120,7 @@ fn cases() -> Vec<Case> {
         case("threads", "threads.wasm", "", compiled("threads must be enabled")),
         case("memory64", "memory64.wasm", "", compiled("memory64 must be enabled")),
         case("async", "async.wasm", "", compiled("component model async feature")),
+        case("name", "name.wasm", "", compiled(r"it imports url=<http://\u{1b}[2J\u{202e}evil>; a filter")),
     ]
 }
 
@@ -149,6 +150,7 @@ fn modules() -> TempDir {
         ("threads.wasm", craft::with_threads(&labels)),
         ("memory64.wasm", craft::with_memory64(&labels)),
         ("async.wasm", craft::with_async(&labels)),
+        ("name.wasm", craft::that_imports("url=<http://\x1b[2J\u{202e}evil>")),
         (LABELS, labels.clone()),
         (SAMPLES, samples),
     ] {

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 use sluice_tests::apiserver::{FakeApi, Fault};
+use sluice_tests::secure::Secure;
 use sluice_tests::strict_receiver::Seen;
+use sluice_tests::tls::Authority;
 use sluice_tests::wait::eventually;
 
 use super::world::{OURS, TEAM, World, replica};
@@ -33,6 +35,15 @@ fn secret(api: &FakeApi, name: &str, value: &str, labels: Value) {
     api.apply(json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque", "stringData": { "key": value },
     }));
+}
+
+/// Waits until the receiver is shown this.
+async fn used(world: &World, authorization: &str) {
+    eventually(&format!("{authorization} is used"), async || {
+        let seen = world.receiver.seen();
+        (header(seen.last()?, "authorization") == authorization).then_some(())
+    })
+    .await;
 }
 
 fn header(seen: &Seen, name: &str) -> String {
@@ -84,17 +95,10 @@ async fn a_secret_is_used_where_both_sides_agree_and_no_other_is_looked_at() {
 
     secret(&world.api, "password", "hush", json!({ OPEN: "true" }));
     world.resources().ready("guarded").await;
-    let used = async |basic: &str| {
-        eventually(&format!("{basic} is used"), async || {
-            let seen = world.receiver.seen();
-            (header(seen.last()?, "authorization") == basic).then_some(())
-        })
-        .await;
-    };
     // team:hush, and team:loud.
-    used("Basic dGVhbTpodXNo").await;
+    used(&world, "Basic dGVhbTpodXNo").await;
     secret(&world.api, "password", "loud", json!({ OPEN: "true" }));
-    used("Basic dGVhbTpsb3Vk").await;
+    used(&world, "Basic dGVhbTpsb3Vk").await;
     world.more_ticks("guarded", 2).await;
     let sent: Vec<String> = world.receiver.seen().iter().map(|seen| header(seen, "authorization")).collect();
     assert!(sent.is_sorted_by_key(|basic| basic == "Basic dGVhbTpsb3Vk"), "the old one is not used again");
@@ -110,6 +114,49 @@ async fn a_secret_is_used_where_both_sides_agree_and_no_other_is_looked_at() {
     world.assert_no_complaints();
     let log = sluice.log();
     assert!(!log.contains("hush") && !log.contains("loud") && !log.contains("not ours"), "{log}");
+}
+
+#[tokio::test]
+async fn a_token_and_certificates_are_taken_from_secrets_and_followed() {
+    let world = World::new().await;
+    let mut sluice = world.replica("sluice-0").await;
+    let ours = Authority::new("ours");
+    let own = ours.certify(&["prometheus.team"]);
+    let front = Secure::before(&world.receiver.url(), &own, Some(&ours), &["h2"]).await;
+    let open = |name: &str, value: &str| secret(&world.api, name, value, json!({ OPEN: "true" }));
+    let key = |name: &str| json!({ "name": name, "key": "key" });
+    let tls = json!({
+        "caSecret": key("ca"), "certSecret": key("crt"), "keySecret": key("private"), "serverName": "prometheus.team",
+    });
+    let block = json!({
+        "url": format!("{}/guarded", front.url()), "bearerTokenSecret": key("token"), "tls": tls,
+    });
+    open("token", "hush-1");
+    open("ca", ours.pem());
+    let team = ours.certify(&["team"]);
+    open("crt", &team.certificate);
+    secret(&world.api, "private", &team.key, json!({}));
+    let spec = world.spec_to("remote_write", "remoteWrite", block, "guarded");
+    world.resources().apply("guarded", spec).await;
+    world
+        .says("guarded", "Accepted", "ReferenceMissing", "label it observability.ethos.io/metricaccess")
+        .await;
+    assert!(world.receiver.seen().is_empty(), "nothing is sent without all of them");
+    open("private", &team.key);
+    used(&world, "Bearer hush-1").await;
+    open("token", "hush-2");
+    used(&world, "Bearer hush-2").await;
+    // Another authority than the receiver's: it is trusted no longer, until the right one is back.
+    open("ca", Authority::new("theirs").pem());
+    world.says("guarded", "Delivering", "EndpointFailing", "UnknownIssuer").await;
+    open("ca", ours.pem());
+    world.resources().ready("guarded").await;
+    world.up_to_date("guarded").await;
+    assert!(sluice.stop().await.success());
+    world.assert_complete("guarded", 4).await;
+    world.assert_no_complaints();
+    let log = sluice.log();
+    assert!(!log.contains("hush") && !log.contains("BEGIN"), "{log}");
 }
 
 #[tokio::test]

@@ -111,23 +111,67 @@ fn a_mistake_in_a_configuration_is_told_in_words_of_the_field() {
     let folder = folder(&[
         ("metrics.prom", "up 1\n"),
         ("groups.yaml", "patterns: [{regex: 'node_(.+)', to: '${what}_x'}]\n"),
-        ("k.yaml", "rules: [{select: up, k: -1}]\n"),
+        ("k.yaml", "rules:\n- select: up\n  k: -1\n"),
     ]);
-    for (module, config, expected) in [
+    for (module, config, expected, at) in [
         (
             "builtin:rename",
             "groups.yaml",
-            "config.patterns[0].to: the expression has no group \"what\": it has $1",
+            "groups.yaml:1: patterns[0].to: filter rename: the expression has no group \"what\": it has $1",
+            "config.patterns[0].to",
         ),
-        ("builtin:top-k", "k.yaml", "config.rules[0].k: -1 is not a whole number of at least 0"),
+        (
+            "builtin:top-k",
+            "k.yaml",
+            "k.yaml:3: rules[0].k: filter top-k: -1 is not a whole number of at least 0",
+            "config.rules[0].k",
+        ),
     ] {
         let run = ["run", module, "--metrics", "metrics.prom", "--config", config];
         let refused = fails(folder.path(), &run);
         assert!(refused.contains(expected), "{refused}");
         let told = told(folder.path(), &[&run[..], &["-o", "json"]].concat());
-        let at = expected.split_once(": ").unwrap().0;
         assert_eq!(told["at"], at, "{told}");
         assert!(told["error"].as_str().unwrap().contains(expected), "{told}");
+    }
+    let small =
+        fails(folder.path(), &["run", "builtin:top-k", "--metrics", "metrics.prom", "--memory", "1Mi"]);
+    assert!(
+        small.contains("it begins with more memory than a filter may have") && small.contains("--memory"),
+        "{small}"
+    );
+    fs::write(folder.path().join("list.yaml"), "- []\n").unwrap();
+    let list =
+        fails(folder.path(), &["run", "builtin:top-k", "--metrics", "metrics.prom", "--config", "list.yaml"]);
+    assert!(list.contains("list.yaml:1: filter top-k: a list is not a mapping"), "{list}");
+    let missing = fails(folder.path(), &["run", "builtin:top-k", "--metrics", "metrics.prom"]);
+    assert!(missing.contains("and name that with --config FILE"), "{missing}");
+}
+
+#[test]
+fn a_file_that_nobody_would_read_is_not_passed_over() {
+    let folder = folder(&[
+        ("tests/named/metrics.prom", "up 1\n"),
+        ("tests/named/expected.prom", "up 1\n"),
+        ("tests/named/config.yml", "rules: []\n"),
+        ("tests/without/config.yaml", "rules: []\n"),
+        ("tests/without/expected.prom", "up 1\n"),
+        ("tests/snapshots/a.snap", "up 1\n"),
+    ]);
+    let refused = fails(folder.path(), &["test", "builtin:relabel"]);
+    assert!(
+        refused.contains("tests/named/config.yml: it is no part of a case; call it config.yaml"),
+        "{refused}"
+    );
+    assert!(refused.contains("tests/without/metrics.prom: No such file"), "{refused}");
+    assert!(refused.contains("0 of 2 cases hold"), "{refused}");
+    for path in ["other/metrics.prom", "other/deep/er/metrics.prom"] {
+        let path = folder.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, "up 1\n").unwrap();
+        let misplaced = fails(folder.path(), &["test", "builtin:relabel", "--cases", "other"]);
+        assert!(misplaced.contains("metrics.prom: no case is looked for here"), "{misplaced}");
+        fs::remove_file(&path).unwrap();
     }
 }
 

@@ -188,6 +188,10 @@ async fn a_new_filter_builds_tests_and_runs_as_it_is() {
         large.contains("has more than 65536 bytes: make it smaller, or raise filters.maxModule"),
         "{large}"
     );
+    fs::write(filter.join(".sluice/sdk/src/lib.rs"), "compile_error!(\"older\");\n").unwrap();
+    let older = fails(&filter, &["build"]);
+    assert!(older.contains("`sluice filter build --renew-sdk`"), "{older}");
+    succeeds(&filter, &["build", "--renew-sdk"]);
     let little = fails(&filter, &["test", &component, "--memory", "1Mi"]);
     assert!(little.contains("memory"), "{little}");
 

@@ -1,3 +1,5 @@
+//! The bench itself, with filters that keep the contract and filters that break it.
+
 use std::collections::BTreeMap;
 
 use super::*;

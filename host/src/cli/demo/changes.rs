@@ -210,6 +210,7 @@ mod tests {
             warnings: warnings.iter().map(|s| (*s).to_owned()).collect(),
             filters: Vec::new(),
             lanes: Vec::new(),
+            delivered_before: 0,
         }
     }
 

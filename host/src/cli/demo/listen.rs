@@ -11,10 +11,7 @@ use tokio_util::sync::CancellationToken;
 pub(super) async fn serve(router: Router, stop: CancellationToken) -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("no free loopback port")?;
     let address = listener.local_addr()?;
-    tokio::spawn(async move {
-        // It ends with the demo: an error after that concerns nobody.
-        let _ = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
-    });
+    tokio::spawn(crate::serve::serve(listener, router, stop));
     Ok(address)
 }
 

@@ -81,7 +81,7 @@ impl Receivers {
 }
 
 impl Held {
-    fn take(&mut self, TimeSeries { labels, samples }: TimeSeries) -> Result<(), String> {
+    fn take(&mut self, TimeSeries { labels, samples, .. }: TimeSeries) -> Result<(), String> {
         let pairs = labels.iter().map(|label| (&*label.name, &*label.value));
         let labels = Labels::from_pairs(pairs).map_err(|error| error.to_string())?;
         for sample in samples {
@@ -152,7 +152,8 @@ mod tests {
     fn body(value: f64) -> Vec<u8> {
         let label = |name: &str, value: &str| Label { name: name.into(), value: value.into() };
         let labels = vec![label("__name__", "a_total"), label("tenant", "<web>")];
-        let timeseries = vec![TimeSeries { labels, samples: vec![Sample { value, timestamp: 1 }] }];
+        let samples = vec![Sample { value, timestamp: 1 }];
+        let timeseries = vec![TimeSeries { labels, samples, histograms: Vec::new() }];
         snap::raw::Encoder::new().compress_vec(&WriteRequest { timeseries }.encode_to_vec()).unwrap()
     }
 

@@ -1,3 +1,5 @@
+//! The demo's own servers, asked as Sluice asks them, and what it prints.
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -191,7 +193,8 @@ async fn be_scraped(config: PathBuf, board: Board, stop: CancellationToken) -> a
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     config::TEAMS.iter().for_each(|team| board.report(report(team, 1_800_000_000_000)));
-    Ok(serving.await??)
+    serving.await?;
+    Ok(())
 }
 
 /// Runs where the servers are; the end-to-end tests require them.

@@ -17,7 +17,7 @@ use super::{Output, size, tell};
 use crate::filter::{Module, Tenant};
 use crate::model::FilterLimits;
 use crate::model::exposition::Sample;
-use crate::workbench::{Bench, Figure, Figures, series};
+use crate::workbench::{Bench, Figure, Figures, name, series};
 
 /// Rounds that give a steady median, and take seconds with an interpreter.
 const ROUNDS: usize = 9;
@@ -67,7 +67,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let bench = Bench { runtime, module, config, tenant, samples, rounds: ROUNDS };
     let round = AtomicUsize::new(0);
     let said = || {
-        let (name, round) = (&module.manifest().name, round.load(Ordering::Relaxed));
+        let (name, round) = (name(module), round.load(Ordering::Relaxed));
         format!("measuring {name} over {} series, round {round} of {ROUNDS}", samples.len())
     };
     let figures = patiently(said, || bench.run(|number| round.store(number, Ordering::Relaxed)))?;
@@ -104,7 +104,7 @@ fn show(
     limits: FilterLimits,
 ) -> std::io::Result<()> {
     let Figures { classify, process, memory_bytes_peak } = figures;
-    let (name, version) = (&module.manifest().name, &module.manifest().version);
+    let (name, version) = (name(module), &module.manifest().version);
     writeln!(out, "{name} {version}, {series} series, medians of {ROUNDS} rounds")?;
     writeln!(out, "{:<32}{:>14}{:>14}", "", "the filter", "an empty one")?;
     let row = |out: &mut dyn Write, what: &str, figure: &Figure| {
@@ -143,7 +143,7 @@ fn as_json(module: &Module, series: usize, figures: &Figures, limits: FilterLimi
         })
     };
     json!({
-        "name": module.manifest().name, "version": module.manifest().version,
+        "name": name(module), "version": module.manifest().version,
         "component": { "digest": module.digest(), "bytes": module.bytes() },
         "series": series, "rounds": ROUNDS,
         "classify": figure(classify), "process": process.as_ref().map(figure),

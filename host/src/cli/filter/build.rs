@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::desk::{Most, load, runtime};
 use super::json::document;
-use super::{Output, size};
+use super::{Output, size, tell};
 use crate::filter::Manifest;
 use crate::workbench;
 
@@ -16,6 +16,9 @@ pub(crate) struct Args {
     /// The filter's folder
     #[arg(value_name = "DIR", default_value = ".")]
     folder: PathBuf,
+    /// First put this program's SDK in the place of the one in the folder's .sluice/sdk
+    #[arg(long)]
+    renew_sdk: bool,
     #[command(flatten)]
     most: Most,
     /// How to print
@@ -24,6 +27,13 @@ pub(crate) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    if args.renew_sdk {
+        workbench::renew_sdk(&args.folder)?;
+    } else if workbench::has_another_sdk(&args.folder) {
+        tell(
+            "its SDK is another version's than this program: take this one's with `sluice filter build --renew-sdk`",
+        );
+    }
     let built = workbench::build(&args.folder)?;
     // What production would not load is not built.
     let module = load(&runtime()?, &built.path, args.most)?;

@@ -3,30 +3,25 @@
 //! In: files, URLs, standard input. Out: samples, and configurations. Never: more of a scrape than fits on a desk.
 
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
-use serde_json::json;
 
 use super::progress::patiently;
 use super::size;
-use crate::document;
 use crate::http;
 use crate::model::exposition::{self, Sample};
+use crate::workbench::Configuration;
 
 /// The largest scrape that is read.
 const SCRAPE_BYTES_MAX: usize = 256 << 20;
 
 /// A filter's configuration; an empty one if there is no file.
-pub(super) fn config(path: Option<&PathBuf>) -> anyhow::Result<serde_json::Value> {
-    path.map_or_else(|| Ok(json!({})), |path| read_config(path))
-}
-
-fn read_config(path: &Path) -> anyhow::Result<serde_json::Value> {
-    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    document::to_json(&text).map_err(|problem| anyhow::anyhow!("{}: {problem}", path.display()))
+pub(super) fn config(path: Option<&PathBuf>) -> anyhow::Result<Configuration> {
+    let none = || Configuration::none("write its configuration in a file, and name that with --config FILE");
+    Ok(path.map_or_else(|| Ok(none()), |path| Configuration::read(path))?)
 }
 
 /// All scrapes, in the order of time.

@@ -18,7 +18,7 @@ use crate::model::exposition::Sample;
 use crate::model::memory::Memory;
 use crate::model::{FilterMode, Tenant, Timestamp};
 use crate::pipeline;
-use crate::workbench::{self, Error, Trial, Tried, narrow};
+use crate::workbench::{self, Configuration, Error, Trial, Tried, narrow};
 
 /// How far scrapes are apart, unless somebody says otherwise: the default of a resource.
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -76,7 +76,7 @@ struct Setup<'a> {
 /// The filters that are tried.
 enum Filters {
     /// One by itself.
-    One { module: Module, config: Value, tenant: filter::Tenant },
+    One { module: Module, config: Configuration, tenant: filter::Tenant },
     /// All of a resource's.
     Chain { tenant: Box<Tenant>, modules: Vec<Module> },
 }
@@ -86,10 +86,12 @@ impl Setup<'_> {
     fn trial(&self) -> Result<Trial, Error> {
         match &self.tried {
             Filters::One { module, config, tenant } => {
-                Trial::new(self.runtime, module, config.clone(), tenant.clone(), self.interval)
+                Trial::new(self.runtime, module, config, tenant.clone(), self.interval)
             }
             Filters::Chain { tenant, modules } => {
-                let filters = pipeline::for_trial(self.runtime, &Memory::default(), tenant, modules)?;
+                let filters =
+                    pipeline::for_trial(self.runtime, &Memory::default(), tenant, modules, &|| true)?;
+                let filters = filters.expect("nothing stops it");
                 Ok(Trial::of_tenant(filters, tenant.stamps.clone(), self.interval))
             }
         }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use sluice_filter::selector::{MatchOp, Matcher, Selector};
 
+use super::read::Condition;
 use crate::model::{METRIC_NAME, Source};
 
 /// A family of queries that differ only in the value of one equality matcher.
@@ -24,6 +25,8 @@ pub(super) struct Shape {
     pub(super) hole: Option<Arc<str>>,
     /// The matchers that are the same in all of them, as PromQL writes them, one after the other.
     fixed: String,
+    /// The same ones.
+    conditions: Arc<[Condition]>,
 }
 
 /// What a pipeline asks of one family.
@@ -55,13 +58,17 @@ impl Shape {
     /// The family a selector belongs to, and its value there.
     fn of(selector: &Selector, preferred: &str) -> (Shape, Arc<str>) {
         let matchers = selector.matchers();
-        let Some(hole) = hole(matchers, preferred) else {
-            return (Shape { hole: None, fixed: render::list(matchers.iter()) }, "".into());
-        };
-        let matcher = &matchers[hole];
-        let others = matchers.iter().enumerate().filter(|(i, _)| *i != hole).map(|(_, matcher)| matcher);
-        let fixed = render::list(others);
-        (Shape { hole: Some(matcher.name().into()), fixed }, matcher.value().into())
+        let hole = hole(matchers, preferred);
+        let fixed = matchers.iter().enumerate().filter(|(i, _)| Some(*i) != hole).map(|(_, matcher)| matcher);
+        let conditions = fixed.clone().map(Condition::from).collect();
+        let fixed = render::list(fixed);
+        match hole.map(|hole| &matchers[hole]) {
+            Some(matcher) => {
+                let hole = Some(matcher.name().into());
+                (Shape { hole, fixed, conditions }, matcher.value().into())
+            }
+            None => (Shape { hole: None, fixed, conditions }, "".into()),
+        }
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use sluice_filter::selector::Matcher;
+use sluice_filter::selector::{MatchOp, Matcher};
 
-use crate::model::is_label_name;
+use crate::model::{Labels, is_label_name};
 
 use super::Shape;
+use crate::collect::read::Condition;
 
 /// The longest query: 32 KiB, some thousand values. Longer ones are sent as several: reverse proxies refuse bodies and
 /// servers truncate logged queries long before Prometheus itself minds.
@@ -38,6 +39,25 @@ impl Shape {
         }
         query.push('}');
         query
+    }
+
+    /// What remote read is asked for these values, by a server with these external labels: it takes an equality with one of them for one
+    /// that all its series fulfil, which a query does not. As an expression it is looked at like any other.
+    pub(in crate::collect) fn conditions(&self, values: &[Arc<str>], external: &Labels) -> Vec<Condition> {
+        let mut conditions = self.conditions.to_vec();
+        if let Some(hole) = &self.hole {
+            let (op, value) = match values {
+                [only] => (MatchOp::Equal, only.to_string()),
+                _ => (MatchOp::Regex, alternation(values)),
+            };
+            conditions.push(Condition { name: hole.to_string(), op, value });
+        }
+        for condition in &mut conditions {
+            if condition.op == MatchOp::Equal && external.get(&condition.name).is_some() {
+                (condition.op, condition.value) = (MatchOp::Regex, quote_meta(&condition.value));
+            }
+        }
+        conditions
     }
 
     /// How many of `values`, from the first, fit one query; at least one.

@@ -1,21 +1,11 @@
-use std::time::Duration;
+//! Which queries selectors become, and which of them several pipelines share.
 
 use super::*;
-use crate::model::{Labels, SourceName};
+use crate::model::Labels;
 
 fn source(labels: &[(&str, &str)]) -> Source {
-    Source {
-        name: SourceName::new("s"),
-        url: "http://127.0.0.1:1/".parse().unwrap(),
-        labels: Labels::from_pairs(labels.iter().copied()).unwrap(),
-        external_labels: Labels::default(),
-        lag: Duration::ZERO,
-        timeout: Duration::from_secs(1),
-        series_max: 1,
-        replica_group: None,
-        audience: Default::default(),
-        access: Default::default(),
-    }
+    let labels = Labels::from_pairs(labels.iter().copied()).unwrap();
+    Source { labels, ..Source::plain("s", "http://127.0.0.1:1/") }
 }
 
 /// The queries of a plan, each with all its values.
@@ -107,7 +97,7 @@ fn labels_the_source_only_gets_later_are_not_asked_of_it() {
 
 #[test]
 fn long_queries_are_cut_between_values() {
-    let shape = Shape { hole: Some("namespace".into()), fixed: String::new() };
+    let shape = Shape { hole: Some("namespace".into()), fixed: String::new(), conditions: Arc::default() };
     let values: Vec<Arc<str>> = (0..5000).map(|i| format!("team.{i:04}").into()).collect();
     let fitting = shape.fitting(&values);
     assert!((2000..5000).contains(&fitting));
@@ -118,7 +108,7 @@ fn long_queries_are_cut_between_values() {
 #[test]
 fn what_is_printed_is_read_back() {
     let values: Vec<Arc<str>> = vec!["a\"b\\c\nd".into(), "x.y|z".into()];
-    let shape = Shape { hole: Some("namespace".into()), fixed: String::new() };
+    let shape = Shape { hole: Some("namespace".into()), fixed: String::new(), conditions: Arc::default() };
     let one = Selector::parse(&shape.query(&values[..1])).unwrap();
     assert_eq!(one.matchers()[0].value(), &*values[0]);
     let both = Selector::parse(&shape.query(&values)).unwrap();

@@ -30,14 +30,49 @@ pub(super) enum State {
     End,
 }
 
+/// What results are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ResultType {
+    /// A value each.
+    Vector,
+    /// Values at several ticks each.
+    Matrix,
+}
+
+impl ResultType {
+    fn name(self) -> &'static [u8] {
+        match self {
+            ResultType::Vector => b"vector",
+            ResultType::Matrix => b"matrix",
+        }
+    }
+
+    fn is_another(self) -> &'static str {
+        match self {
+            ResultType::Vector => "expected resultType \"vector\"",
+            ResultType::Matrix => "expected resultType \"matrix\"",
+        }
+    }
+
+    fn is_missing(self) -> &'static str {
+        match self {
+            ResultType::Vector => "the answer has no resultType \"vector\"",
+            ResultType::Matrix => "the answer has no resultType \"matrix\"",
+        }
+    }
+}
+
 /// The document around the results.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Envelope {
     pub(super) state: State,
+    /// The type that results must have.
+    expected: ResultType,
     status: Option<Status>,
     data: bool,
     result: bool,
-    vector: bool,
+    /// Whether they have it.
+    typed: bool,
     error_type: String,
     error: String,
     partial: bool,
@@ -51,6 +86,22 @@ enum Status {
 }
 
 impl Envelope {
+    /// Around results of this type.
+    pub(super) fn new(expected: ResultType) -> Envelope {
+        Envelope {
+            state: State::Start,
+            expected,
+            status: None,
+            data: false,
+            result: false,
+            typed: false,
+            error_type: String::new(),
+            error: String::new(),
+            partial: false,
+            warnings: Vec::new(),
+        }
+    }
+
     /// Reads the next token outside the results.
     pub(super) fn step(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
         self.state = match self.state {
@@ -102,9 +153,9 @@ impl Envelope {
     fn data_field(&mut self, cursor: &mut Cursor<'_>) -> Result<State, Stop> {
         match cursor.key()? {
             b"resultType" => match cursor.string()? {
-                b"vector" => self.vector = true,
+                found if found == self.expected.name() => self.typed = true,
                 b"" => {}
-                _ => return Err(Stop::Malformed("expected resultType \"vector\"")),
+                _ => return Err(Stop::Malformed(self.expected.is_another())),
             },
             b"result" if self.result => return Err(Stop::Malformed("'result' is given twice")),
             b"result" => {
@@ -143,7 +194,7 @@ impl Envelope {
             None => malformed("the answer has no 'status'"),
             Some(Status::Success) if self.partial => Err(Cause::Partial(vec!["isPartial".to_owned()])),
             Some(Status::Success) if !self.warnings.is_empty() => Err(Cause::Partial(self.warnings)),
-            Some(Status::Success) if !self.vector => malformed("the answer has no resultType \"vector\""),
+            Some(Status::Success) if !self.typed => malformed(self.expected.is_missing()),
             Some(Status::Success) if !self.result => malformed("the answer has no 'result'"),
             Some(Status::Success) => Ok(()),
         }

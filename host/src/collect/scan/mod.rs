@@ -1,22 +1,24 @@
-//! Scan: reads the answer to an instant query while it arrives.
+//! Scan: reads the answer to a query while it arrives.
 //!
-//! In: the body's bytes, cut anywhere. Out: per result, the raw bytes of its `metric` object and its value.
+//! In: the body's bytes, cut anywhere. Out: per result, the raw bytes of its `metric` object and its value, or its values at
+//! each of several ticks.
 //! Never: an allocation per result, a copy of a result that arrived in one piece, a number changed, or an answer taken
 //! for complete that is not.
 
 mod envelope;
-
+mod range;
 mod template;
 #[cfg(test)]
 mod tests;
 mod value;
 
-use crate::model::Tick;
 use crate::model::memory::Full;
+use crate::model::{Span as Ticks, Tick, Timestamp};
 
 use super::Cause;
 use super::json::{Cursor, Stop, flat_object_end};
-use envelope::{Envelope, State};
+use super::read::{Columns, Run, Window};
+use envelope::{Envelope, ResultType, State};
 use template::Template;
 
 /// The largest single result, or field beside the results: 1 MiB. Prometheus' own limits on one series' labels are far
@@ -34,6 +36,10 @@ pub trait Rows {
     fn hit(&mut self, value: f64) -> Result<(), Refusal>;
     /// A series came with these raw label bytes: a JSON object, not checked inside.
     fn row(&mut self, metric: &[u8], sample: Sample) -> Result<(), Refusal>;
+    /// A series came with what it has at some of several ticks, each by its position, in their order.
+    fn column(&mut self, metric: &[u8], samples: &[(usize, Sample)]) -> Result<(), Refusal>;
+    /// A series came with all its samples of a window, and so many native histograms.
+    fn window(&mut self, metric: &[u8], samples: Run<'_>, histograms: usize) -> Result<(), Refusal>;
 }
 
 /// What a result holds besides its labels.
@@ -59,7 +65,7 @@ pub enum Refusal {
 /// Reads one answer.
 #[derive(Debug)]
 pub struct Scanner {
-    tick: Tick,
+    asked: Asked,
     envelope: Envelope,
     template: Template,
     /// Bytes of the body before what is looked at now.
@@ -68,6 +74,17 @@ pub struct Scanner {
     carry: Vec<u8>,
     /// How long `carry` must be before it is looked at again.
     retry_at: usize,
+}
+
+/// What the answer is to.
+#[derive(Debug)]
+enum Asked {
+    /// A query evaluated at one tick.
+    Tick(Tick),
+    /// One evaluated at several, and room for what one result has.
+    Ticks(Ticks, Vec<(usize, Sample)>),
+    /// One for all samples of a window, and room for what one result has.
+    Window(Window, Vec<(Timestamp, Sample)>, Columns),
 }
 
 enum Fault {
@@ -90,14 +107,22 @@ impl From<Refusal> for Fault {
 impl Scanner {
     /// A scanner for the answer to a query evaluated at `tick`.
     pub fn new(tick: Tick) -> Scanner {
-        Scanner {
-            tick,
-            envelope: Envelope::default(),
-            template: Template::default(),
-            offset: 0,
-            carry: Vec::new(),
-            retry_at: 0,
-        }
+        Scanner::of(Asked::Tick(tick), Envelope::new(ResultType::Vector))
+    }
+
+    /// A scanner for the answer to a query evaluated at each of these ticks.
+    pub fn of_range(ticks: Ticks) -> Scanner {
+        Scanner::of(Asked::Ticks(ticks, Vec::new()), Envelope::new(ResultType::Matrix))
+    }
+
+    /// A scanner for the answer to a query of a range, of which the samples of this window are wanted.
+    pub(super) fn of_window(window: Window) -> Scanner {
+        let asked = Asked::Window(window, Vec::new(), Columns::default());
+        Scanner::of(asked, Envelope::new(ResultType::Matrix))
+    }
+
+    fn of(asked: Asked, envelope: Envelope) -> Scanner {
+        Scanner { asked, envelope, template: Template::default(), offset: 0, carry: Vec::new(), retry_at: 0 }
     }
 
     /// Reads the next bytes of the body.
@@ -197,6 +222,33 @@ impl Scanner {
     /// Reads one element of the result, however it is written, and the comma or bracket behind it.
     fn element(&mut self, cursor: &mut Cursor<'_>, rows: &mut impl Rows) -> Result<(), Fault> {
         let start = cursor.at;
+        let tick = match &mut self.asked {
+            Asked::Tick(tick) => *tick,
+            Asked::Ticks(ticks, samples) => {
+                let ticks = *ticks;
+                let position = |moment| ticks.position(moment).ok_or(NOT_ASKED_FOR);
+                let metric = range::element(cursor, position, samples)?;
+                let more = cursor.more(b']')?;
+                rows.column(&cursor.bytes[metric], samples)?;
+                self.envelope.state = if more { State::Element } else { State::DataNext };
+                return Ok(());
+            }
+            Asked::Window(window, samples, columns) => {
+                let metric = range::element(cursor, Ok, samples)?;
+                let more = cursor.more(b']')?;
+                columns.clear();
+                let mut histograms = 0;
+                for (at, sample) in &*samples {
+                    match sample {
+                        Sample::Float(value) => columns.push(window, at.as_millis(), *value),
+                        Sample::Histogram => histograms += usize::from(window.has(at.as_millis())),
+                    }
+                }
+                rows.window(&cursor.bytes[metric], columns.run(), histograms)?;
+                self.envelope.state = if more { State::Element } else { State::DataNext };
+                return Ok(());
+            }
+        };
         let element = Element::read(cursor)?;
         let end = cursor.at;
         let more = cursor.more(b']')?;
@@ -210,7 +262,7 @@ impl Scanner {
             (None, Some(timestamp)) => (timestamp, Sample::Histogram),
             (None, None) => return Err(Stop::Malformed("a result without 'value'").into()),
         };
-        if value::seconds(timestamp) != Some(self.tick.timestamp()) {
+        if value::seconds(timestamp) != Some(tick.timestamp()) {
             return Err(Stop::Malformed("a result is not of the moment that was asked for").into());
         }
         rows.row(&bytes[metric.clone()], sample)?;
@@ -233,6 +285,8 @@ impl Scanner {
         }
     }
 }
+
+const NOT_ASKED_FOR: Stop = Stop::Malformed("a sample is not of a moment that was asked for");
 
 type Span = std::ops::Range<usize>;
 

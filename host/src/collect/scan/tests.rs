@@ -1,10 +1,18 @@
+//! Answers of sources, whole and cut anywhere, beside what serde_json reads of them.
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::model::{Interval, NORMAL_NAN_BITS, Timestamp};
 
+/// Series, each with what it has at which of several ticks.
+type Columns = Vec<(String, Vec<(usize, Sample)>)>;
+
 /// The other life of [`Rows`]: a list.
+/// Labels, samples by time and bits, and how many histograms.
+type Windowed = (String, Vec<(i64, u64)>, usize);
+
 #[derive(Default)]
 struct List {
     rows: Vec<(String, u64)>,
@@ -12,6 +20,8 @@ struct List {
     /// What the guesses are taken from, in order.
     guesses: Vec<String>,
     hits: usize,
+    columns: Columns,
+    windows: Vec<Windowed>,
 }
 
 impl Rows for List {
@@ -31,6 +41,19 @@ impl Rows for List {
             Sample::Float(value) => self.rows.push((metric, value.to_bits())),
             Sample::Histogram => self.histograms += 1,
         }
+        Ok(())
+    }
+
+    fn column(&mut self, metric: &[u8], samples: &[(usize, Sample)]) -> Result<(), Refusal> {
+        let metric = String::from_utf8(metric.to_vec()).map_err(|_| Refusal::Labels("not UTF-8"))?;
+        self.columns.push((metric, samples.to_vec()));
+        Ok(())
+    }
+
+    fn window(&mut self, metric: &[u8], samples: Run<'_>, histograms: usize) -> Result<(), Refusal> {
+        let metric = String::from_utf8(metric.to_vec()).map_err(|_| Refusal::Labels("not UTF-8"))?;
+        let values = samples.values.iter().map(|value| value.to_bits());
+        self.windows.push((metric, samples.at.iter().copied().zip(values).collect(), histograms));
         Ok(())
     }
 }
@@ -78,6 +101,59 @@ fn vector(results: &str) -> String {
 fn rows(body: &str) -> Vec<(String, f64)> {
     let list = whole(body).unwrap_or_else(|e| panic!("{e}: {body}"));
     list.rows.into_iter().map(|(metric, bits)| (metric, f64::from_bits(bits))).collect()
+}
+
+/// Three ticks, a second apart.
+fn ticks() -> crate::model::Span {
+    let second = Interval::new(std::time::Duration::from_secs(1)).unwrap();
+    crate::model::Span::new(Tick::at_or_before(Timestamp(10_000), second), second, 3)
+}
+
+/// Scans an answer to a range query, whole and byte for byte.
+fn columns(results: &str) -> Result<Columns, Cause> {
+    let body = format!(r#"{{"status":"success","data":{{"resultType":"matrix","result":[{results}]}}}}"#);
+    let scan = |size: usize| {
+        let (mut list, mut scanner) = (List::default(), Scanner::of_range(ticks()));
+        let fed = body.as_bytes().chunks(size).try_for_each(|chunk| scanner.feed(chunk, &mut list));
+        fed.and_then(|()| scanner.finish(&mut list)).map(|()| list.columns)
+    };
+    let (whole, bytewise) = (scan(usize::MAX), scan(1));
+    // Not-a-number is never equal, but it prints.
+    assert_eq!(format!("{:?}", whole.as_ref().ok()), format!("{:?}", bytewise.as_ref().ok()), "{body}");
+    whole
+}
+
+#[test]
+fn a_range_is_read_series_by_series() {
+    assert_eq!(columns("").unwrap(), []);
+    let results = r#"{"metric":{"a":"1"},"values":[[10,"1"],[12,"-2.5"]]},
+        {"histograms":[[11,{"count":"1","buckets":[[1,"0","1","1"]]}]],"values":[[10.000,"NaN"]],"metric":{}}"#;
+    let [first, second] = &columns(results).unwrap()[..] else { panic!("two results") };
+    let float = Sample::Float;
+    assert_eq!((&*first.0, &first.1), (r#"{"a":"1"}"#, &vec![(0, float(1.0)), (2, float(-2.5))]));
+    let [(0, Sample::Float(nan)), (1, Sample::Histogram)] = second.1[..] else { panic!("{second:?}") };
+    assert!(nan.is_nan() && second.0 == "{}");
+}
+
+#[test]
+fn what_is_no_range_of_these_ticks_is_refused() {
+    for (results, why) in [
+        (r#"{"metric":{},"values":[[9,"1"]]}"#, "not of a moment that was asked for"),
+        (r#"{"metric":{},"values":[[13,"1"]]}"#, "not of a moment that was asked for"),
+        (r#"{"metric":{},"values":[[10.5,"1"]]}"#, "not of a moment that was asked for"),
+        (r#"{"metric":{},"values":[[10,"1"],[10,"2"]]}"#, "two samples at one moment"),
+        (r#"{"metric":{},"values":[[10,"1"]],"histograms":[[10,{}]]}"#, "two samples at one moment"),
+        (r#"{"metric":{},"values":[]}"#, "without 'values'"),
+        (r#"{"values":[[10,"1"]]}"#, "without 'metric'"),
+        (r#"{"metric":{},"value":[10,"1"]}"#, "one sample instead of a range"),
+        (r#"{"metric":{},"values":[[10,"x"]]}"#, "expected a sample value"),
+    ] {
+        let refused = columns(results).unwrap_err().to_string();
+        assert!(refused.contains(why), "{results}: {refused}");
+    }
+    let mut scanner = Scanner::of_range(ticks());
+    let vector = scanner.feed(vector(ONE).as_bytes(), &mut List::default()).unwrap_err().to_string();
+    assert!(vector.contains("expected resultType \"matrix\""), "{vector}");
 }
 
 const ONE: &str = r#"{"metric":{"__name__":"up","a":"}\"],{"},"value":[1435781451.781,"1.5"]}"#;
@@ -310,5 +386,23 @@ proptest! {
         let two = scan(&body, &cuts, Vec::new());
         prop_assert_eq!(one.map(|l| l.rows).map_err(|e| std::mem::discriminant(&e)),
                         two.map(|l| l.rows).map_err(|e| std::mem::discriminant(&e)));
+    }
+}
+
+#[test]
+fn of_a_window_every_sample_comes_with_its_own_time_but_those_outside_it() {
+    let window = Window { since: Timestamp(1_000), until: Timestamp(3_000) };
+    let body = concat!(
+        r#"{"status":"success","data":{"resultType":"matrix","result":["#,
+        r#"{"metric":{"a":"1"},"values":[[1,"1"],[1.001,"2"],[3,"NaN"],[3.001,"4"]],"histograms":[[2,{}],[9,{}]]},"#,
+        r#"{"metric":{"a":"2"},"values":[[0.5,"1"]]}]}}"#
+    );
+    for size in [1, 7, body.len()] {
+        let (mut list, mut scanner) = (List::default(), Scanner::of_window(window));
+        body.as_bytes().chunks(size).for_each(|chunk| scanner.feed(chunk, &mut list).unwrap());
+        scanner.finish(&mut list).unwrap();
+        let first = vec![(1_001, 2.0_f64.to_bits()), (3_000, NORMAL_NAN_BITS)];
+        let both = [(r#"{"a":"1"}"#.to_owned(), first, 1), (r#"{"a":"2"}"#.to_owned(), Vec::new(), 0)];
+        assert_eq!(list.windows, both);
     }
 }

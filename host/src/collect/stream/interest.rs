@@ -54,6 +54,11 @@ impl Interests {
         self.by_id.get_mut(&id).is_none_or(|interested| interested.asked.replace(tick) != Some(tick))
     }
 
+    /// The oldest of the ticks that they asked for last; `None` as long as somebody has asked for none.
+    pub(super) fn oldest_asked(&self) -> Option<Tick> {
+        self.by_id.values().map(|interested| interested.asked).min().flatten()
+    }
+
     pub(super) fn served(&mut self, id: u64, tick: Tick) {
         if let Some(interested) = self.by_id.get_mut(&id) {
             interested.served = interested.served.max(Some(tick));

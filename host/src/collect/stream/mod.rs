@@ -3,38 +3,73 @@
 //! In: who is interested in which values, and asks for ticks. Out: [`Fetched`], once for all who wait for it.
 //! Never: two requests for the same value and tick under way at once, or one waiter's end becoming another's.
 
+mod ahead;
 mod cuts;
 mod fetch;
 mod interest;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared, WeakShared};
 use tokio::time::Instant;
 
-use crate::model::memory::{Full, Payer};
-use crate::model::{Interval, Tick};
+use crate::model::memory::{Full, Held, Payer};
+use crate::model::{Interval, Span, Tick, Timestamp};
 
+use super::forms::Forms;
 use super::gate::Namespace;
 use super::origin::Origin;
 use super::plan::{Ask, Shape};
+use super::read::{Run, Window};
+use super::scan::{Refusal, Rows, Sample};
 use super::table::{Answer, Part, Table, TableConfig};
-use super::{Error, lock};
+use super::{Error, lock, request};
+use ahead::Ahead;
 use cuts::Cuts;
+use fetch::Task;
 use interest::Interests;
 
 /// How long a failure is shared with those who ask for the same tick for the first time: pipelines of one tick do not
 /// wake at the same instant.
 const FAILURE_SHARED: Duration = Duration::from_secs(1);
 
+/// What a stream's answers hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Content {
+    /// One value a series and tick.
+    Values,
+    /// All samples that were stored up to a tick, from some time before it on.
+    Samples,
+}
+
+/// What somebody asks a stream for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    pub(super) tick: Tick,
+    /// So many ticks behind it are due already and will be asked for next: they may be fetched at once.
+    pub(super) behind: u32,
+    /// How long before the tick samples are asked for; nothing where there is one a tick.
+    pub(super) reach: Duration,
+}
+
+impl Wanted {
+    fn since(&self) -> Timestamp {
+        self.tick.timestamp().minus(self.reach)
+    }
+}
+
 /// One family of queries to one source.
 #[derive(Debug)]
 pub(super) struct Stream {
     shape: Shape,
+    content: Content,
     origin: Arc<Origin>,
+    /// In which form its stored samples are to be had.
+    forms: Forms,
     /// Held while an answer is read: one at a time, in the order of asking.
     table: tokio::sync::Mutex<Table>,
     state: Mutex<State>,
@@ -45,24 +80,45 @@ struct State {
     interests: Interests,
     /// What came for the newest tick, for late askers.
     kept: Vec<Arc<Fetched>>,
+    /// How large that is, or was before it made room for what is fetched now.
+    sizes: Vec<Size>,
+    /// What came for several ticks at once, for those who catch up.
+    ahead: Ahead,
     /// Held weakly: the waiters own a fetch, and it ends when the last of them leaves.
     under_way: Vec<UnderWay>,
     cuts: Cuts,
 }
 
-type Fetch = BoxFuture<'static, Arc<Fetched>>;
+/// How large an answer is.
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    series: usize,
+    samples: usize,
+    /// The time that its samples are of; nothing where there is one a series.
+    reach: Duration,
+}
+
+/// What one fetch brought: for each tick that it was for, the oldest first.
+type Brought = Arc<[Arc<Fetched>]>;
+
+type Fetch = BoxFuture<'static, Brought>;
 
 #[derive(Debug)]
 struct UnderWay {
-    tick: Tick,
+    ticks: Span,
+    since: Timestamp,
     values: HashSet<Arc<str>>,
     fetch: WeakShared<Fetch>,
 }
 
-/// What one fetch brought.
+/// What one fetch brought for one tick.
 #[derive(Debug)]
 pub(super) struct Fetched {
     pub(super) tick: Tick,
+    /// Since when it has samples; the tick itself where there is one a tick.
+    since: Timestamp,
+    /// Whether the end of a series is among its samples.
+    pub(super) ends: Ends,
     pub(super) answer: Arc<Answer>,
     /// Size of the bodies, in bytes.
     pub(super) bytes: u64,
@@ -71,6 +127,17 @@ pub(super) struct Fetched {
     /// Those who asked and have no room for what came.
     refused: HashMap<Namespace, Full>,
     ended: Instant,
+    /// Who pays for it as long as it is kept for those who catch up.
+    _paid: Option<Arc<Held>>,
+}
+
+/// How an answer says that a series has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ends {
+    /// By a stale marker, which is a sample.
+    Marked,
+    /// By not having it.
+    Absent,
 }
 
 /// One pipeline's interest in a stream; it ends when this is dropped.
@@ -80,25 +147,54 @@ pub(super) struct Interest {
     id: u64,
     namespace: Namespace,
     values: Vec<Arc<str>>,
+    interval: Interval,
 }
 
 impl Interest {
-    pub(super) fn new(origin: &Arc<Origin>, payer: &Payer, ask: Ask, interval: Interval) -> Interest {
-        let stream = origin.stream(&ask.shape);
+    pub(super) fn new(
+        origin: &Arc<Origin>,
+        payer: &Payer,
+        ask: Ask,
+        interval: Interval,
+        content: Content,
+    ) -> Interest {
+        let stream = origin.stream(&ask.shape, content);
         let id = lock(&stream.state).interests.add(payer.clone(), ask.values.clone(), interval);
-        Interest { stream, id, namespace: payer.name().clone(), values: ask.values }
+        Interest { stream, id, namespace: payer.name().clone(), values: ask.values, interval }
     }
 
     /// The rows of all values at one tick, and what brought them.
-    pub(super) async fn at(&self, tick: Tick) -> Result<(Vec<Part>, Vec<Arc<Fetched>>), Error> {
-        let (mut ready, waiting) = self.stream.enlist(self.id, &self.values, tick);
-        ready.extend(futures::future::join_all(waiting).await);
+    pub(super) async fn at(&self, wanted: Wanted) -> Result<(Vec<Part>, Vec<Arc<Fetched>>), Error> {
+        let tick = wanted.tick;
+        let (mut ready, waiting) = self.stream.enlist(self, wanted);
+        let brought = futures::future::join_all(waiting).await;
+        ready.extend(brought.iter().flat_map(|ticks| ticks.iter()).filter(|of| of.tick == tick).cloned());
+        let window = Window { since: wanted.since(), until: tick.timestamp() };
         let mut parts = Vec::with_capacity(self.values.len());
         for value in &self.values {
-            parts.push(self.part_of(&ready, value)?);
+            parts.push(self.part_of(&ready, value)?.within(window));
         }
         lock(&self.stream.state).interests.served(self.id, tick);
         Ok((parts, ready))
+    }
+
+    /// Whether the source has anything of it at a tick, whatever is kept of that: asked anew.
+    pub(super) async fn holds(&self, tick: Tick) -> Result<bool, Error> {
+        let Stream { origin, shape, .. } = &*self.stream;
+        let (ticks, timeout) = (Span::new(tick, self.interval, 1), origin.source.timeout);
+        let mut rest = &self.values[..];
+        while !rest.is_empty() {
+            let (some, others) = rest.split_at(shape.fitting(rest));
+            let _turn = origin.gate.pass(std::slice::from_ref(&self.namespace)).await;
+            let mut found = Count::default();
+            let asked = request::ask(origin, &shape.query(some), ticks, timeout, &mut found).await;
+            asked.map_err(|cause| origin.error(Arc::new(cause)))?;
+            if found.rows > 0 {
+                return Ok(true);
+            }
+            rest = others;
+        }
+        Ok(false)
     }
 
     /// A value's rows, from the one of these fetches that covers it; a success before a failure.
@@ -120,6 +216,38 @@ impl Interest {
     }
 }
 
+/// Counts rows.
+#[derive(Debug, Default)]
+struct Count {
+    rows: usize,
+}
+
+impl Rows for Count {
+    fn expected(&self) -> &[u8] {
+        b""
+    }
+
+    fn hit(&mut self, _: f64) -> Result<(), Refusal> {
+        self.rows += 1;
+        Ok(())
+    }
+
+    fn row(&mut self, _: &[u8], _: Sample) -> Result<(), Refusal> {
+        self.rows += 1;
+        Ok(())
+    }
+
+    fn column(&mut self, _: &[u8], _: &[(usize, Sample)]) -> Result<(), Refusal> {
+        self.rows += 1;
+        Ok(())
+    }
+
+    fn window(&mut self, _: &[u8], _: Run<'_>, _: usize) -> Result<(), Refusal> {
+        self.rows += 1;
+        Ok(())
+    }
+}
+
 impl Drop for Interest {
     fn drop(&mut self) {
         lock(&self.stream.state).interests.remove(self.id);
@@ -127,30 +255,44 @@ impl Drop for Interest {
 }
 
 impl Stream {
-    pub(super) fn new(origin: Arc<Origin>, shape: Shape) -> Stream {
+    pub(super) fn new(origin: Arc<Origin>, shape: Shape, content: Content) -> Stream {
         let config = TableConfig::new(&origin.source, shape.hole.clone());
         let table = Table::paid_by(origin.memory.hold_shared(), config);
-        Stream { shape, origin, table: table.into(), state: Mutex::default() }
+        Stream {
+            shape,
+            content,
+            origin,
+            forms: Forms::default(),
+            table: table.into(),
+            state: Mutex::default(),
+        }
     }
 
     /// Series in the newest answers.
     pub(super) fn series(&self) -> usize {
-        lock(&self.state).kept.iter().map(|fetched| fetched.answer.series()).sum()
+        lock(&self.state).series().unwrap_or_default()
     }
 
     /// What is there already for these values, and what has to be awaited: fetches under way, and a new one for what
     /// none of them covers.
     fn enlist(
         self: &Arc<Stream>,
-        id: u64,
-        values: &[Arc<str>],
-        tick: Tick,
+        interest: &Interest,
+        wanted: Wanted,
     ) -> (Vec<Arc<Fetched>>, Vec<Shared<Fetch>>) {
+        let Wanted { tick, behind, reach } = wanted;
+        let since = wanted.since();
         let mut state = lock(&self.state);
-        let first = state.interests.asked(id, tick);
-        let mut missing: HashSet<&Arc<str>> = values.iter().collect();
+        let first = state.interests.asked(interest.id, tick);
+        if self.content == Content::Samples
+            && let Some(oldest) = state.interests.oldest_asked()
+        {
+            state.ahead.let_go(oldest);
+        }
+        let mut missing: HashSet<&Arc<str>> = interest.values.iter().collect();
         let mut ready = Vec::new();
         let kept = state.kept.iter().filter(|fetched| fetched.tick == tick);
+        let kept = kept.chain(state.ahead.of(tick)).filter(|fetched| fetched.since <= since);
         for fetched in kept {
             let before = missing.len();
             missing.retain(|value| !fetched.serves(value, first));
@@ -163,7 +305,7 @@ impl Stream {
             // Held from here on, so that a fetch that counts as coming does come.
             let Some(fetch) = other.fetch.upgrade() else { return false };
             let before = missing.len();
-            if other.tick == tick {
+            if other.covers(tick, since) {
                 missing.retain(|value| !other.values.contains(*value));
             }
             if missing.len() < before {
@@ -172,8 +314,12 @@ impl Stream {
             true
         });
         if !missing.is_empty() {
-            let values = state.wanted(tick, missing);
-            waiting.push(self.start(&mut state, id, tick, values));
+            let values = state.wanted(tick, since, missing);
+            let ranges_differ = self.origin.ranges_differ.load(Ordering::Relaxed);
+            let behind = if self.content == Content::Values && ranges_differ { 0 } else { behind };
+            let samples = state.samples_of_a_tick(interest.interval);
+            let ticks = state.ahead.ticks(tick, interest.interval, behind, samples);
+            waiting.push(self.start(&mut state, interest.id, ticks, reach, values));
         }
         (ready, waiting)
     }
@@ -182,41 +328,78 @@ impl Stream {
         self: &Arc<Stream>,
         state: &mut State,
         asker: u64,
-        tick: Tick,
+        ticks: Span,
+        reach: Duration,
         values: Vec<Arc<str>>,
     ) -> Shared<Fetch> {
         let covered = values.iter().cloned().collect();
         let namespaces = state.interests.namespaces(asker);
-        let fetch = fetch::run(self.clone(), tick, values, namespaces).boxed().shared();
+        let since = ticks.first().timestamp().minus(reach);
+        let fetch = fetch::run(self.clone(), Task { ticks, since, values, namespaces }).boxed().shared();
         if let Some(weak) = fetch.downgrade() {
-            state.under_way.push(UnderWay { tick, values: covered, fetch: weak });
+            state.under_way.push(UnderWay { ticks, since, values: covered, fetch: weak });
         }
         fetch
     }
 
-    /// A fetch has ended: it is kept if it is of the newest tick.
-    fn keep(&self, fetched: &Arc<Fetched>) {
+    /// Nobody asks any more for what is kept of ticks before this one, as a newer one is about to be kept. What is told of how large it
+    /// was stays.
+    fn let_go(&self, tick: Tick) {
+        lock(&self.state).kept.retain(|kept| kept.tick >= tick);
+    }
+
+    /// Lets go of all that is kept for late askers; whether that was anything.
+    fn make_room(&self) -> bool {
         let mut state = lock(&self.state);
+        let kept = std::mem::take(&mut state.kept);
+        let was_ahead = state.ahead.clear();
+        !kept.is_empty() || was_ahead
+    }
+
+    /// A fetch for these ticks has ended: it is kept if it is of the newest tick, or of several, and of none that is still to
+    /// come by the source's clock.
+    fn keep(&self, ticks: Span, since: Timestamp, brought: &Brought) {
+        let now = Timestamp::from(SystemTime::now());
+        let has_passed = |fetched: &&Arc<Fetched>| self.origin.has_passed(fetched.tick, now);
+        let passed: Vec<Arc<Fetched>> = brought.iter().filter(has_passed).cloned().collect();
+        let mut state = lock(&self.state);
+        let Some(fetched) = brought.last() else { return };
+        if brought.len() > 1 {
+            state.ahead.keep(&passed);
+        }
         let newest = state.kept.iter().map(|kept| kept.tick).max();
-        if newest.is_none_or(|newest| newest <= fetched.tick) {
+        if let Some(last) = passed.last().filter(|last| newest.is_none_or(|newest| newest <= last.tick)) {
             // Of an older tick nothing is kept, of this one what the new fetch does not repeat.
-            state.kept.retain(|kept| kept.tick == fetched.tick && !fetched.replaces(kept));
-            state.kept.push(fetched.clone());
+            state.kept.retain(|kept| kept.tick == last.tick && !last.replaces(kept));
+            state.kept.push(last.clone());
+            state.sizes = state.kept.iter().map(|kept| kept.size()).collect();
         }
         // The fetch that ends here is still under way by its waiters' count, but has nothing more to share.
         let values: HashSet<_> = fetched.values.keys().cloned().collect();
-        state.under_way.retain(|other| other.tick != fetched.tick || other.values != values);
+        let is_it = |other: &UnderWay| other.ticks == ticks && other.since == since && other.values == values;
+        state.under_way.retain(|other| !is_it(other));
     }
 }
 
 impl State {
+    /// Series of one tick, if any is known.
+    fn series(&self) -> Option<usize> {
+        (!self.sizes.is_empty()).then(|| self.sizes.iter().map(|size| size.series).sum())
+    }
+
+    /// Samples that a tick more brings, if that is known.
+    fn samples_of_a_tick(&self, interval: Interval) -> Option<usize> {
+        (!self.sizes.is_empty())
+            .then(|| self.sizes.iter().map(|size| size.in_time(interval.duration())).sum())
+    }
+
     /// What a fetch for `missing` had better bring too: what others are about to ask for at that tick.
-    fn wanted(&self, tick: Tick, missing: HashSet<&Arc<str>>) -> Vec<Arc<str>> {
+    fn wanted(&self, tick: Tick, since: Timestamp, missing: HashSet<&Arc<str>>) -> Vec<Arc<str>> {
         let mut values: HashSet<&Arc<str>> = missing;
         values.extend(self.interests.expected(tick).filter(|value| {
             let kept =
                 self.kept.iter().any(|f| f.tick == tick && matches!(f.values.get(*value), Some(Ok(()))));
-            let coming = self.under_way.iter().any(|u| u.tick == tick && u.values.contains(*value));
+            let coming = self.under_way.iter().any(|u| u.covers(tick, since) && u.values.contains(*value));
             !kept && !coming
         }));
         let mut values: Vec<_> = values.into_iter().cloned().collect();
@@ -225,7 +408,31 @@ impl State {
     }
 }
 
+impl UnderWay {
+    fn covers(&self, tick: Tick, since: Timestamp) -> bool {
+        self.ticks.position(tick.timestamp()).is_some() && self.since <= since
+    }
+}
+
+impl Size {
+    /// How many samples there are in so much time.
+    fn in_time(self, time: Duration) -> usize {
+        (self.samples as f64 * time.div_duration_f64(self.reach.max(time))).ceil() as usize
+    }
+}
+
 impl Fetched {
+    fn size(&self) -> Size {
+        let reach = self.tick.timestamp().since(self.since);
+        Size { series: self.answer.series(), samples: self.answer.samples(), reach }
+    }
+
+    /// Whether something of it is missing for want of memory.
+    fn lacks_room(&self) -> bool {
+        let is_full = |error: &Error| error.full().is_some();
+        !self.refused.is_empty() || self.values.values().any(|value| value.as_ref().is_err_and(is_full))
+    }
+
     /// Whether an asker takes this for its answer. A failure only if it is fresh and the asker's first try.
     fn serves(&self, value: &str, first: bool) -> bool {
         match self.values.get(value) {
@@ -237,9 +444,10 @@ impl Fetched {
 
     /// Whether everything `other` has is here too, and not worse.
     fn replaces(&self, other: &Fetched) -> bool {
-        other
-            .values
-            .iter()
-            .all(|(value, old)| self.values.get(value).is_some_and(|new| new.is_ok() || old.is_err()))
+        let is_worse = self.since > other.since;
+        let mut values = other.values.iter();
+        !is_worse
+            && values
+                .all(|(value, old)| self.values.get(value).is_some_and(|new| new.is_ok() || old.is_err()))
     }
 }

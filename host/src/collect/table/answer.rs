@@ -4,10 +4,13 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
-use crate::model::Tick;
+use crate::model::memory::Held;
+use crate::model::{Tick, Timestamp};
 
+use super::super::read::{Run, Window};
 use super::catalog::Catalog;
 use super::layout::Layout;
+use super::runs::{Grouped, Runs};
 use super::{SeriesRef, StreamId};
 
 static NO_SERIES: LazyLock<Arc<[SeriesRef]>> = LazyLock::new(|| Arc::new([]));
@@ -18,10 +21,20 @@ pub struct Answer {
     stream: StreamId,
     tick: Tick,
     layout: Arc<Layout>,
-    /// Grouped by part.
-    values: Vec<f64>,
+    content: Content,
     histograms: HashMap<Arc<str>, u64>,
     catalog: Arc<Catalog>,
+    /// What its samples are paid for with, beside what the table pays for.
+    _paid: Vec<Held>,
+}
+
+/// What its rows hold, grouped by part.
+#[derive(Debug)]
+enum Content {
+    /// One value each, of the answer's tick.
+    Values(Vec<f64>),
+    /// All samples that were stored in a window.
+    Runs(Grouped),
 }
 
 /// The rows of an answer that one query asked for.
@@ -31,6 +44,8 @@ pub struct Part {
     series: Arc<[SeriesRef]>,
     rows: Range<usize>,
     histograms: u64,
+    /// What of the samples is asked for, where there are several of a series.
+    window: Window,
 }
 
 /// One sample. Its timestamp is the answer's tick.
@@ -55,7 +70,25 @@ impl Answer {
             Some(gather) => gather.iter().map(|row| values[*row as usize]).collect(),
             None => values,
         };
-        Answer { stream, tick, layout, values, histograms, catalog }
+        let content = Content::Values(values);
+        Answer { stream, tick, layout, content, histograms, catalog, _paid: Vec::new() }
+    }
+
+    pub(super) fn of_runs(
+        stream: StreamId,
+        tick: Tick,
+        layout: Arc<Layout>,
+        runs: Runs,
+        histograms: HashMap<Arc<str>, u64>,
+        catalog: Arc<Catalog>,
+    ) -> Answer {
+        let content = Content::Runs(runs.grouped(layout.gather.as_deref()));
+        Answer { stream, tick, layout, content, histograms, catalog, _paid: Vec::new() }
+    }
+
+    /// The same, paid for with this as long as anybody has it.
+    pub(super) fn paid_by(self, paid: Vec<Held>) -> Answer {
+        Answer { _paid: paid, ..self }
     }
 
     /// The rows whose hole has this value; `""` for a stream without a hole.
@@ -66,7 +99,16 @@ impl Answer {
             Some(part) => (part.series.clone(), part.rows.clone()),
             None => (NO_SERIES.clone(), 0..0),
         };
-        Part { answer: self.clone(), series, rows, histograms }
+        let window = Window { since: Timestamp(i64::MIN), until: Timestamp(i64::MAX) };
+        Part { answer: self.clone(), series, rows, histograms, window }
+    }
+
+    /// Samples of all series.
+    pub fn samples(&self) -> usize {
+        match &self.content {
+            Content::Values(values) => values.len(),
+            Content::Runs(runs) => runs.samples(),
+        }
     }
 
     /// The tick it was asked for.
@@ -112,9 +154,41 @@ impl Part {
         &self.series
     }
 
-    /// Its values, row by row.
+    /// Its values, row by row; none where it has several samples of a series.
     pub fn values(&self) -> &[f64] {
-        &self.answer.values[self.rows.clone()]
+        match &self.answer.content {
+            Content::Values(values) => &values[self.rows.clone()],
+            Content::Runs(_) => &[],
+        }
+    }
+
+    /// The same rows, with no other samples than those of this window.
+    pub(in crate::collect) fn within(self, window: Window) -> Part {
+        Part { window, ..self }
+    }
+
+    /// Its rows where each can have several samples, without those that have none in the window. Empty where each has one value.
+    pub fn runs(&self) -> impl Iterator<Item = (SeriesRef, Run<'_>)> {
+        let runs = match &self.answer.content {
+            Content::Values(_) => None,
+            Content::Runs(runs) => Some(runs),
+        };
+        let (since, until) = (self.window.since.as_millis(), self.window.until.as_millis());
+        let rows = runs.into_iter().flat_map(move |runs| {
+            let rows = self.series.iter().zip(self.rows.clone());
+            rows.map(move |(series, row)| (*series, runs.row(row, since, until)))
+        });
+        rows.filter(|(_, run)| !run.at.is_empty())
+    }
+
+    /// How many series it has.
+    pub fn len(&self) -> usize {
+        self.series.len()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.series.is_empty()
     }
 
     /// Its rows.

@@ -136,6 +136,12 @@ impl PartNames {
         }
     }
 
+    /// What its forms have takes so much more, or less.
+    pub(super) fn charge(&mut self, part: u32, bytes: isize) {
+        let held = &mut self.names[part as usize].bytes;
+        *held = held.saturating_add_signed(bytes);
+    }
+
     pub(super) fn name(&self, part: u32) -> Arc<str> {
         self.names[part as usize].name.clone()
     }

@@ -1,11 +1,12 @@
 //! Metric: what a result's raw label object says.
 //!
-//! In: the raw bytes. Out: the series' identity, as far as Sluice is concerned. Never: an identity guessed from bytes
-//! that are not one flat object of strings.
+//! In: the raw bytes, as the query API writes them (a JSON object) or as remote read does (protobuf). Out: the series' identity, as
+//! far as Sluice is concerned. Never: an identity guessed from bytes that are not one flat list of names and values.
 
 use crate::model::Labels;
 
 use super::super::json::{Cursor, Stop};
+use super::super::read::{Fields, LABEL, Value};
 use super::super::text::unescape;
 
 /// Labels read from one raw object, in its order; reused from object to object.
@@ -26,10 +27,38 @@ pub(super) enum Void {
 }
 
 impl Metric {
-    /// Reads one raw object.
+    /// Reads one raw object, in either form: no object of JSON begins with the byte that every label of protobuf begins with.
     pub(super) fn read(&mut self, raw: &[u8]) -> Result<(), &'static str> {
         self.text.clear();
         self.ends.clear();
+        match raw.first() {
+            Some(&LABEL) => self.read_protobuf(raw),
+            _ => self.read_json(raw),
+        }
+    }
+
+    fn read_protobuf(&mut self, raw: &[u8]) -> Result<(), &'static str> {
+        let mut labels = Fields::new(raw);
+        while let Some(label) = labels.next().map_err(|broken| broken.what)? {
+            let (1, Value::Bytes(label)) = label else { return Err("expected a label") };
+            let (mut name, mut value): (&[u8], &[u8]) = (b"", b"");
+            let mut fields = Fields::new(label);
+            while let Some(field) = fields.next().map_err(|broken| broken.what)? {
+                match field {
+                    (1, Value::Bytes(text)) => name = text,
+                    (2, Value::Bytes(text)) => value = text,
+                    _ => {}
+                }
+            }
+            for text in [name, value] {
+                self.text.push_str(str::from_utf8(text).map_err(|_| "a label is not UTF-8")?);
+                self.ends.push(self.text.len());
+            }
+        }
+        Ok(())
+    }
+
+    fn read_json(&mut self, raw: &[u8]) -> Result<(), &'static str> {
         let mut cursor = Cursor::new(raw, 0);
         let mut more = cursor.open(b'{', b'}', "expected an object of labels").map_err(words)?;
         while more {

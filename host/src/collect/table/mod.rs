@@ -3,11 +3,15 @@
 //! In: what the scanner finds. Out: an [`Answer`] per tick, its rows by slot. Never: a label parsed twice while its
 //! series is seen, or a slot whose meaning changes within a generation.
 
+mod account;
+mod ahead;
 mod answer;
 mod catalog;
 mod forms;
 mod layout;
 mod metric;
+mod rows;
+mod runs;
 mod slots;
 mod tab;
 #[cfg(test)]
@@ -22,13 +26,16 @@ pub use catalog::Catalog;
 pub(super) use tab::Asking;
 
 use crate::model::memory::{Full, Held};
-use crate::model::{Labels, Source, Tick};
+use crate::model::{Labels, Source, Span, Tick};
 
 use super::Cause;
-use super::scan::{Refusal, Rows, Sample, Scanner};
-use forms::{Form, Forms, HEAD};
+use super::read::{self, Window};
+use super::scan::Scanner;
+use ahead::Ahead;
+use forms::{Form, Forms};
 use layout::{Layout, PartNames};
-use metric::{Metric, Void};
+use metric::Metric;
+use runs::Runs;
 use slots::Slots;
 use tab::{Tab, price};
 
@@ -93,8 +100,16 @@ pub struct Table {
     /// The forms of the last answer, in its order.
     sequence: Vec<u32>,
     layout: Arc<Layout>,
-    /// Counts answers.
+    /// Counts answers; those of several ticks that came at once are one.
     epoch: u32,
+    /// Counts layouts.
+    layouts: u32,
+    /// What samples of the answer that is being read are paid for with: part and bytes.
+    charges: Vec<(u32, usize)>,
+    /// Those before this request.
+    charged_before: usize,
+    /// The parts that this request is for.
+    asked: Vec<Arc<str>>,
     scan: Scan,
 }
 
@@ -106,12 +121,18 @@ struct Scan {
     values: Vec<f64>,
     /// The forms, once they differ from the last answer's; until then, `None`.
     forms: Option<Vec<u32>>,
-    /// Forms of the native histograms.
+    /// Forms of the native histograms that are left out.
     histograms: Vec<u32>,
+    /// What came for several ticks at once.
+    ahead: Ahead,
+    /// What came of a window.
+    runs: Runs,
     /// Results before this request.
     before: Mark,
     /// The forms that this request has made.
     made: HashSet<u32>,
+    /// The forms that came in this request of a window, as far as they have to be told from those that come.
+    came: HashSet<u32>,
 }
 
 /// A point in an answer to which it can be taken back.
@@ -119,6 +140,7 @@ struct Scan {
 struct Mark {
     previous: u32,
     rows: usize,
+    runs: usize,
     histograms: usize,
 }
 
@@ -142,6 +164,10 @@ impl Table {
             sequence: Vec::new(),
             layout: Arc::default(),
             epoch: 0,
+            layouts: 0,
+            charges: Vec::new(),
+            charged_before: 0,
+            asked: Vec::new(),
             scan: Scan::default(),
         }
     }
@@ -171,6 +197,29 @@ impl Table {
         Ok(self.finish(tick))
     }
 
+    /// Reads one whole answer to remote read, uncompressed: what a stream does for one request, without a network.
+    pub fn absorb_samples(&mut self, tick: Tick, window: Window, response: &[u8]) -> Result<Answer, Cause> {
+        self.begin_runs();
+        read::samples(response, window, read::Silence::Nothing, self)?;
+        Ok(self.finish_runs(tick))
+    }
+
+    /// As [`Table::absorb`], of an answer to a range query: what there is at each tick.
+    pub fn absorb_range<'a>(
+        &mut self,
+        ticks: Span,
+        samples_max: usize,
+        chunks: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<Vec<Answer>, Cause> {
+        self.begin_ahead(ticks.count(), samples_max);
+        let mut scanner = Scanner::of_range(ticks);
+        for chunk in chunks {
+            scanner.feed(chunk, self)?;
+        }
+        scanner.finish(self)?;
+        Ok(self.finish_ahead(ticks))
+    }
+
     /// Begins an answer; one that was begun and never finished is forgotten.
     pub(super) fn begin(&mut self) {
         self.epoch = self.epoch.wrapping_add(1).max(1);
@@ -186,21 +235,40 @@ impl Table {
         self.scan = Scan { values: Vec::with_capacity(self.sequence.len() + 64), ..Scan::default() };
     }
 
-    /// Begins the next request of the answer.
-    pub(super) fn begin_request(&mut self) {
+    /// Begins the answers of so many ticks, all of which come at once, with so many samples at most.
+    pub(super) fn begin_ahead(&mut self, ticks: usize, samples_max: usize) {
+        self.begin();
+        self.scan.ahead = Ahead::new(ticks, samples_max);
+    }
+
+    /// Begins an answer with all samples of a window.
+    pub(super) fn begin_runs(&mut self) {
+        self.give_back(0);
+        self.begin();
+    }
+
+    /// Begins the next request of the answer, which is for these parts.
+    pub(super) fn begin_request(&mut self, parts: &[Arc<str>]) {
+        parts.clone_into(&mut self.asked);
         let (rows, histograms) = (self.scan.values.len(), self.scan.histograms.len());
-        self.scan.before = Mark { previous: self.scan.previous, rows, histograms };
+        let (previous, runs) = (self.scan.previous, self.scan.runs.rows());
+        self.scan.before = Mark { previous, rows, runs, histograms };
+        self.charged_before = self.charges.len();
+        self.scan.ahead.begin_request();
         self.scan.made.clear();
     }
 
     /// Forgets what the request that was begun last has brought.
     pub(super) fn roll_back(&mut self) {
-        let Mark { previous, rows, histograms } = self.scan.before;
+        let Mark { previous, rows, runs, histograms } = self.scan.before;
         self.scan.previous = previous;
+        self.scan.ahead.roll_back();
         self.scan.values.truncate(rows);
+        self.scan.runs.truncate(runs);
+        self.give_back(self.charged_before);
         self.scan.histograms.truncate(histograms);
         if let Some(forms) = &mut self.scan.forms {
-            forms.truncate(rows);
+            forms.truncate(rows.max(runs));
         }
     }
 
@@ -213,8 +281,16 @@ impl Table {
 
     /// Results of the request that was begun last, so far.
     pub(super) fn request_rows(&self) -> usize {
-        let Mark { rows, histograms, .. } = self.scan.before;
-        self.scan.values.len() - rows + self.scan.histograms.len() - histograms
+        let Mark { rows, runs, histograms, .. } = self.scan.before;
+        let Scan { ahead, values, runs: came, histograms: opaque, .. } = &self.scan;
+        // Where there can be several samples of a series it has its row anyway.
+        let opaque = if came.rows() > 0 { 0 } else { opaque.len() - histograms };
+        values.len() - rows + came.rows() - runs + opaque + ahead.request_columns()
+    }
+
+    /// Samples that came for several ticks at once, so far.
+    pub(super) fn samples_ahead(&self) -> usize {
+        self.scan.ahead.samples()
     }
 
     /// Ends the answer.
@@ -225,6 +301,30 @@ impl Table {
         }
         let histograms = self.count_by_part(&histograms);
         Answer::new(self.id, tick, self.layout.clone(), values, histograms, self.slots.catalog.clone())
+    }
+
+    /// Ends an answer with all samples of a window that ends with `tick`. They are paid for as long as anybody has it.
+    pub(super) fn finish_runs(&mut self, tick: Tick) -> Answer {
+        let Scan { runs, forms, histograms, .. } = std::mem::take(&mut self.scan);
+        if forms.is_some() || runs.rows() != self.sequence.len() {
+            self.new_sequence(forms, runs.rows());
+        }
+        let histograms = self.count_by_part(&histograms);
+        let paid = self.split_off();
+        Answer::of_runs(self.id, tick, self.layout.clone(), runs, histograms, self.slots.catalog.clone())
+            .paid_by(paid)
+    }
+
+    /// Ends the answers of several ticks.
+    pub(super) fn finish_ahead(&mut self, ticks: Span) -> Vec<Answer> {
+        let rows = std::mem::take(&mut self.scan).ahead.into_rows();
+        let answers = ticks.ticks().zip(rows).map(|(tick, rows)| {
+            // As long as nothing comes or goes the answers share a layout.
+            let forms = (rows.forms != self.sequence).then_some(rows.forms);
+            self.scan = Scan { forms, values: rows.values, histograms: rows.histograms, ..Scan::default() };
+            self.finish(tick)
+        });
+        answers.collect()
     }
 
     /// Bytes of labels held, raw.
@@ -244,12 +344,13 @@ impl Table {
             None => self.sequence.truncate(rows),
         }
         self.stamp_sequence(self.epoch);
+        self.layouts = self.layouts.wrapping_add(1).max(1);
         self.layout = Arc::new(Layout::build(
             &self.sequence,
             &self.forms,
             &mut self.slots,
             &self.parts,
-            self.epoch,
+            self.layouts,
             &self.layout,
         ));
         if self.forms.is_wasteful() || self.is_shuffled() {
@@ -294,87 +395,5 @@ impl Table {
             *counts.entry(self.parts.name(self.forms.get(*form).part)).or_default() += 1;
         }
         counts
-    }
-
-    /// The form of raw label bytes, known or new.
-    fn form(&mut self, raw: &[u8]) -> Result<u32, Refusal> {
-        let hash = self.forms.hash(raw);
-        match self.forms.find(hash, raw) {
-            Some(form) => Ok(form),
-            None => self.new_form(hash, raw),
-        }
-    }
-
-    fn new_form(&mut self, hash: u64, raw: &[u8]) -> Result<u32, Refusal> {
-        if !self.forms.has_room(raw) {
-            return Err(Refusal::Labels("the series of this query have more than 4 GiB of labels"));
-        }
-        self.metric.read(raw).map_err(Refusal::Labels)?;
-        let part = self.config.hole.as_deref().map_or("", |hole| self.metric.value(hole));
-        let bytes = price(raw.len());
-        self.tab.take(part, bytes).map_err(Refusal::Memory)?;
-        let part = self.parts.take(part, bytes);
-        let slot = match self.metric.identity(&self.config.external_labels, &self.config.labels) {
-            Ok(labels) => self.slots.take(labels),
-            Err(Void::Nameless) => NAMELESS,
-            Err(Void::Illegal) => ILLEGAL,
-        };
-        let form = self.forms.insert(hash, raw, slot, part);
-        self.forms.get_mut(form).seen = self.epoch;
-        self.scan.made.insert(form);
-        Ok(form)
-    }
-
-    #[inline]
-    fn push(&mut self, form: u32, value: f64) -> Result<(), Refusal> {
-        if self.request_rows() >= self.config.series_max {
-            return Err(Refusal::TooMany(self.config.series_max));
-        }
-        let row = self.scan.values.len();
-        match &mut self.scan.forms {
-            Some(forms) => forms.push(form),
-            None if self.sequence.get(row) == Some(&form) => {}
-            None => {
-                let mut forms = Vec::with_capacity(self.sequence.len() + 64);
-                forms.extend_from_slice(&self.sequence[..row]);
-                forms.push(form);
-                self.scan.forms = Some(forms);
-            }
-        }
-        self.scan.values.push(value);
-        self.scan.previous = form;
-        Ok(())
-    }
-}
-
-impl Rows for Table {
-    #[inline]
-    fn expected(&self) -> &[u8] {
-        self.forms.raw(self.forms.get(self.scan.previous).next)
-    }
-
-    #[inline]
-    fn hit(&mut self, value: f64) -> Result<(), Refusal> {
-        self.push(self.forms.get(self.scan.previous).next, value)
-    }
-
-    fn row(&mut self, metric: &[u8], sample: Sample) -> Result<(), Refusal> {
-        let form = self.form(metric)?;
-        let Sample::Float(value) = sample else {
-            if self.request_rows() >= self.config.series_max {
-                return Err(Refusal::TooMany(self.config.series_max));
-            }
-            self.scan.histograms.push(form);
-            self.forms.get_mut(form).seen = self.epoch;
-            return Ok(());
-        };
-        let previous = self.scan.previous;
-        let guess = std::mem::replace(&mut self.forms.get_mut(previous).next, form);
-        // A new series stands between two that are known: behind it comes what came behind the one before.
-        let here = self.forms.get_mut(form);
-        if here.next == HEAD {
-            here.next = guess;
-        }
-        self.push(form, value)
     }
 }

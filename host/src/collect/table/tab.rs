@@ -84,10 +84,7 @@ impl Tab {
     /// One more form of a part: the process pays, and everybody who asks for the part and has room. If none of them has, nobody
     /// pays.
     pub(super) fn take(&mut self, part: &str, bytes: usize) -> Result<(), Full> {
-        let payers = || self.of_part.get(part).into_iter().flatten().map(|at| &self.payers[*at]);
-        let mut modest = payers().map(|paying| paying.full.is_none() && paying.held.is_modest(bytes));
-        let is_modest = payers().next().is_none() || modest.any(|modest| modest);
-        self.process.take_for(bytes, is_modest)?;
+        self.process.take_for(bytes, self.is_modest(part, bytes))?;
         let mut refusal = None;
         let mut paid = false;
         for at in self.of_part.get(part).into_iter().flatten() {
@@ -107,6 +104,25 @@ impl Tab {
         }
     }
 
+    /// Whether somebody who asks for the part has no more than an equal share of the process' memory with so much more; a part that
+    /// nobody was named for is the process' own.
+    pub(super) fn is_modest(&self, part: &str, bytes: usize) -> bool {
+        let mut payers = self.of_part.get(part).into_iter().flatten().map(|at| &self.payers[*at]).peekable();
+        payers.peek().is_none() || payers.any(|paying| paying.full.is_none() && paying.held.is_modest(bytes))
+    }
+
+    /// Parts from what is held so many bytes that were taken beside the forms, and what those who ask paid of them; `bytes_of` tells
+    /// what a part's forms come to. Who had no room for all of it does not have it, and gets back what it paid.
+    pub(super) fn split_off(&mut self, bytes: usize, bytes_of: impl Fn(&str) -> usize) -> Vec<Held> {
+        let mut parted = vec![self.process.split_off(bytes)];
+        for paying in &mut self.payers {
+            let beside = paying.held.bytes().saturating_sub(paying.forms(&bytes_of));
+            let share = paying.held.split_off(beside);
+            parted.extend(Some(share).filter(|_| paying.full.is_none()));
+        }
+        parted
+    }
+
     /// A form less of a part.
     pub(super) fn give(&mut self, part: &str, bytes: usize) {
         self.process.give(bytes);
@@ -124,10 +140,15 @@ impl Tab {
 impl Paying {
     /// Pays what all its parts come to, neither more nor less.
     fn settle(&mut self, bytes_of: impl Fn(&str) -> usize) {
-        let due: usize = self.parts.iter().map(|part| bytes_of(part)).sum();
+        let due = self.forms(bytes_of);
         let held = self.held.bytes();
         self.held.give(held.saturating_sub(due));
         self.full = self.held.take(due.saturating_sub(held)).err();
+    }
+
+    /// What all its parts come to.
+    fn forms(&self, bytes_of: impl Fn(&str) -> usize) -> usize {
+        self.parts.iter().map(|part| bytes_of(part)).sum()
     }
 }
 
@@ -174,6 +195,17 @@ mod tests {
         let mut tab = Tab::new(memory.hold_shared());
         assert_eq!((tab.take("", 30), tab.take("", 1)), (Ok(()), Err(Full::Process { max: 30 })));
         tab.give("", 30);
-        assert_eq!(memory.hold_shared().take(30), Ok(()));
+        assert_eq!(memory.hold_shared().take_for(30, true), Ok(()));
+    }
+
+    #[test]
+    fn a_part_is_modest_as_long_as_one_of_those_who_ask_for_it_is() {
+        let memory = Memory::new(100);
+        let (big, small) = (memory.payer("big", 100), memory.payer("small", 100));
+        let mut tab = Tab::new(memory.hold_shared());
+        tab.split(vec![asking(&big, &["a", "b"]), asking(&small, &["b"])], |_| 0);
+        assert!(tab.is_modest("a", 50) && !tab.is_modest("a", 51), "half of it is an equal share");
+        assert_eq!(tab.take("a", 40), Ok(()));
+        assert!(!tab.is_modest("a", 20) && tab.is_modest("b", 20) && tab.is_modest("c", 1_000));
     }
 }

@@ -1,8 +1,13 @@
+//! Series that come, go, move and are split into parts, answer after answer.
+
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::runs::SAMPLE_BYTES;
 use super::*;
+use crate::model::memory::Payer;
 use crate::model::{Interval, Memory, Timestamp};
 
 fn tick(seconds: i64) -> Tick {
@@ -162,14 +167,15 @@ fn one_series_more_than_the_maximum_is_an_error_and_harms_no_later_answer() {
 fn a_table_holds_what_it_pays_for_and_gives_it_back() {
     let memory = Memory::new(1_000);
     let config = || TableConfig { series_max: 10, ..TableConfig::default() };
-    let used =
-        |memory: &Memory| 1_000 - (0..=1_000).rev().find(|n| memory.hold_shared().take(*n).is_ok()).unwrap();
+    let used = |memory: &Memory| {
+        1_000 - (0..=1_000).rev().find(|n| memory.hold_shared().take_for(*n, true).is_ok()).unwrap()
+    };
     let mut table = Table::paid_by(memory.hold_shared(), config());
     absorb(&mut table, 1, &[(A, 1.0), (B, 1.0)]);
     let two = used(&memory);
     assert_eq!(two, price(A.len()) + price(B.len()));
     table.begin();
-    table.begin_request();
+    table.begin_request(&[]);
     let long = format!(r#"{{"__name__":"long","x":"{}"}}"#, "y".repeat(500));
     let mut scanner = Scanner::new(tick(2));
     let error =
@@ -205,7 +211,7 @@ fn a_request_that_failed_leaves_no_rows() {
     for (results, succeeds) in
         [(vec![(A, 4.0)], true), (vec![(B, 9.0), ("{\"x", 9.0)], false), (vec![(C, 6.0)], true)]
     {
-        table.begin_request();
+        table.begin_request(&[]);
         let mut scanner = Scanner::new(tick(2));
         let scanned =
             scanner.feed(body(2, &results).as_bytes(), &mut table).and_then(|()| scanner.finish(&mut table));
@@ -218,7 +224,99 @@ fn a_request_that_failed_leaves_no_rows() {
     assert_eq!(rows(&answer.part("")), ["a{} 4", "c{} 6"]);
 }
 
+/// An answer to a range query: series with what they have at which second.
+fn matrix(columns: &[(&str, Vec<(i64, f64)>)]) -> String {
+    let samples = |values: &[(i64, f64)]| {
+        values.iter().map(|(at, value)| format!(r#"[{at},"{value}"]"#)).collect::<Vec<_>>().join(",")
+    };
+    let results: Vec<_> = columns
+        .iter()
+        .filter(|(_, values)| !values.is_empty())
+        .map(|(metric, values)| format!(r#"{{"metric":{metric},"values":[{}]}}"#, samples(values)))
+        .collect();
+    let results = results.join(",");
+    format!(r#"{{"status":"success","data":{{"resultType":"matrix","result":[{results}]}}}}"#)
+}
+
+fn seconds(first: i64, count: u32) -> Span {
+    Span::new(tick(first), Interval::new(Duration::from_secs(1)).unwrap(), count)
+}
+
+fn absorb_ahead(table: &mut Table, ticks: Span, body: &str) -> Result<Vec<Arc<Answer>>, Cause> {
+    table.begin_ahead(ticks.count(), 1_000);
+    table.begin_request(&[]);
+    let mut scanner = Scanner::of_range(ticks);
+    scanner.feed(body.as_bytes(), table)?;
+    scanner.finish(table)?;
+    Ok(table.finish_ahead(ticks).into_iter().map(Arc::new).collect())
+}
+
+#[test]
+fn ticks_that_come_at_once_are_answers_of_their_own_and_share_what_stays() {
+    let mut table = table(None);
+    let before = absorb(&mut table, 1, &[(A, 1.0), (B, 1.0)]).part("");
+    let body = matrix(&[
+        (A, vec![(2, 2.0), (3, 3.0), (4, 4.0)]),
+        (B, vec![(2, 2.0), (3, 3.0)]),
+        (C, vec![(4, 4.0)]),
+    ]);
+    let answers = absorb_ahead(&mut table, seconds(2, 3), &body).unwrap();
+    let parts: Vec<_> = answers.iter().map(|answer| answer.part("")).collect();
+    assert_eq!(parts.iter().map(|part| part.answer().tick()).collect::<Vec<_>>(), [2, 3, 4].map(tick));
+    assert_eq!(rows(&parts[0]), ["a{} 2", "b{x=\"1\"} 2"]);
+    assert_eq!(rows(&parts[2]), ["a{} 4", "c{} 4"]);
+    assert!(
+        Arc::ptr_eq(parts[0].series(), before.series()) && Arc::ptr_eq(parts[0].series(), parts[1].series())
+    );
+    assert_eq!(parts[2].series()[0], before.series()[0]);
+    let after = absorb(&mut table, 5, &[(A, 5.0), (C, 5.0)]).part("");
+    assert!(Arc::ptr_eq(after.series(), parts[2].series()));
+    assert!(matches!(
+        absorb_ahead(&mut table, seconds(6, 3), &matrix(&[(A, (0..1_001).map(|_| (6, 1.0)).collect())])),
+        Err(Cause::Malformed { .. })
+    ));
+    assert_eq!(rows(&absorb(&mut table, 9, &[(C, 9.0)]).part("")), ["c{} 9"]);
+}
+
+#[test]
+fn more_samples_at_once_than_there_may_be_are_refused() {
+    let mut table = table(None);
+    table.begin_ahead(3, 5);
+    for (columns, samples) in [(vec![A, B], 4), (vec![C], 4)] {
+        table.begin_request(&[]);
+        let all: Vec<_> = columns.iter().map(|metric| (*metric, vec![(1, 1.0), (2, 2.0)])).collect();
+        let mut scanner = Scanner::of_range(seconds(1, 3));
+        if let Err(error) = scanner.feed(matrix(&all).as_bytes(), &mut table) {
+            assert!(matches!(error, Cause::TooManySeries { max: 5 }), "{error}");
+            table.roll_back();
+        }
+        assert_eq!(
+            (table.samples_ahead(), table.request_rows()),
+            (samples, samples / 2 * usize::from(columns.len() > 1))
+        );
+    }
+}
+
 proptest! {
+    /// Ticks that come at once say what they say one by one, whatever comes and goes.
+    #[test]
+    fn ticks_at_once_are_the_same_as_one_by_one(series in prop::collection::vec(prop::collection::vec(prop::option::of(any::<i32>()), 12), 0..12)) {
+        let metrics: Vec<String> = (0..series.len()).map(|i| format!(r#"{{"__name__":"m","i":"{i}","p":"{}"}}"#, i % 2)).collect();
+        let values = |column: &[Option<i32>]| column.iter().zip(1..).filter_map(|(value, at)| Some((at, f64::from((*value)?)))).collect::<Vec<(i64, f64)>>();
+        let columns: Vec<_> = metrics.iter().zip(&series).map(|(metric, column)| (metric.as_str(), values(column))).collect();
+        let at_once = absorb_ahead(&mut table(Some("p")), seconds(1, 12), &matrix(&columns)).unwrap();
+        let mut one_by_one = table(Some("p"));
+        for (answer, second) in at_once.iter().zip(1..) {
+            let of_tick: Vec<_> = columns.iter().filter_map(|(metric, values)| {
+                Some((*metric, values.iter().find(|(at, _)| *at == second)?.1))
+            }).collect();
+            let alone = absorb(&mut one_by_one, second, &of_tick);
+            for part in ["0", "1"] {
+                prop_assert_eq!(rows(&answer.part(part)), rows(&alone.part(part)));
+            }
+        }
+    }
+
     /// Whatever comes in whatever order, the rows are what the body says.
     #[test]
     fn rows_are_what_the_bodies_say(ticks in prop::collection::vec(prop::collection::vec((0u8..30, any::<i32>()), 0..20), 1..40)) {
@@ -237,4 +335,125 @@ proptest! {
             }
         }
     }
+}
+
+/// An answer to remote read: one series with so many samples, a second apart.
+fn stored(samples: usize) -> Vec<u8> {
+    stored_of(&[("a", 1..=samples)])
+}
+
+/// An answer to remote read: these series, each with samples of these seconds.
+fn stored_of(series: &[(&str, RangeInclusive<usize>)]) -> Vec<u8> {
+    let field = |number: u8, bytes: &[u8]| {
+        let mut field = vec![number << 3 | 2];
+        let length = bytes.len();
+        // Two bytes, as varints of this size may be written.
+        field.extend([length as u8 & 0x7f | 0x80, (length >> 7) as u8]);
+        field.extend(bytes);
+        field
+    };
+    let label = |name: &str| field(1, &[field(1, b"__name__"), field(2, name.as_bytes())].concat());
+    let sample =
+        |at: usize| field(2, &[&[1 << 3 | 1][..], &1.5_f64.to_le_bytes(), &[2 << 3, at as u8]].concat());
+    let one = |(name, seconds): &(&str, RangeInclusive<usize>)| {
+        field(1, &[label(name), seconds.clone().flat_map(sample).collect()].concat())
+    };
+    field(1, &series.iter().flat_map(one).collect::<Vec<u8>>())
+}
+
+#[test]
+fn a_series_whose_samples_stand_apart_is_no_answer() {
+    let mut table = table(None);
+    let window = Window { since: Timestamp(0), until: Timestamp(1_000) };
+    let together = stored_of(&[("a", 1..=2), ("a", 3..=4), ("b", 1..=1), ("c", 1..=1)]);
+    let apart = stored_of(&[("a", 1..=2), ("b", 1..=1), ("a", 3..=4)]);
+    let mut read = |response: &[u8]| {
+        let answer = table.absorb_samples(tick(1), window, response).map_err(|cause| cause.to_string())?;
+        let samples = Arc::new(answer).part("").runs().map(|(_, run)| run.at.len()).collect::<Vec<_>>();
+        Ok::<_, String>(samples)
+    };
+    for _ in 0..2 {
+        assert_eq!(read(&together), Ok(vec![4, 1, 1]));
+        let refused = read(&apart).unwrap_err();
+        assert!(refused.contains("a series comes twice"), "{refused}");
+    }
+}
+
+/// A table that two ask for everything, and the window of its answers.
+fn asked_by(memory: &Memory, payers: [&Payer; 2]) -> (Table, Window) {
+    let config = TableConfig { series_max: 10, ..TableConfig::default() };
+    let mut table = Table::paid_by(memory.hold_shared(), config);
+    let asking = |payer: &Payer| Asking { payer: payer.clone(), parts: vec!["".into()] };
+    table.split(payers.map(asking).into());
+    (table, Window { since: Timestamp(0), until: Timestamp(1_000) })
+}
+
+#[test]
+fn samples_of_a_window_are_paid_for_by_who_asks_for_them() {
+    let memory = Memory::new(1_000_000);
+    let (rich, poor) = (memory.payer("rich", 100_000), memory.payer("poor", 2_000));
+    let (mut table, window) = asked_by(&memory, [&rich, &poor]);
+    let mut held = |samples: usize| {
+        let _answer = table.absorb_samples(tick(1), window, &stored(samples)).unwrap();
+        let refused: Vec<_> = table.refused().into_keys().map(|name| name.to_string()).collect();
+        (rich.hold().of_namespace(), poor.hold().of_namespace(), refused)
+    };
+    let (one, two) = (held(1), held(2));
+    assert_eq!((two.0 - one.0, two.1 - one.1), (SAMPLE_BYTES, SAMPLE_BYTES));
+    let many = held(100);
+    assert_eq!(
+        (many.0 - one.0, many.2),
+        (99 * SAMPLE_BYTES, vec!["poor".to_owned()]),
+        "and the other has its answer"
+    );
+    assert!(many.1 <= 2_000, "{}", many.1);
+    assert_eq!(held(1), one, "what was read before is given back");
+}
+
+#[test]
+fn samples_are_paid_for_as_long_as_anybody_has_them_and_no_longer() {
+    let memory = Memory::new(1_000_000);
+    let (web, db) = (memory.payer("web", 100_000), memory.payer("db", 100_000));
+    let (mut table, window) = asked_by(&memory, [&web, &db]);
+    let used = || {
+        let all = 1_000_000
+            - (0..=1_000_000).rev().find(|n| memory.hold_shared().take_for(*n, true).is_ok()).unwrap();
+        [all, web.hold().of_namespace(), db.hold().of_namespace()]
+    };
+    drop(table.absorb_samples(tick(1), window, &stored(1)).unwrap());
+    let labels = used();
+    let before = |samples: usize| labels.map(|bytes| bytes + samples * SAMPLE_BYTES);
+    let first = Arc::new(table.absorb_samples(tick(1), window, &stored(100)).unwrap());
+    let part = first.part("");
+    let second = table.absorb_samples(tick(2), window, &stored(20)).unwrap();
+    drop(first);
+    assert_eq!(used(), before(120), "somebody catches up with the first, another one reads the second");
+    drop(part);
+    assert_eq!(used(), before(20));
+    table.begin_runs();
+    assert_eq!(used(), before(20), "what is read next takes nothing from who pays for this");
+    drop(second);
+    assert_eq!(used(), before(0));
+}
+
+#[test]
+fn what_is_not_read_yet_counts_as_theirs_who_ask_for_it() {
+    let memory = Memory::new(1_000);
+    let (big, small) = (memory.payer("big", 1_000), memory.payer("small", 1_000));
+    let mut table = Table::paid_by(memory.hold_shared(), TableConfig::default());
+    let asking = |payer: &Payer, part: &str| Asking { payer: payer.clone(), parts: vec![part.into()] };
+    table.split(vec![asking(&big, "big"), asking(&small, "small")]);
+    let (mut of_big, mut own) = (memory.hold_shared(), big.hold());
+    own.take(400).unwrap();
+    table.begin_request(&["big".into()]);
+    assert_eq!(table.pay(&mut of_big, 100), Ok(()), "it has half of it");
+    assert_eq!(
+        (table.pay(&mut of_big, 600), table.pay(&mut of_big, 51)),
+        (Ok(()), Err(Full::Process { max: 1_000 }))
+    );
+    let mut held = memory.hold_shared();
+    table.begin_request(&["big".into(), "small".into()]);
+    assert_eq!(table.pay(&mut held, 101), Err(Full::Process { max: 1_000 }), "nobody hides beside another");
+    table.begin_request(&["small".into()]);
+    assert_eq!(table.pay(&mut held, 300), Ok(()));
 }

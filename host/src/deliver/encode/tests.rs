@@ -37,6 +37,7 @@ fn by_prost(series: &Stamped, samples: &[(Timestamp, f64)]) -> proto::TimeSeries
     proto::TimeSeries {
         labels: series.labels().iter().map(label).collect(),
         samples: samples.iter().map(sample).collect(),
+        histograms: Vec::new(),
     }
 }
 

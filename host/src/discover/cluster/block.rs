@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::Selector;
-use crate::model::{Access, Labels};
+use crate::model::{Access, Compression, Labels};
 
 /// The label that a StatefulSet puts on its pods: their name.
 pub const POD_NAME_LABEL: &str = "statefulset.kubernetes.io/pod-name";
@@ -50,12 +50,16 @@ pub struct Block {
     pub external_labels: Labels,
     /// As in `Source`.
     pub lag: Duration,
+    /// As [`Source::settle`].
+    pub settle: Duration,
     /// As in `Source`.
     pub timeout: Duration,
     /// As in `Source`.
     pub series_max: usize,
     /// As in `Source`.
     pub access: Access,
+    /// Whether their answers come compressed.
+    pub compression: Compression,
 }
 
 /// The kind of object that stands for a server.

@@ -90,10 +90,12 @@ fn source(
         labels: own,
         external_labels: block.external_labels.clone(),
         lag: block.lag,
+        settle: block.settle,
         timeout: block.timeout,
         series_max: block.series_max,
         replica_group: identity.group(block, labels),
         access: block.access.clone(),
+        compression: block.compression,
     })
 }
 
@@ -156,7 +158,10 @@ fn scheme(block: &Block, annotations: &BTreeMap<String, String>) -> Result<Schem
     match annotation(name, annotations) {
         None => Ok(block.scheme),
         Some("https") => Ok(Scheme::Https),
-        Some("http") if block.scheme == Scheme::Https && !block.access.is_plain() => {
+        Some("http")
+            if block.scheme == Scheme::Https
+                && (block.access.tls.is_some() || block.access.tells_secrets()) =>
+        {
             Err(format!("annotation {name} says http, but the block's credentials are for https"))
         }
         Some("http") => Ok(Scheme::Http),

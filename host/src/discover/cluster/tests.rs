@@ -31,9 +31,11 @@ fn block(kind: Kind) -> Block {
         keep_absent: Duration::from_secs(900),
         external_labels: Labels::default(),
         lag: Duration::from_secs(15),
+        settle: Duration::from_secs(120),
         timeout: Duration::from_secs(10),
         series_max: 1_000,
         access: Access::default(),
+        compression: Default::default(),
     }
 }
 

@@ -1,9 +1,10 @@
+//! What probes and the cluster say of a source, and the verdict they come to.
+
 use ::http::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::model::Labels;
 
 fn verdicts(outcomes: &str) -> String {
     let (config, mut seen) = (Config::default(), Seen::default());
@@ -59,18 +60,8 @@ async fn server(ready: u16, query: u16) -> Arc<Source> {
             stream.write_all(answer.as_bytes()).await.unwrap();
         }
     });
-    Arc::new(Source {
-        name: SourceName::new("s"),
-        url: format!("http://{address}/prom/").parse().unwrap(),
-        labels: Labels::default(),
-        external_labels: Labels::default(),
-        lag: Duration::ZERO,
-        timeout: Duration::from_secs(1),
-        series_max: 1,
-        replica_group: None,
-        audience: Default::default(),
-        access: Default::default(),
-    })
+    let plain = Source::plain("s", &format!("http://{address}/prom/"));
+    Arc::new(Source { timeout: Duration::from_secs(1), ..plain })
 }
 
 #[tokio::test]

@@ -80,7 +80,7 @@ impl Compiler {
         origin: &str,
         bytes: &[u8],
     ) -> Result<Component, Error> {
-        let refuse = |cause: String| Error::NotAFilter { filter: origin.to_owned(), cause };
+        let refuse = |cause: String| Error::not_a_filter(origin, &cause);
         let artefacts = self.kept.as_ref().map(|kept| Artefacts::new(kept, engine));
         let digest = Digest::of(bytes);
         if let Some(component) = artefacts.as_ref().and_then(|artefacts| artefacts.get(digest)) {

@@ -16,6 +16,7 @@ use super::super::deadline::TIMES_MAX;
 use super::super::{Error, runtime};
 use super::Program;
 use crate::background;
+use crate::model::printable;
 
 /// The argument that makes the program a worker.
 const COMMAND: &str = "compile-filter";
@@ -81,8 +82,17 @@ pub(super) fn unbounded(pace: Pace, component: &[u8]) -> Result<Vec<u8>, String>
 }
 
 pub(super) fn no_component(error: &wasmtime::Error) -> String {
-    format!("it does not compile as a component: {}", error.root_cause()).replace('\n', " ")
+    let cause = error.root_cause().to_string().replace('\n', " ");
+    // wasmtime has no error of its own for it.
+    if cause.contains(MEMORY_TOO_SMALL) {
+        let cure = "raise filters.memory, or --memory of `sluice filter`, or make it smaller";
+        return format!("it begins with more memory than a filter may have: {cause}; {cure}");
+    }
+    format!("it does not compile as a component: {cause}")
 }
+
+/// What the pooling allocator says of a memory that does not fit into its slots.
+const MEMORY_TOO_SMALL: &str = "has a minimum byte size of";
 
 /// Why there is no machine code.
 #[derive(Debug)]
@@ -95,10 +105,9 @@ pub(super) enum Failed {
 
 impl Failed {
     pub(super) fn of(self, origin: &str) -> Error {
-        let filter = origin.to_owned();
         match self {
-            Failed::Refused(cause) => Error::NotAFilter { filter, cause },
-            Failed::Broken(source) => Error::Compiler { filter, source },
+            Failed::Refused(cause) => Error::not_a_filter(origin, &cause),
+            Failed::Broken(source) => Error::Compiler { filter: origin.to_owned(), source },
         }
     }
 }
@@ -166,5 +175,8 @@ fn cause_of(program: &Program, status: ExitStatus, said: &str) -> Failed {
              one compilation may take a quarter"
         ));
     }
-    Failed::Broken(io::Error::other(format!("the compiler's process ended with {status}: {said}")))
+    Failed::Broken(io::Error::other(format!(
+        "the compiler's process ended with {status}: {}",
+        printable(said)
+    )))
 }

@@ -18,6 +18,7 @@ use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, LinkerInstance};
 
 use super::instance::Host;
+use super::module;
 pub(super) use world::World;
 
 /// What a guest that imports WASI gets.
@@ -41,13 +42,14 @@ const PACKAGES: [&str; 6] =
 /// Why a component with this import of WASI's cannot be run; `None` if it can.
 pub(super) fn refusal(import: &str, wasi: Wasi) -> Option<String> {
     let known = PACKAGES.iter().any(|package| import.starts_with(package)) && import.contains("@0.2.");
+    let shown = module::shown(import);
     match wasi {
         Wasi::None => Some(format!(
-            "it imports {import}, and this Sluice takes no WASI (filters.wasi: none): build it for \
+            "it imports {shown}, and this Sluice takes no WASI (filters.wasi: none): build it for \
              wasm32-unknown-unknown, or ask the operator for filters.wasi: empty"
         )),
         Wasi::Empty if !known => Some(format!(
-            "it imports {import}; of WASI a filter may import cli, clocks, filesystem, io, random and sockets of \
+            "it imports {shown}; of WASI a filter may import cli, clocks, filesystem, io, random and sockets of \
              version 0.2, all of them empty: build it without"
         )),
         Wasi::Empty => None,

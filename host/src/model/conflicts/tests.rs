@@ -1,23 +1,25 @@
+//! Which tenants could write the same series, against the rule applied to every pair.
+
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::model::{
-    Author, HonorLabels, Interval, Labels, RemoteWriteEndpoint, TargetType, TickLimits, Timestamp,
+    Author, HonorLabels, Interval, Labels, Mode, RemoteWriteEndpoint, TargetType, TickLimits, Timestamp,
 };
 
 fn tenant(name: &str, since: i64, receivers: &[&str], stamps: &[(&str, &str)]) -> Tenant {
     let endpoint = |receiver: &&str| {
         let url = format!("http://{receiver}.example.com/write").parse().unwrap();
-        let (author, dial, basic_auth, headers) = (Author::Tenant, None, None, Vec::new());
-        Endpoint::RemoteWrite(RemoteWriteEndpoint { url, author, dial, basic_auth, headers })
+        Endpoint::RemoteWrite(RemoteWriteEndpoint::plain(url, Author::Tenant))
     };
     Tenant {
         id: TenantId { namespace: "ns".to_owned(), name: name.to_owned() },
         source: String::new(),
         selectors: Vec::new(),
         interval: Interval::new(Duration::from_secs(30)).unwrap(),
+        mode: Mode::Sampled,
         target_type: TargetType::RemoteWrite,
         endpoints: receivers.iter().map(endpoint).collect(),
         filters: Vec::new(),

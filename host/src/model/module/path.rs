@@ -14,8 +14,11 @@ pub enum ModulePathError {
     /// It names no file.
     #[error("names no file; write a path below the operator's folder of modules, as in team/drop-go.wasm")]
     Nothing,
+    /// It has steps that lead nowhere.
+    #[error("has a step that is only a dot; write the path without it, as in team/drop-go.wasm")]
+    Dot,
     /// It leads out of the folder, or could.
-    #[error("leads out of the folder of modules; write a relative path without .. and .")]
+    #[error("leads out of the folder of modules; write a relative path without ..")]
     Outside,
 }
 
@@ -33,10 +36,13 @@ impl FromStr for ModulePath {
         if text.is_empty() || text.ends_with('/') || text.contains('\0') {
             return Err(ModulePathError::Nothing);
         }
-        let plain = Path::new(text).components().all(|part| matches!(part, Component::Normal(_)));
-        // `components` passes over a dot in the middle.
-        if !plain || text.split('/').any(|part| part == ".") {
+        let inside = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+        if !Path::new(text).components().all(inside) {
             return Err(ModulePathError::Outside);
+        }
+        // `components` passes over a dot in the middle.
+        if text.split('/').any(|part| part == ".") {
+            return Err(ModulePathError::Dot);
         }
         Ok(ModulePath(text.to_owned()))
     }
@@ -57,8 +63,11 @@ mod tests {
         for text in ["a.wasm", "team/a.wasm", "..a/b..wasm", "a b.wasm"] {
             assert_eq!(text.parse::<ModulePath>().unwrap().to_string(), text);
         }
-        for text in ["/etc/passwd", "..", "../a", "a/../b", "./a", "a/./b", "a/.."] {
+        for text in ["/etc/passwd", "..", "../a", "a/../b", "./../a", "a/.."] {
             assert_eq!(text.parse::<ModulePath>(), Err(ModulePathError::Outside), "{text}");
+        }
+        for text in [".", "./a", "a/./b", "a/."] {
+            assert_eq!(text.parse::<ModulePath>(), Err(ModulePathError::Dot), "{text}");
         }
         for text in ["", "a/", "a\0b", "/"] {
             assert_eq!(text.parse::<ModulePath>(), Err(ModulePathError::Nothing), "{text:?}");

@@ -1,3 +1,5 @@
+//! The table of the pattern's semantics, row by row, and what authors are told.
+
 use proptest::prelude::*;
 
 use super::*;

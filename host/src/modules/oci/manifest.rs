@@ -87,10 +87,17 @@ impl Descriptor {
     }
 }
 
+/// How every WebAssembly binary begins.
+const COMPONENT: &[u8] = b"\0asm";
+
 impl Manifest {
     /// Reads one. What the registry says of its type has to agree with what it says of itself: a document that is read in
     /// two ways by two programs was not signed as what we would run.
     pub(super) fn read(bytes: &[u8], content_type: Option<&str>) -> Result<Manifest, String> {
+        if bytes.starts_with(COMPONENT) {
+            let cure = "write the digest of its manifest, which `sluice filter push` prints behind the @";
+            return Err(format!("this is the component itself, not the artefact that holds it; {cure}"));
+        }
         let document: Document =
             serde_json::from_slice(bytes).map_err(|error| format!("its manifest cannot be read: {error}"))?;
         let Document { schema_version, media_type, layers, manifests } = document;
@@ -266,6 +273,8 @@ mod tests {
             assert_eq!(Manifest::read(text.as_bytes(), content_type), Err(why.to_owned()), "{text}");
         }
         assert!(Manifest::read(b"<html>", None).unwrap_err().starts_with("its manifest cannot be read: "));
+        let component = Manifest::read(b"\0asm\x0d\0\x01\0", None).unwrap_err();
+        assert!(component.starts_with("this is the component itself"), "{component}");
         let plain = Manifest::read(br#"{"schemaVersion": 2, "layers": []}"#, Some("application/json"));
         assert_eq!(plain, Ok(Manifest::Image(Vec::new())));
     }

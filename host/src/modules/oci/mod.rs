@@ -21,7 +21,7 @@ use super::net::Net;
 use super::rights::Right;
 use super::{Credentials, Error, Fetched};
 use crate::model::{Digest, Reference, Version};
-use manifest::{Descriptor, Manifest};
+use manifest::{Descriptor, Manifest, Packing};
 use session::{Action, MANIFEST_BYTES_MAX, Raw, Session};
 
 /// What a fetch works with.
@@ -29,6 +29,26 @@ pub(super) struct Pull<'a> {
     pub(super) net: &'a Net,
     pub(super) cache: Option<&'a Cache>,
     pub(super) bytes_max: usize,
+    pub(super) ask: Ask,
+}
+
+/// Who may be asked for what is not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ask {
+    Registry,
+    /// It is an error then.
+    Nobody,
+}
+
+/// Why nothing is had where nobody may be asked.
+pub(super) const NOT_KEPT: &str = "it is not kept";
+
+/// Where a module is in its artefact.
+struct Place {
+    resolved: String,
+    signed_by: Option<Digest>,
+    layer: Descriptor,
+    packing: Packing,
 }
 
 impl Pull<'_> {
@@ -38,18 +58,9 @@ impl Pull<'_> {
         reference: &Reference,
         credentials: Option<&Credentials>,
     ) -> Result<Fetched, Error> {
-        let entry = self.net.entry_of(reference)?;
         let mut session = Session::new(self.net, reference, credentials, Action::Pull)?;
-        let top = self.manifest(&mut session, reference.version()).await?;
-        let resolved = reference.at(top.digest).to_string();
-        let signed_by = match entry.allowed.keys.as_slice() {
-            [] => None,
-            keys => Some(self.signed_by(&mut session, &resolved, &top, keys).await?),
-        };
-        let layers = self.layers(&mut session, &resolved, top).await?;
-        let refuse = |why| Error::of_layout(&resolved, why);
-        let (layer, packing) = manifest::module(&layers).map_err(refuse)?;
-        let packed = self.blob(&mut session, &resolved, layer, self.bytes_max).await?;
+        let Place { resolved, signed_by, layer, packing } = self.find(&mut session, reference).await?;
+        let packed = self.blob(&mut session, &resolved, &layer, self.bytes_max).await?;
         let (what, bytes_max) = (resolved.clone(), self.bytes_max);
         // Unpacking and hashing tens of megabytes takes a while.
         let unpacked = tokio::task::spawn_blocking(move || {
@@ -57,6 +68,43 @@ impl Pull<'_> {
             Ok(Fetched { digest: Digest::of(&bytes), bytes, resolved: what, signed_by })
         });
         unpacked.await.unwrap_or_else(|error| Err(Error::of_answer(resolved, &error)))
+    }
+
+    /// Whether all that makes a module of an artefact is kept, for whoever had it before. Of the module nothing is read.
+    pub(super) async fn holds(
+        &self,
+        reference: &Reference,
+        credentials: Option<&Credentials>,
+    ) -> Result<bool, Error> {
+        let pull = Pull { ask: Ask::Nobody, ..*self };
+        let mut session = Session::new(self.net, reference, credentials, Action::Pull)?;
+        let Place { resolved, layer, .. } = pull.find(&mut session, reference).await?;
+        let digest = layer.sha256().map_err(|why| Error::of_layout(&resolved, why))?;
+        let Some(cache) = self.cache else { return Ok(false) };
+        Ok(cache.holds(digest, session.right(), self.bytes_max).await)
+    }
+
+    /// What an artefact says of its module, and who has signed it, where somebody must have.
+    async fn find(&self, session: &mut Session<'_>, reference: &Reference) -> Result<Place, Error> {
+        let entry = self.net.entry_of(reference)?;
+        let top = self.manifest(session, reference.version()).await?;
+        let resolved = reference.at(top.digest).to_string();
+        let signed_by = match entry.allowed.keys.as_slice() {
+            [] => None,
+            keys => Some(self.signed_by(session, &resolved, &top, keys).await?),
+        };
+        let layers = self.layers(session, &resolved, top).await?;
+        let (layer, packing) = manifest::module(&layers).map_err(|why| Error::of_layout(&resolved, why))?;
+        let layer = layer.clone();
+        Ok(Place { resolved, signed_by, layer, packing })
+    }
+
+    /// Before a registry is asked.
+    fn may_ask(&self, what: &str) -> Result<(), Error> {
+        match self.ask {
+            Ask::Registry => Ok(()),
+            Ask::Nobody => Err(Error::Source { what: what.to_owned(), why: NOT_KEPT }),
+        }
     }
 
     /// What a fetch would show to have.
@@ -107,6 +155,7 @@ impl Pull<'_> {
         {
             return Ok(Raw { digest: *digest, bytes, content_type: None });
         }
+        self.may_ask("a manifest")?;
         let raw = session.manifest(version).await?;
         self.keep(raw.digest, session, &raw.bytes).await;
         Ok(raw)
@@ -125,7 +174,7 @@ impl Pull<'_> {
             match cache.get(digest, right, bytes_max).await {
                 Found::Theirs(bytes) => return Ok(bytes),
                 // The registry's word is enough about what it gave itself; of a refusal it says more when it is asked for all.
-                Found::Withheld if session.has(digest).await? => {
+                Found::Withheld if self.may_ask(what).is_ok() && session.has(digest).await? => {
                     if let Some(bytes) = cache.admit(digest, right, bytes_max).await {
                         return Ok(bytes);
                     }
@@ -133,6 +182,7 @@ impl Pull<'_> {
                 Found::Withheld | Found::Nothing => {}
             }
         }
+        self.may_ask(what)?;
         let bytes = session.blob(layer, bytes_max).await?;
         self.keep(digest, session, &bytes).await;
         Ok(bytes)

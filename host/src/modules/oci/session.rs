@@ -6,10 +6,10 @@
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
-use tokio::sync::SemaphorePermit;
+use tokio::time::Instant;
 use url::Url;
 
-use super::super::net::{DRAIN_BYTES_MAX, Entry, Net, Within, bare, refusal, request};
+use super::super::net::{DRAIN_BYTES_MAX, Entry, Net, Turn, Within, bare, refusal, request, within};
 use super::super::place::Repository;
 use super::super::rights::Right;
 use super::super::{Credentials, Error};
@@ -40,7 +40,7 @@ pub(super) struct Session<'a> {
     scope: String,
     authorization: Option<HeaderValue>,
     /// Taken with the first request: what is kept waits for nobody.
-    turn: Option<SemaphorePermit<'a>>,
+    turn: Option<Turn<'a>>,
 }
 
 /// A manifest as it came.
@@ -105,7 +105,7 @@ impl<'a> Session<'a> {
         let head = |authorization: Option<&HeaderValue>| {
             request(Method::HEAD, &url, None, authorization, Bytes::new())
         };
-        match self.exchange(head).await {
+        match within(self.begun().await, self.exchange(head)).await {
             Ok(answer) => {
                 let has = answer.status == StatusCode::OK;
                 answer.drain(DRAIN_BYTES_MAX).await;
@@ -146,6 +146,15 @@ impl<'a> Session<'a> {
         accept: Option<&'static str>,
         bytes_max: usize,
     ) -> Result<(HeaderMap, Bytes), Error> {
+        within(self.begun().await, self.got(url, accept, bytes_max)).await
+    }
+
+    async fn got(
+        &mut self,
+        url: &Url,
+        accept: Option<&'static str>,
+        bytes_max: usize,
+    ) -> Result<(HeaderMap, Bytes), Error> {
         let answer =
             self.exchange(|authorization| request(Method::GET, url, accept, authorization, Bytes::new()));
         let answer = answer.await?;
@@ -170,9 +179,7 @@ impl<'a> Session<'a> {
         &mut self,
         build: impl Fn(Option<&HeaderValue>) -> Request<Bytes>,
     ) -> Result<Response, Error> {
-        if self.turn.is_none() {
-            self.turn = self.entry.turn().await;
-        }
+        self.begun().await;
         let answer = self.net.send(self.entry, build(self.authorization.as_ref())).await?;
         if answer.status != StatusCode::UNAUTHORIZED || self.authorization.is_some() {
             return Ok(answer);
@@ -184,6 +191,15 @@ impl<'a> Session<'a> {
             auth::answer(net, entry, &self.base, &headers, &self.scope, self.credentials).await?;
         let authorization = self.authorization.insert(authorization);
         net.send(entry, build(Some(authorization))).await
+    }
+
+    /// Waits for the turn, the first time. By when what is fetched must have come.
+    async fn begun(&mut self) -> Instant {
+        let turn = match self.turn.take() {
+            Some(turn) => turn,
+            None => self.entry.turn().await,
+        };
+        self.turn.insert(turn).until()
     }
 
     /// Whether a URL is the registry's own, so that our credentials may go there.

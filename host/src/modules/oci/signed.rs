@@ -54,6 +54,7 @@ impl Pull<'_> {
         {
             return Ok(key.id());
         }
+        self.may_ask(what)?;
         let mut search = Search::new(artefact, keys);
         search.run(session).await?;
         let key = search.signer().map_err(|why| Error::Unsigned { what: what.to_owned(), why })?;

@@ -116,11 +116,12 @@ impl Ledger {
         seats.into_iter().map(|seated| seated.place.clone()).collect()
     }
 
-    pub(super) fn claim(&mut self, no: No, key: Key, tick: Timestamp) -> Result<(), Denied> {
+    /// Claims an identity for `tick` and what follows; up to when others may have sent it.
+    pub(super) fn claim(&mut self, no: No, key: Key, tick: Timestamp) -> Result<Timestamp, Denied> {
         let result = self.ask(no, key, tick);
         if let Some(seated) = self.seats.get_mut(&no) {
             match result {
-                Ok(()) => {}
+                Ok(_) => {}
                 Err(Denied::Waiting) => seated.again = true,
                 Err(Denied::Group | Denied::Older(_)) => seated.denied = true,
             }
@@ -128,7 +129,7 @@ impl Ledger {
         result
     }
 
-    fn ask(&mut self, no: No, key: Key, tick: Timestamp) -> Result<(), Denied> {
+    fn ask(&mut self, no: No, key: Key, tick: Timestamp) -> Result<Timestamp, Denied> {
         let was_vacant = self.entries.get(&key).is_some_and(|entry| entry.holder.is_none());
         let entry = self.entries.entry(key).or_insert(FREE);
         let Some(claimant) = self.seats.get(&no).map(|seated| &seated.claimant) else {
@@ -162,7 +163,7 @@ impl Ledger {
                 }
             }
         }
-        if tick <= entry.floor { Err(Denied::Waiting) } else { Ok(()) }
+        if tick <= entry.floor { Err(Denied::Waiting) } else { Ok(entry.floor) }
     }
 
     /// Claims what a seat has sent already, before it had to claim. What another one has is lost.

@@ -193,8 +193,8 @@ impl Seat {
         }
     }
 
-    /// Claims an identity for `tick` and what follows.
-    pub(super) fn claim(&self, encoded: &[u8], tick: Tick) -> Result<(), Denied> {
+    /// Claims an identity for `tick` and what follows; up to when others may have sent it.
+    pub(super) fn claim(&self, encoded: &[u8], tick: Tick) -> Result<Timestamp, Denied> {
         lock(&self.receipts.ledger).claim(self.place.no, self.key(encoded), tick.timestamp())
     }
 

@@ -1,3 +1,5 @@
+//! Who has an identity that several resources could write, as lanes come, go and change.
+
 use std::time::Duration;
 
 use super::*;
@@ -5,8 +7,7 @@ use crate::model::{Author, Endpoint, Interval, RemoteWriteEndpoint};
 
 fn receiver() -> Receiver {
     let url = "http://127.0.0.1:9/write".parse().unwrap();
-    let (author, dial, basic_auth, headers) = (Author::Tenant, None, None, Vec::new());
-    Endpoint::RemoteWrite(RemoteWriteEndpoint { url, author, dial, basic_auth, headers }).receiver()
+    Endpoint::RemoteWrite(RemoteWriteEndpoint::plain(url, Author::Tenant)).receiver()
 }
 
 fn id(name: &str) -> TenantId {
@@ -48,7 +49,7 @@ impl Lane {
                 return format!("{identity} lost");
             }
             match self.seat.claim(identity.as_bytes(), tick(n)) {
-                Ok(()) => format!("{identity} mine"),
+                Ok(_) => format!("{identity} mine"),
                 Err(Denied::Older(tenant)) => format!("{identity} {}'s", tenant.name),
                 Err(denied) => format!("{identity} {denied:?}").to_lowercase(),
             }

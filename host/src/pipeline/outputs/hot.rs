@@ -13,6 +13,8 @@ pub(super) const NO_OWNER: Rank = Rank::MAX;
 pub enum Conclude {
     /// What was there and is not has ended.
     Ended,
+    /// What nobody wants any more has ended. What is missing is marked where it has.
+    Unwanted,
     /// Nothing can be said of what is missing.
     Nothing,
 }
@@ -83,7 +85,7 @@ impl Hot {
             (true, _) if self.value.to_bits() == STALE_NAN_BITS => ended,
             (true, _) => At::Value,
             (false, Conclude::Ended) => ended,
-            (false, Conclude::Nothing) => At::Nothing,
+            (false, Conclude::Nothing | Conclude::Unwanted) => At::Nothing,
         }
     }
 

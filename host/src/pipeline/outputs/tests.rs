@@ -158,3 +158,88 @@ fn lanes_that_end_give_back_what_they_held() {
     drop(former);
     made(next.admit(b"b", A));
 }
+
+/// Outputs with `a` and `b`, there at tick 1, of which tick 10 is the last before a later stretch: `b` is there then, and `c`.
+fn parted() -> (Outputs, [OutputId; 3]) {
+    let mut outputs = Outputs::default();
+    let ids = [b"a", b"b", b"c"].map(|labels| made(outputs.admit(labels, A)));
+    let [a, b, c] = ids;
+    outputs.take(a, tick(1), 0, 1.0);
+    outputs.take(b, tick(1), 1, 1.0);
+    emit(&mut outputs, 1, Conclude::Ended);
+    outputs.part().unwrap();
+    outputs.take(b, tick(10), 0, 0.0);
+    outputs.take(b, tick(10), 1, 10.0);
+    outputs.take(c, tick(10), 0, 10.0);
+    outputs.settle(tick(10), Conclude::Nothing);
+    (outputs, ids)
+}
+
+const END: u64 = STALE_NAN_BITS;
+
+#[test]
+fn what_ends_on_one_of_two_stretches_of_ticks_says_nothing_of_the_other() {
+    let (mut outputs, [a, b, c]) = parted();
+    outputs.take(c, tick(11), 0, 11.0);
+    assert_eq!(emit(&mut outputs, 11, Conclude::Ended), [("b".to_owned(), END), row("c", 11.0)]);
+    outputs.turn();
+    outputs.take(b, tick(2), 1, 2.0);
+    assert_eq!(emit(&mut outputs, 2, Conclude::Ended), [("a".to_owned(), END), row("b", 2.0)]);
+    outputs.turn();
+    outputs.take(a, tick(12), 0, 12.0);
+    assert_eq!(emit(&mut outputs, 12, Conclude::Ended), [row("a", 12.0), ("c".to_owned(), END)]);
+    outputs.join(tick(10).timestamp());
+    assert_eq!(emit(&mut outputs, 13, Conclude::Ended), [("a".to_owned(), END)], "b ended at 11");
+}
+
+#[test]
+fn whose_an_identity_was_before_the_later_stretch_it_is_there() {
+    let (mut outputs, [_, b, _]) = parted();
+    outputs.take(b, tick(11), 0, 0.0);
+    outputs.take(b, tick(11), 1, 11.0);
+    assert_eq!(emit(&mut outputs, 11, Conclude::Nothing), [row("b", 11.0)]);
+}
+
+#[test]
+fn what_was_there_to_the_last_of_the_earlier_stretch_and_never_since_ends_where_they_join() {
+    let (mut outputs, [a, b, c]) = parted();
+    for id in [b, c] {
+        outputs.take(id, tick(11), 1, 11.0);
+    }
+    assert_eq!(emit(&mut outputs, 11, Conclude::Nothing).len(), 2);
+    outputs.turn();
+    // A replica that was away at the tick before the later stretch began has it.
+    for id in [a, b] {
+        outputs.take(id, tick(10), 1, 10.0);
+    }
+    assert_eq!(emit(&mut outputs, 10, Conclude::Nothing), [row("a", 10.0), row("b", 10.0)]);
+    outputs.turn();
+    outputs.join(tick(10).timestamp());
+    let rows = emit(&mut outputs, 12, Conclude::Ended);
+    assert_eq!(rows, ["a", "b", "c"].map(|labels| (labels.to_owned(), END)));
+}
+
+#[test]
+fn an_identity_can_be_another_series_on_each_of_two_stretches() {
+    let (mut outputs, [a, ..]) = parted();
+    assert_eq!(outputs.admit(b"a", B), Admission::Contested(a));
+    let swept = outputs.sweep(Timestamp(5_000), |_| panic!("the other stretch has it"));
+    assert!(swept.has(a) && swept.contested && swept.count == 1, "{}", swept.count);
+    assert_eq!(outputs.admit(b"a", B), Admission::Joined(a));
+    outputs.turn();
+    assert_eq!(outputs.admit(b"a", A), Admission::Joined(a), "it is still its");
+}
+
+#[test]
+fn two_stretches_are_paid_for_as_long_as_there_are_two() {
+    let payer = crate::model::memory::Payer::unlimited("shop");
+    let mut outputs = Outputs::new(payer.hold_own());
+    made(outputs.admit(b"a", A));
+    let one = outputs.held_by_namespace();
+    outputs.part().unwrap();
+    assert_eq!(outputs.held_by_namespace(), one + aside::ASIDE_BYTES);
+    let b = made(outputs.admit(b"b", A));
+    outputs.withdraw([b].into_iter(), |_| ());
+    outputs.join(tick(10).timestamp());
+    assert_eq!(outputs.held_by_namespace(), one);
+}

@@ -8,11 +8,12 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use crate::collect::{Collected, Table, TableConfig};
+use crate::collect::{self, Collected, Table, TableConfig};
+use crate::deliver::encode;
 use crate::filter::{self, Module, Runtime, Step, Tenant, builtin, fixtures::guests};
 use crate::model::memory::{Full, Payer};
-use crate::model::{FilterMode, HonorLabels, Memory, OnFailure, Source, SourceName, Stamps};
-use crate::pipeline::outputs::Conclude;
+use crate::model::{FilterMode, HonorLabels, Memory, OnFailure, Source, Stamps};
+use crate::pipeline::outputs::{Conclude, Floor};
 use crate::pipeline::{Answer, Assembler, Encoding};
 
 /// One lane: a source, filters, and what its receiver was told.
@@ -101,8 +102,42 @@ impl Lane {
             nameless: 0,
             illegal: 0,
             collisions: 0,
+            ends: collect::Ends::Absent,
             skew_millis: None,
         }
+    }
+
+    /// One tick of a lane that takes all samples: of each instance those of the time that was read, in milliseconds; what the receiver is
+    /// told.
+    fn window(&mut self, n: i64, series: &[(&str, &[(i64, f64)])]) -> Vec<(String, Vec<(i64, String)>)> {
+        let mut batch = encode::Batch::new(encode::Limits::default());
+        for (instance, samples) in series {
+            let labels = [("__name__", "up"), ("instance", *instance), ("job", "a")];
+            let mut encoded = Vec::new();
+            encode::append(&Labels::from_pairs(labels).unwrap(), &mut encoded);
+            let samples: Vec<_> = samples.iter().map(|(at, value)| (Timestamp(*at), *value)).collect();
+            batch.push_samples(&encoded, &samples).unwrap();
+        }
+        let response = encode::as_read(&encode::decoded(&batch.finish().unwrap()));
+        let ever = collect::read::Window { since: Timestamp(0), until: tick(n).timestamp() };
+        let answer = self.table.absorb_samples(tick(n), ever, &response).unwrap();
+        let part = Arc::new(answer).part("");
+        let collected = Collected { parts: vec![part], ..self.answer(n, &[]) };
+        let answers = [Answer { group: 0, rank: 0, collected }];
+        let mut told = Vec::new();
+        let emit = |outputs: &Outputs| {
+            outputs.emit_runs(tick(n), Conclude::Unwanted, |_, labels, run| {
+                let labels = Encoding::RemoteWrite.read(labels).unwrap().to_string();
+                let values = run.values.iter().map(|value| match value.to_bits() {
+                    STALE_NAN_BITS => ENDED.to_owned(),
+                    _ => value.to_string(),
+                });
+                told.push((labels, run.at.iter().copied().zip(values).collect()));
+            })
+        };
+        self.assembler.tick(tick(n), tick(n).timestamp(), &answers, Timestamp(0), emit).unwrap();
+        told.sort();
+        told
     }
 
     fn totals(&self) -> &Usage {
@@ -119,18 +154,7 @@ fn tick(n: i64) -> Tick {
 }
 
 fn source() -> Arc<Source> {
-    Arc::new(Source {
-        name: SourceName::new("test"),
-        url: "http://127.0.0.1:9090".parse().unwrap(),
-        labels: Labels::default(),
-        external_labels: Labels::default(),
-        lag: Duration::ZERO,
-        timeout: Duration::from_secs(10),
-        series_max: 1_000,
-        replica_group: None,
-        audience: Default::default(),
-        access: Default::default(),
-    })
+    Arc::new(Source::plain("test", "http://127.0.0.1:9090"))
 }
 
 fn up(instance: &str, job: &str) -> String {
@@ -161,6 +185,35 @@ fn samples_are_shown_and_what_is_emitted_goes_through_the_filters_behind() {
     }
     let usage = lane.totals();
     assert_eq!((usage.samples_in, usage.samples_emitted, usage.rows_in), (9, 6, 3));
+}
+
+#[test]
+fn of_a_series_with_several_samples_each_is_shown_once_and_keeps_its_time() {
+    let mut lane = Lane::new();
+    lane.assembler.take_all(Floor { at: Timestamp(900), again: None });
+    let stale = f64::from_bits(STALE_NAN_BITS);
+    let run = |samples: &[(i64, &str)]| {
+        samples.iter().map(|(at, value)| (*at, (*value).to_owned())).collect::<Vec<_>>()
+    };
+    let first: [(&str, &[(i64, f64)]); 2] =
+        [("1", &[(800, 9.0), (1_100, 1.0), (1_600, -1.0), (1_900, 2.0)]), ("2", &[(1_200, 4.0)])];
+    let expected = vec![
+        (total("a"), run(&[(2_000, "7")])),
+        (up("1", "a"), run(&[(1_100, "1"), (1_900, "2")])),
+        (up("2", "a"), run(&[(1_200, "4")])),
+    ];
+    assert_eq!(lane.window(2, &first), expected);
+    assert_eq!(lane.window(2, &first), expected, "the same tick again");
+    assert_eq!(lane.totals().samples_in, 4, "and nothing is shown twice");
+    lane.assembler.settle(tick(2), Conclude::Unwanted);
+    let then: [(&str, &[(i64, f64)]); 2] = [
+        ("1", &[(1_900, 2.0), (2_100, 3.0), (2_500, stale)]),
+        ("2", &[(1_200, 4.0), (1_300, 5.0), (2_200, 6.0)]),
+    ];
+    let told = lane.window(3, &then);
+    assert_eq!(told[1], (up("1", "a"), run(&[(2_100, "3"), (2_500, ENDED)])));
+    assert_eq!(told[2], (up("2", "a"), run(&[(1_300, "5"), (2_200, "6")])), "one was stored late");
+    assert_eq!(lane.totals().samples_in, 8);
 }
 
 #[test]

@@ -21,6 +21,7 @@ fn busy() -> Metrics {
     tenant.collided(1);
     tenant.tick(Outcome::Late);
     metrics.cursor_lags([(&id("web", "a"), Duration::from_millis(1500)), (&id("gone", "b"), Duration::ZERO)]);
+    metrics.missed_ticks([(&id("web", "a"), 12)]);
     tenant.filtered(1200, 50);
     let source = metrics.for_source(&SourceName::new("a \"quoted\" one"));
     source.query(QueryResult::Success, Duration::from_millis(3));

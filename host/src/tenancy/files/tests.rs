@@ -168,7 +168,10 @@ async fn a_secret_that_arrives_or_changes_takes_effect() {
     let secrets = site.root.path().join("secrets/web/auth");
     fs::create_dir_all(&secrets).unwrap();
     let password = |t: &Tenants| match &t.running.get(&id("a"))?.endpoints[0] {
-        crate::model::Endpoint::RemoteWrite(e) => Some(e.basic_auth.clone()?.password.reveal().to_owned()),
+        crate::model::Endpoint::RemoteWrite(e) => match &e.login {
+            Some(crate::model::Login::Basic(auth)) => Some(auth.password.reveal().to_owned()),
+            _ => None,
+        },
         crate::model::Endpoint::Pushgateway(_) => None,
     };
     for value in ["one", "two"] {

@@ -145,6 +145,12 @@ pub struct Lane {
     pub conflict: Option<String>,
     /// As long as a filter fails that series may pass: why.
     pub bypassed: Option<String>,
+    /// As long as the endpoint refuses some of the series that it is sent, and takes the others: how many, one of them, and why.
+    pub refused: Option<String>,
+    /// Which version of remote write the endpoint is spoken to in, once it was.
+    pub protocol: Option<&'static str>,
+    /// As long as ticks that were missed are sent behind newer ones: how many are left.
+    pub missed: Option<u64>,
 }
 
 /// What a collected tick came to.

@@ -185,6 +185,16 @@ fn delivering(judged: &Judged<'_>) -> Says {
         Says::new(Reason::CatchingUp, format!("{}: ticks are delivered late, oldest first", lane.endpoint))
     } else if let Some((said, series)) = judged.iter().find_map(|(lane, _)| lane.withheld()) {
         Says::new(Reason::Conflict, format!("{series} series are not sent: {said}"))
+    } else if let Some((lane, what)) =
+        judged.iter().find_map(|(lane, _)| lane.refused.as_ref().map(|what| (lane, what)))
+    {
+        Says::new(Reason::RefusedInPart, format!("{}: {what}", lane.endpoint))
+    } else if let Some((lane, ticks)) =
+        judged.iter().find_map(|(lane, _)| lane.missed.map(|ticks| (lane, ticks)))
+    {
+        let message =
+            format!("{}: the newest ticks arrive, and {ticks} that were missed follow", lane.endpoint);
+        Says::new(Reason::CatchingUp, message)
     } else {
         Says::new(Reason::EndpointsAnswer, "every endpoint takes what it is sent")
     }

@@ -152,13 +152,17 @@ reasons! {
     NoSource: False of Collecting | Ready,
     /// Every endpoint takes what it is sent. Nothing to do.
     EndpointsAnswer: True of Delivering,
-    /// Ticks are delivered late: those that were missed come first, oldest first. Wait. If it lasts, the sources do not answer the
+    /// Ticks that were missed are delivered, oldest first: before the newest, or behind them where the endpoint takes samples out of order
+    /// (`outOfOrder`). Wait. If it lasts, the sources do not answer the
     /// resource's queries within its interval: use fewer patterns, or a longer interval.
     CatchingUp: True of Delivering | Ready,
-    /// An endpoint does not answer or refuses what it is sent. What it missed is sent once it answers, up to an hour
-    /// back. The message says what it answered: check the address, the credentials, and that a Prometheus runs with
+    /// An endpoint does not answer or refuses what it is sent. What it missed is sent once it answers, as far back
+    /// as `maxBackfill`. The message says what it answered: check the address, the credentials, and that a Prometheus runs with
     /// `--web.enable-remote-write-receiver`.
     EndpointFailing: False of Delivering | Ready,
+    /// An endpoint takes some of the series never, for what they are; all others are delivered. The message says how many, names one of
+    /// them, and what the endpoint answered: change them with `metricRelabelings` or do not ask for them, or change the endpoint's limits.
+    RefusedInPart: False of Delivering | Ready,
     /// Nothing reaches the endpoint because nothing is collected or filtered. See `Collecting` and `FiltersReady`.
     NothingToDeliver: False of Delivering,
     /// No tick has ended for three intervals, and no attempt has failed either. Look at the endpoint's load; tell the

@@ -273,6 +273,7 @@ fn endpoints(lanes: &[Lane], carried: Option<&MetricAccessStatus>) -> Vec<Endpoi
                 time: time(failure.at),
             }),
             consecutive_failures: lane.consecutive_failures.into(),
+            protocol: lane.protocol.map(str::to_owned).or_else(|| before?.protocol.clone()),
             endpoint,
             source_group,
         }

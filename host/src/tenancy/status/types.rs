@@ -190,6 +190,10 @@ pub struct EndpointStatus {
     /// Attempts that failed since the last that did not.
     #[schemars(range(min = 0))]
     pub consecutive_failures: i64,
+    /// Which version of remote write the endpoint is spoken to in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = NAME_CHARS_MAX))]
+    pub protocol: Option<String>,
 }
 
 /// An error, and when it happened.

@@ -163,6 +163,7 @@ fn module(
             }
         }
         ModuleSpec { oci: None, config_map: None, http: Some(http), file: None, builtin: None } => {
+            findings.of_an_urls_length(&http.url, &at.keys("http.url"), "write a shorter address")?;
             let url = parsed::<Url>(&http.url, &at.keys("http.url"), findings);
             let url = url.filter(|url| may_be_asked(url, &at.keys("http.url"), findings));
             let digits = http.sha256.strip_prefix("sha256:").unwrap_or(&http.sha256);

@@ -6,6 +6,7 @@
 
 mod filters;
 mod labels;
+mod login;
 mod patterns;
 mod receiver;
 mod target;
@@ -18,16 +19,14 @@ use sluice_filter_relabel::{RULES_MAX, Rule, RuleConfig};
 
 use super::names::{is_dns_label, is_dns_subdomain};
 use super::policy::{self, Effective};
-use super::resource::{Metadata, MetricAccessSpec, Relabeling, RemoteWrite};
+use super::resource::{CollectionMode, Metadata, MetricAccessSpec, Relabeling, RemoteWrite, TargetKind};
 use super::review::Outcome;
 use super::surroundings::Surroundings;
 use crate::document::{Blame, GoDuration, Path, Problem};
 use crate::model::{
-    Endpoint, Interval, PushgatewayEndpoint, PushgatewayGroup, Tenant, TenantId, TickLimits, Timestamp,
+    Endpoint, Interval, LOOKBACK, Mode, PushgatewayEndpoint, PushgatewayGroup, Tenant, TenantId, TickLimits,
+    Timestamp,
 };
-
-/// Prometheus shows a series for this long after its last sample (`--query.lookback-delta`).
-const LOOKBACK: std::time::Duration = std::time::Duration::from_secs(300);
 
 /// A resource counts as new until who puts it beside others knows since when it is there.
 const NEW: Timestamp = Timestamp(i64::MAX);
@@ -38,6 +37,9 @@ pub(super) struct Findings {
     problems: Vec<Problem>,
     fatal: bool,
 }
+
+/// Addresses longer than this are refused by many servers; the CustomResourceDefinition says the same.
+const URL_BYTES_MAX: usize = 2048;
 
 impl Findings {
     /// An error that refuses the resource.
@@ -57,6 +59,15 @@ impl Findings {
     fn absent(&mut self, path: Path, message: impl Into<String>, cure: impl Into<String>) {
         self.fatal = true;
         self.problems.push(Problem::error(path, message, cure).blamed_on(Blame::Absence));
+    }
+
+    /// Refuses a text that is longer than an address may be: it is not looked at.
+    fn of_an_urls_length(&mut self, text: &str, path: &Path, cure: &str) -> Option<()> {
+        if text.len() <= URL_BYTES_MAX {
+            return Some(());
+        }
+        self.refuse(path.clone(), format!("{} bytes are more than {URL_BYTES_MAX}", text.len()), cure);
+        None
     }
 
     /// An error that refuses only the part at `path`.
@@ -181,22 +192,29 @@ pub(super) fn spec(
     let Some(remote_write) = &spec.remote_write else { return Outcome::Disabled };
     let place_of_write = Path::root().keys("spec.remoteWrite");
     let Expressions { selectors, relabelings } = expressions;
-    let interval = interval(remote_write, policy, &place_of_write, findings);
+    let taken = spec.collection.and_then(|collection| collection.mode).unwrap_or(CollectionMode::Sampled);
+    let interval = interval(remote_write, taken, policy, &place_of_write, findings);
     let enabled = enabled(remote_write, &place_of_write, findings);
     let target = target::endpoints(id, remote_write, policy, around, enabled, &place_of_write, findings);
     let kind = target.as_ref().map(|target| target.kind);
+    let mode = mode(taken, remote_write.target.as_ref().map(|target| target.kind), findings);
+    if mode == Some(Mode::Raw) && remote_write.out_of_order == Some(true) {
+        let message = "has no effect with collection.mode: raw, which is always sent oldest first";
+        findings.warn(place_of_write.key("outOfOrder"), message, "remove it, or write mode: sampled");
+    }
     let filters = filters::filters(id, &spec.filters, policy, around, findings);
     let stamps = labels::stamps(remote_write, &id.namespace, policy, kind, &place_of_write, findings);
     if !enabled {
         return Outcome::Disabled;
     }
-    match (target, interval, stamps) {
-        (Some(target), Some(interval), Some(stamps)) if !selectors.is_empty() => {
+    match (target, interval, mode, stamps) {
+        (Some(target), Some(interval), Some(mode), Some(stamps)) if !selectors.is_empty() => {
             Outcome::Run(Box::new(Tenant {
                 id: id.clone(),
                 source: spec.source.clone(),
                 selectors: selectors.clone(),
                 interval,
+                mode,
                 target_type: target.kind,
                 endpoints: target.endpoints,
                 filters,
@@ -230,8 +248,24 @@ fn enabled(remote_write: &RemoteWrite, place: &Path, findings: &mut Findings) ->
     remote_write.enabled.unwrap_or(false)
 }
 
+/// Which samples are taken; a Pushgateway holds one value of a series, and no time.
+fn mode(taken: CollectionMode, target: Option<TargetKind>, findings: &mut Findings) -> Option<Mode> {
+    match taken {
+        CollectionMode::Sampled => Some(Mode::Sampled),
+        CollectionMode::Raw if target == Some(TargetKind::Pushgateway) => {
+            let message =
+                "\"raw\" means nothing at a Pushgateway, which holds the newest value of a series alone";
+            let cure = "write mode: sampled, or send to a Prometheus";
+            findings.refuse(Path::root().keys("spec.collection.mode"), message, cure);
+            None
+        }
+        CollectionMode::Raw => Some(Mode::Raw),
+    }
+}
+
 fn interval(
     remote_write: &RemoteWrite,
+    taken: CollectionMode,
     policy: &Effective,
     place: &Path,
     findings: &mut Findings,
@@ -250,7 +284,15 @@ fn interval(
         findings.refuse(place, format!("\"{asked}\" is more than {most}"), "write \"5m\" or less");
         return None;
     }
-    if asked.0 > LOOKBACK {
+    if taken == CollectionMode::Raw && asked.0 > policy::RAW_INTERVAL_MAX {
+        let most = GoDuration(policy::RAW_INTERVAL_MAX);
+        let message = format!(
+            "\"{asked}\" is more than {most}, the most where every stored sample is taken (collection.mode: raw): each tick brings all of them at once"
+        );
+        findings.refuse(place, message, "write \"5m\" or less, or mode: sampled");
+        return None;
+    }
+    if asked.0 > LOOKBACK && taken == CollectionMode::Sampled {
         let message = format!("\"{asked}\" is longer than Prometheus looks back for a sample (5m)");
         findings.warn(place.clone(), message, "write \"4m\" or less, or graphs will have gaps");
     }

@@ -2,21 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 use url::{Host, Url};
 
 use super::Findings;
+use super::login::Secrets;
 use crate::document::Path;
 use crate::model::guard::is_localhost;
-use crate::model::{Author, BasicAuth, RESERVED_HEADERS, RemoteWriteEndpoint, TenantId};
+use crate::model::{Author, RESERVED_HEADERS, RemoteWriteEndpoint, TenantId};
 use crate::tenancy::Surroundings;
-use crate::tenancy::names::{is_dns_subdomain, is_secret_key};
 use crate::tenancy::policy::{Effective, Transport};
-use crate::tenancy::resource::{BasicAuth as BasicAuthBlock, RemoteWriteTarget};
+use crate::tenancy::resource::RemoteWriteTarget;
 
-/// Addresses longer than this are refused by many servers.
-const URL_BYTES_MAX: usize = 2048;
 /// Headers one resource may add.
 const HEADERS_MAX: usize = 32;
 
@@ -28,19 +27,26 @@ pub(super) fn endpoint(
     place: &Path,
     findings: &mut Findings,
 ) -> Option<RemoteWriteEndpoint> {
-    let RemoteWriteTarget { url, basic_auth, headers } = block;
+    let RemoteWriteTarget { url, basic_auth, bearer_token_secret, tls, headers } = block;
     let url = address(url, &place.key("url"), findings);
     if let Some(url) = &url {
         may_be_written(url, id, policy, &place.key("url"), findings);
     }
-    let headers = checked_headers(headers, basic_auth.is_some(), policy, &place.key("headers"), findings);
-    let basic_auth = match basic_auth {
-        None => None,
-        Some(auth) => Some(credentials(id, auth, around, &place.key("basicAuth"), findings)?),
+    let mut secrets = Secrets { id, around, findings };
+    let login = secrets.login(basic_auth.as_ref(), bearer_token_secret.as_ref(), place);
+    let tls = tls
+        .as_ref()
+        .map(|tls| secrets.tls(tls, url.as_ref(), policy.urls.transport, &place.key("tls")))
+        .transpose();
+    let setter = match (basic_auth, bearer_token_secret) {
+        (Some(_), _) => Some("basicAuth"),
+        (None, Some(_)) => Some("bearerTokenSecret"),
+        (None, None) => None,
     };
+    let headers = checked_headers(headers, setter, policy, &place.key("headers"), findings);
+    let (login, tls) = (login.ok()?, tls.ok()?.map(Arc::new));
     let url = url?;
-    if url.scheme() == "http"
-        && (basic_auth.is_some() || headers.iter().any(|(name, _)| name == "authorization"))
+    if url.scheme() == "http" && (login.is_some() || headers.iter().any(|(name, _)| name == "authorization"))
     {
         findings.warn(place.key("url"), "the credentials travel unencrypted over http", "write https://…");
     }
@@ -49,16 +55,13 @@ pub(super) fn endpoint(
         Some(_) => Author::Cluster,
         None => Author::Tenant,
     };
-    Some(RemoteWriteEndpoint { url, author, dial: None, basic_auth, headers })
+    Some(RemoteWriteEndpoint { login, tls, headers, ..RemoteWriteEndpoint::plain(url, author) })
 }
 
 fn address(text: &str, place: &Path, findings: &mut Findings) -> Option<Url> {
     let example = "write it as https://host:port/api/v1/write";
+    findings.of_an_urls_length(text, place, example)?;
     let mut refuse = |message: String, cure: &str| findings.refuse(place.clone(), message, cure);
-    if text.len() > URL_BYTES_MAX {
-        refuse(format!("{} bytes are more than {URL_BYTES_MAX}", text.len()), example);
-        return None;
-    }
     let url = match Url::parse(text) {
         Ok(url) => url,
         Err(error) => {
@@ -130,56 +133,10 @@ fn service_namespace(host: &str) -> Option<&str> {
     if is_ours { parts.get(svc.checked_sub(1)?).copied() } else { None }
 }
 
-fn credentials(
-    id: &TenantId,
-    block: &BasicAuthBlock,
-    around: &dyn Surroundings,
-    place: &Path,
-    findings: &mut Findings,
-) -> Option<BasicAuth> {
-    let BasicAuthBlock { username, password_secret: key } = block;
-    let mut sound = true;
-    let mut refuse = |path: Path, message: String, cure: &str| {
-        sound = false;
-        findings.refuse(path, message, cure);
-    };
-    if username.contains(':') || username.chars().any(char::is_control) {
-        let message =
-            format!("{username:?} cannot be sent: a user name has no colon and no control character");
-        refuse(
-            place.key("username"),
-            message,
-            "write the user name alone; the password stands in the Secret",
-        );
-    }
-    let place = place.key("passwordSecret");
-    if !is_dns_subdomain(&key.name) {
-        let cure = "write the Secret's name in lower case, as kubectl get secrets shows it";
-        refuse(place.key("name"), format!("{:?} is not a Secret's name", key.name), cure);
-    }
-    if !is_secret_key(&key.key) {
-        refuse(
-            place.key("key"),
-            format!("{:?} is not a Secret's key", key.key),
-            "use letters, digits, -, _ and .",
-        );
-    }
-    if !sound {
-        return None;
-    }
-    match around.secret(&id.namespace, key) {
-        Ok(password) => Some(BasicAuth { username: username.clone(), password }),
-        Err(error) => {
-            findings.absent(place, format!("{}/{} {}", key.name, key.key, error.message), error.cure);
-            None
-        }
-    }
-}
-
 /// Names in lower case, sorted.
 fn checked_headers(
     headers: &BTreeMap<String, String>,
-    has_auth: bool,
+    setter: Option<&'static str>,
     policy: &Effective,
     place: &Path,
     findings: &mut Findings,
@@ -197,8 +154,8 @@ fn checked_headers(
         };
         if RESERVED_HEADERS.contains(&header.as_str()) {
             findings.refuse(place, "the protocol sets this header", "remove it");
-        } else if header == http::header::AUTHORIZATION && has_auth {
-            findings.refuse(place, "basicAuth sets this header", "remove one of the two");
+        } else if let Some(setter) = setter.filter(|_| header == http::header::AUTHORIZATION) {
+            findings.refuse(place, format!("{setter} sets this header"), "remove one of the two");
         } else if HeaderValue::from_str(value).is_err() || !value.is_ascii() {
             findings.refuse(place, "the value has characters that no header may have", "use printable ASCII");
         } else if !policy.headers.contains(header.as_str()) {

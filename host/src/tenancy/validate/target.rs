@@ -8,11 +8,15 @@ use url::Url;
 use super::{Findings, receiver};
 use crate::document::Path;
 use crate::model::{
-    Author, Endpoint, PushgatewayEndpoint, PushgatewayGroup, RemoteWriteEndpoint, TargetType, TenantId,
+    Author, Endpoint, OnReject, Order, Protocol, PushgatewayEndpoint, PushgatewayGroup, RemoteWriteEndpoint,
+    TargetType, TenantId,
 };
 use crate::tenancy::names::{is_dns_label, is_dns_subdomain, is_service_name};
 use crate::tenancy::policy::{Effective, Services};
-use crate::tenancy::resource::{PrometheusTarget, PushgatewayTarget, RemoteWrite, TargetKind};
+use crate::tenancy::resource::{
+    OnReject as OnRejectWord, PrometheusTarget, Protocol as ProtocolWord, PushgatewayTarget, RemoteWrite,
+    TargetKind,
+};
 use crate::tenancy::{Service, Surroundings};
 
 /// The port of a Prometheus that names none.
@@ -65,6 +69,7 @@ pub(super) fn endpoints(
         unambiguous(kind, target.kind, outer, inner, place, findings);
     }
     is_allowed(kind(target.kind), policy, &inside, findings);
+    is_any_order_possible(remote_write, target.kind, place, findings);
     let at = |outer: bool| if outer { place } else { &inside }.key(block(target.kind));
     let mut check = Check { id, policy, around, findings };
     let endpoints = match target.kind {
@@ -82,7 +87,41 @@ pub(super) fn endpoints(
             endpoint.map(|endpoint| vec![Endpoint::RemoteWrite(endpoint)])
         }
     }?;
-    Some(Checked { kind: kind(target.kind), endpoints })
+    let endpoints = endpoints.into_iter().map(|endpoint| spoken_to(endpoint, remote_write));
+    Some(Checked { kind: kind(target.kind), endpoints: endpoints.collect() })
+}
+
+/// How a receiver is spoken to, and what becomes of requests that it refuses, is the resource's to say.
+fn spoken_to(mut endpoint: Endpoint, remote_write: &RemoteWrite) -> Endpoint {
+    if let Endpoint::RemoteWrite(remote) = &mut endpoint {
+        remote.on_reject = match remote_write.on_reject {
+            None | Some(OnRejectWord::Bisect) => OnReject::Bisect,
+            Some(OnRejectWord::Drop) => OnReject::Drop,
+        };
+        remote.order = match remote_write.out_of_order {
+            None | Some(false) => Order::Ascending,
+            Some(true) => Order::Any,
+        };
+        remote.protocol = match remote_write.protocol {
+            None | Some(ProtocolWord::Auto) => Protocol::Auto,
+            Some(ProtocolWord::V1) => Protocol::V1,
+            Some(ProtocolWord::V2) => Protocol::V2,
+        };
+    }
+    endpoint
+}
+
+/// A Pushgateway holds one value a series.
+fn is_any_order_possible(
+    remote_write: &RemoteWrite,
+    kind: TargetKind,
+    place: &Path,
+    findings: &mut Findings,
+) {
+    if remote_write.out_of_order == Some(true) && kind == TargetKind::Pushgateway {
+        let message = "does not belong to a Pushgateway, which holds the newest value alone";
+        findings.refuse(place.key("outOfOrder"), message, "remove it");
+    }
 }
 
 /// Where a group is that a resource of this name once pushed to, by the rules for one that asks for it now; `None` if it may not
@@ -215,8 +254,7 @@ impl Check<'_> {
             let address = Address { pod, service, namespace: &namespace, port };
             let Resolved { mut url, author, dial } = self.resolve(&address, place)?;
             url.path_segments_mut().ok()?.pop_if_empty().extend(WRITE_PATH);
-            let (basic_auth, headers) = (None, Vec::new());
-            let endpoint = RemoteWriteEndpoint { url, author, dial, basic_auth, headers };
+            let endpoint = RemoteWriteEndpoint { dial, ..RemoteWriteEndpoint::plain(url, author) };
             endpoints.push(Endpoint::RemoteWrite(endpoint));
         }
         Some(endpoints)

@@ -5,20 +5,24 @@ use super::*;
 use crate::document::Blame;
 use crate::model::guard::{Place, Receivers};
 use crate::model::{
-    Author, Endpoint, FilterLimits, FilterMode, Guard, HonorLabels, OnFailure, Origin, Secret, TargetType,
+    Author, Endpoint, FilterLimits, FilterMode, Guard, HonorLabels, Login, OnFailure, Order, Origin, Secret,
+    TargetType, Verify,
 };
 use crate::tenancy::policy::{Glob, Isolation, IsolationMode, Services, Transport, Urls};
 use crate::tenancy::resource::SecretKey;
 use crate::tenancy::secrets::SecretError;
 use crate::tenancy::{Review, Service, read};
 
-/// Holds `auth/password` in the namespace `web`, nothing else.
-struct OneSecret;
+/// Holds the Secrets `auth` and `tls` in the namespace `web`, nothing else.
+struct TwoSecrets;
 
-impl Surroundings for OneSecret {
+impl Surroundings for TwoSecrets {
     fn secret(&self, namespace: &str, key: &SecretKey) -> Result<Secret, SecretError> {
         match (namespace, key.name.as_str(), key.key.as_str()) {
             ("web", "auth", "password") => Ok(Secret::new("hush")),
+            ("web", "auth", "lines") => Ok(Secret::new("hush\nhush")),
+            ("web", "tls", "tls.crt") => Ok(Secret::new("-----BEGIN CERTIFICATE-----\n…")),
+            ("web", "tls", "tls.key") => Ok(Secret::new("-----BEGIN PRIVATE KEY-----\n…")),
             _ => Err(SecretError { message: "is not there".into(), cure: "put it there".into() }),
         }
     }
@@ -28,7 +32,7 @@ fn review_with(text: &str, policy: &Effective) -> Review {
     let file: Arc<FilePath> = Arc::from(FilePath::new("web.yaml"));
     let resources = read(&file, text).unwrap();
     assert_eq!(resources.len(), 1);
-    Review::of(&resources[0], policy, &OneSecret)
+    Review::of(&resources[0], policy, &TwoSecrets)
 }
 
 fn review(text: &str) -> Review {
@@ -136,8 +140,23 @@ fn a_pushgateway_and_an_external_endpoint_are_understood() {
         panic!()
     };
     assert_eq!(external.url.as_str(), "https://x/w");
-    assert_eq!(external.basic_auth.unwrap().password.reveal(), "hush");
+    let Some(Login::Basic(auth)) = external.login else { panic!() };
+    assert_eq!(auth.password.reveal(), "hush");
     assert_eq!(external.headers, [("x-tenant".to_owned(), "t".to_owned())]);
+}
+
+#[test]
+fn a_token_and_certificates_are_read_from_secrets_and_named_as_read() {
+    let block = "    enabled: true\n    target: {type: remote_write, remoteWrite: {url: 'https://x/w', bearerTokenSecret: {name: auth, key: password}, tls: {caSecret: {name: tls, key: tls.crt}, certSecret: {name: tls, key: tls.crt}, keySecret: {name: tls, key: tls.key}, serverName: y}}}\n";
+    let review = review(&writing(block));
+    let named: Vec<String> = review.secrets.iter().map(|key| format!("{}/{}", key.name, key.key)).collect();
+    assert_eq!(named, ["auth/password", "tls/tls.crt", "tls/tls.crt", "tls/tls.key"]);
+    let Endpoint::RemoteWrite(external) = tenant(review).endpoints.remove(0) else { panic!() };
+    assert_eq!(external.login, Some(Login::Bearer(Secret::new("hush"))));
+    let tls = external.tls.unwrap();
+    assert_eq!((tls.server_name.as_deref(), tls.verify), (Some("y"), Verify::Certificate));
+    assert!(tls.identity.as_ref().unwrap().key.reveal().contains("PRIVATE KEY"));
+    assert!(!format!("{tls:?}").contains("PRIVATE KEY"));
 }
 
 #[test]
@@ -238,7 +257,7 @@ fn bad_blocks_are_refused_with_a_cure() {
         (format!("{PROMETHEUS}    interval: 1h\n"),
          r#"web.yaml:11: warning: spec.remoteWrite.interval: "1h" is longer than Prometheus looks back for a sample (5m); write "4m" or less, or graphs will have gaps"#),
         (format!("{PROMETHEUS}    filters: []\n"),
-         r#"web.yaml:11: spec.remoteWrite.filters: unknown field; known here: enabled, interval, target, prometheus, pushgateway, remoteWrite, extraLabels, honorLabels, metricRelabelings"#),
+         r#"web.yaml:11: spec.remoteWrite.filters: unknown field; known here: enabled, interval, target, prometheus, pushgateway, remoteWrite, extraLabels, honorLabels, onReject, protocol, outOfOrder, metricRelabelings"#),
         ("    enabled: true\n".to_owned(),
          r#"web.yaml:7: spec.remoteWrite.target: is missing; write target: {type: prometheus}, and its block"#),
         ("    enabled: true\n    target: {type: prometeus}\n    prometheus: {serviceName: p}\n".to_owned(),
@@ -283,6 +302,10 @@ fn bad_blocks_are_refused_with_a_cure() {
          r#"web.yaml:11: spec.remoteWrite.extraLabels.a: 1 is not text; write "1", in quotes"#),
         (format!("{PROMETHEUS}    extraLabels: {{managed_by: me}}\n"),
          r#"web.yaml:11: spec.remoteWrite.extraLabels.managed_by: "me" is not the operator's value of this label; write "multi-tenant-proxy", or remove it"#),
+        (format!("{PROMETHEUS}    protocol: 2.0\n"),
+         r#"web.yaml:11: spec.remoteWrite.protocol: 2 is not a word; write one of "auto", "1.0", "2.0", in quotes"#),
+        (format!("{PROMETHEUS}    protocol: \"3.0\"\n"),
+         r#"web.yaml:11: spec.remoteWrite.protocol: "3.0" is not known here; write one of "auto", "1.0", "2.0", in quotes"#),
         (format!("{PROMETHEUS}    honorLabels: \"true\"\n"),
          r#"web.yaml:11: spec.remoteWrite.honorLabels: "true" is not true or false; write true, without quotes"#),
         (external("      url: x.example.com\n"),
@@ -305,6 +328,30 @@ fn bad_blocks_are_refused_with_a_cure() {
          r#"web.yaml:12: spec.remoteWrite.remoteWrite.basicAuth.username: "u:p" cannot be sent: a user name has no colon and no control character; write the user name alone; the password stands in the Secret"#),
         (external("      url: https://x/y\n      headers: {authorization: b}\n      basicAuth: {username: u, passwordSecret: {name: auth, key: password}}\n"),
          r#"web.yaml:12: spec.remoteWrite.remoteWrite.headers.authorization: basicAuth sets this header; remove one of the two"#),
+        (external("      url: https://x/y\n      bearerTokenSecret: {name: other, key: token}\n"),
+         r#"web.yaml:12: spec.remoteWrite.remoteWrite.bearerTokenSecret: other/token is not there; put it there"#),
+        (external("      url: https://x/y\n      bearerTokenSecret: {name: auth, key: lines}\n"),
+         r#"web.yaml:12: spec.remoteWrite.remoteWrite.bearerTokenSecret: auth/lines has control characters, which HTTP cannot carry; put one line of text into it"#),
+        (external("      url: https://x/y\n      tls: {caSecret: {name: auth, key: password}}\n"),
+         r#"web.yaml:12: spec.remoteWrite.remoteWrite.tls.caSecret: auth/password holds no certificate in PEM form; put -----BEGIN CERTIFICATE----- and what follows into it"#),
+        (external("      url: https://x/y\n      tls: {certSecret: {name: tls, key: tls.crt}, keySecret: {name: auth, key: password}}\n"),
+         r#"web.yaml:12: spec.remoteWrite.remoteWrite.tls.keySecret: auth/password holds no private key in PEM form; put -----BEGIN PRIVATE KEY----- and what follows into it"#),
+        (external("      url: https://x/y\n      tls: {certSecret: {name: tls, key: tls.crt}}\n"),
+         r#"web.yaml:12: spec.remoteWrite.remoteWrite.tls.keySecret: is missing beside certSecret; write keySecret: {name, key}"#),
+        (external("      url: https://x/y\n      tls: {keySecret: {name: tls, key: tls.key}}\n"),
+         r#"web.yaml:12: spec.remoteWrite.remoteWrite.tls.certSecret: is missing beside keySecret; write certSecret: {name, key}"#),
+        (external("      url: https://x/y\n      tls: {caSecret: {name: A, key: ca}}\n"),
+         r#"web.yaml:12: spec.remoteWrite.remoteWrite.tls.caSecret.name: "A" is not a Secret's name; write the Secret's name in lower case, as kubectl get secrets shows it"#),
+        (external("      url: https://x/y\n      tls: {serverName: 'https://x'}\n"),
+         r#"web.yaml:12: spec.remoteWrite.remoteWrite.tls.serverName: is not a host's name; write the name in the receiver's certificate, without scheme and port"#),
+        (external("      url: http://x/y\n      tls: {serverName: x}\n"),
+         r#"web.yaml:12: spec.remoteWrite.remoteWrite.tls: means nothing beside an http:// address; write https://…"#),
+        (external("      url: https://x/y\n      basicAuth: {username: u, passwordSecret: {name: auth, key: password}}\n      bearerTokenSecret: {name: auth, key: password}\n"),
+         r#"web.yaml:13: spec.remoteWrite.remoteWrite.bearerTokenSecret: stands beside basicAuth; keep one of the two: a request has one Authorization header"#),
+        (external("      url: https://x/y\n      headers: {authorization: b}\n      bearerTokenSecret: {name: auth, key: password}\n"),
+         r#"web.yaml:12: spec.remoteWrite.remoteWrite.headers.authorization: bearerTokenSecret sets this header; remove one of the two"#),
+        (external("      url: https://x/y\n      tls: {insecureSkipVerify: true}\n"),
+         r#"web.yaml:12: warning: spec.remoteWrite.remoteWrite.tls.insecureSkipVerify: lets anyone answer in the receiver's place; write caSecret, unless this is meant"#),
         (external("      url: http://x/y\n      basicAuth: {username: u, passwordSecret: {name: auth, key: password}}\n"),
          r#"web.yaml:11: warning: spec.remoteWrite.remoteWrite.url: the credentials travel unencrypted over http; write https://…"#),
     ];
@@ -313,6 +360,27 @@ fn bad_blocks_are_refused_with_a_cure() {
         assert_eq!(said(&review), [expected], "{block}");
         assert_eq!(review.outcome == Outcome::Refused, !expected.contains(": warning: "), "{block}");
     }
+}
+
+#[test]
+fn a_receiver_that_takes_any_order_says_so_once() {
+    let spec = |more: &str| {
+        resource(&format!(
+            "  source: s\n  metrics: [up]\n{more}  remoteWrite:\n    enabled: true\n    outOfOrder: true\n    target: {{type: prometheus}}\n    prometheus: {{serviceName: p}}\n"
+        ))
+    };
+    let sampled = review(&spec(""));
+    assert_eq!(said(&sampled), [""; 0]);
+    let [Endpoint::RemoteWrite(endpoint)] = &tenant(sampled).endpoints[..] else { panic!("one endpoint") };
+    assert_eq!(endpoint.order, Order::Any);
+    let raw = review(&spec("  collection: {mode: raw}\n"));
+    assert_eq!(
+        said(&raw),
+        [
+            "web.yaml:10: warning: spec.remoteWrite.outOfOrder: has no effect with collection.mode: raw, which is always sent oldest first; remove it, or write mode: sampled"
+        ]
+    );
+    tenant(raw);
 }
 
 /// Each row: a whole spec, and the one thing that is to be said about it.
@@ -324,6 +392,18 @@ fn bad_specs_are_refused_with_a_cure() {
         (
             "  source: two words\n  metrics: [up]\n".to_owned(),
             r#"web.yaml:5: spec.source: "two words" is not an identifier; write one word, usually the team's name (at most 253 bytes)"#,
+        ),
+        (
+            "  source: s\n  metrics: [up]\n  collection: {mode: raw}\n  remoteWrite:\n    enabled: true\n    target: {type: pushgateway}\n    pushgateway: {serviceName: p, jobName: j}\n".to_owned(),
+            r#"web.yaml:7: spec.collection.mode: "raw" means nothing at a Pushgateway, which holds the newest value of a series alone; write mode: sampled, or send to a Prometheus"#,
+        ),
+        (
+            "  source: s\n  metrics: [up]\n  collection: {mode: raw}\n  remoteWrite:\n    enabled: true\n    interval: 24h\n    target: {type: prometheus}\n    prometheus: {serviceName: p}\n".to_owned(),
+            r#"web.yaml:10: spec.remoteWrite.interval: "24h" is more than 30m, the most where every stored sample is taken (collection.mode: raw): each tick brings all of them at once; write "5m" or less, or mode: sampled"#,
+        ),
+        (
+            "  source: s\n  metrics: [up]\n  remoteWrite:\n    enabled: true\n    outOfOrder: true\n    target: {type: pushgateway}\n    pushgateway: {serviceName: p, jobName: j}\n".to_owned(),
+            "web.yaml:9: spec.remoteWrite.outOfOrder: does not belong to a Pushgateway, which holds the newest value alone; remove it",
         ),
         (
             "  source: s\n  metrics: []\n".to_owned(),
@@ -351,7 +431,7 @@ fn bad_specs_are_refused_with_a_cure() {
         ),
         (
             "  source: s\n  metrics: [up]\n  sinks: [{name: x}]\n".to_owned(),
-            "web.yaml:7: spec.sinks: unknown field; known here: source, metrics, labelSelectors, metricIsolation, filters, metricRelabelings, remoteWrite",
+            "web.yaml:7: spec.sinks: unknown field; known here: source, metrics, labelSelectors, metricIsolation, collection, filters, metricRelabelings, remoteWrite",
         ),
         (
             "  source: s\n  metrics: [up]\n  metricRelabelings: [{source_labels: [a], targetLabel: b}]\n".to_owned(),
@@ -393,7 +473,7 @@ fn bad_heads_are_refused_with_a_cure() {
         ),
         (
             "apiVersion: v1\nkind: Secret\n",
-            "web.yaml:2: kind: Secret is not read from here; put each value into the file <secrets folder>/<namespace>/<name>/<key>",
+            "web.yaml:2: warning: kind: Secret is not read from here; put each value into the file <secrets folder>/<namespace>/<name>/<key>",
         ),
         (
             "apiVersion: v1\nkind: metricAccess\n",
@@ -401,7 +481,11 @@ fn bad_heads_are_refused_with_a_cure() {
         ),
         (
             "apiVersion: v1\nkind: Service\n",
-            "web.yaml:2: kind: Service is not MetricAccess; keep only MetricAccess resources in this file",
+            "web.yaml:2: warning: kind: Service is not MetricAccess, and passed over",
+        ),
+        (
+            "apiVersion: observability.ethos.io/v1alpha1\nkind: Access\n",
+            "web.yaml:2: kind: Access is not MetricAccess; write MetricAccess",
         ),
         (
             "apiVersion: observability.ethos.io/v1alpha1\nkind: MetricAccess\nmetadata: {name: m}\n",
@@ -419,7 +503,19 @@ fn bad_heads_are_refused_with_a_cure() {
     for (head, expected) in rows {
         let review = review(&format!("{head}{body}"));
         assert_eq!(said(&review), [expected], "{head}");
-        assert_eq!(review.outcome, Outcome::Refused);
+        let is_passed_over = review.problems.iter().all(|problem| !problem.is_error());
+        assert_eq!(review.outcome, if is_passed_over { Outcome::Disabled } else { Outcome::Refused });
+    }
+}
+
+#[test]
+fn one_mistake_hides_no_other() {
+    let text = resource(
+        "  source: s\n  metrics: [up]\n  collection: {mode: raw}\n  remoteWrite:\n    enabled: true\n    interval: 1h\n    target: {type: pushgateway}\n",
+    );
+    let said = said(&review(&text));
+    for place in ["spec.collection.mode: ", "spec.remoteWrite.interval: ", "spec.remoteWrite.pushgateway: "] {
+        assert!(said.iter().any(|problem| problem.contains(place)), "{place}: {said:#?}");
     }
 }
 
@@ -429,12 +525,12 @@ fn what_kubectl_prints_is_understood() {
     let file: Arc<FilePath> = Arc::from(FilePath::new("web.yaml"));
     let resources = read(&file, text).unwrap();
     let reviews: Vec<_> =
-        resources.iter().map(|r| Review::of(r, &Effective::default(), &OneSecret)).collect();
+        resources.iter().map(|r| Review::of(r, &Effective::default(), &TwoSecrets)).collect();
     assert_eq!(said(&reviews[0]), [""; 0]);
     assert_eq!(reviews[0].created, Some(Timestamp(1_767_225_600_000)));
     assert_eq!(
         said(&reviews[1]),
-        ["web.yaml:9: items[1].kind: Pod is not MetricAccess; keep only MetricAccess resources in this file"]
+        ["web.yaml:9: warning: items[1].kind: Pod is not MetricAccess, and passed over"]
     );
 }
 
@@ -524,6 +620,11 @@ fn every_breach_names_its_limit() {
         said(&review_with(&to_url("http://a.example.com/w"), &policy)),
         [format!("{at} the operator allows https only (targets.requireHttps); write https://…")]
     );
+    let block = "    enabled: true\n    target: {type: remote_write, remoteWrite: {url: 'https://x/w', tls: {insecureSkipVerify: true}}}\n";
+    let review = review_with(&writing(block), &policy);
+    let said = said(&review);
+    assert!(said[0].ends_with("tls.insecureSkipVerify: lets anyone answer, and the operator wants https (targets.requireHttps); remove it, and write caSecret"), "{said:?}");
+    assert!(review.problems.iter().all(|problem| problem.blame == Blame::Operator), "{:?}", review.problems);
 }
 
 #[test]
@@ -628,7 +729,7 @@ proptest::proptest! {
     ) {
         let file: Arc<FilePath> = Arc::from(FilePath::new("web.yaml"));
         for resource in read(&file, &words.concat()).unwrap_or_default() {
-            let review = Review::of(&resource, &Effective::default(), &OneSecret);
+            let review = Review::of(&resource, &Effective::default(), &TwoSecrets);
             proptest::prop_assert!(review.outcome != Outcome::Refused || review.problems.iter().any(Problem::is_error));
         }
     }
@@ -777,7 +878,7 @@ fn what_is_wrong_with_a_filter_is_told_with_its_place() {
         ),
         (
             "[{name: a, module: {file: {path: ../x}}}]",
-            r#"[0].module.file.path: "../x" leads out of the folder of modules; write a relative path without .. and ."#,
+            r#"[0].module.file.path: "../x" leads out of the folder of modules; write a relative path without .."#,
         ),
         (
             "[{name: a, module: {oci: {ref: acme/x}}}]",

@@ -34,8 +34,10 @@ impl Guest for Hostile {
 
     fn configure(_tenant: Tenant, config_json: String) -> Result<(), ConfigError> {
         let deed = config_json.trim_matches('"').to_owned();
-        if deed == "loop in configure" {
-            endless();
+        match deed.as_str() {
+            "loop in configure" => endless(),
+            "work in configure" => work(),
+            _ => {}
         }
         DEED.set(deed);
         Ok(())
@@ -47,9 +49,7 @@ impl Guest for Hostile {
         Ok(match deed.as_str() {
             "nothing" => honest,
             "work" => {
-                let steps = (0..300_000_000_u64)
-                    .fold(1_u64, |state, step| std::hint::black_box(state.wrapping_mul(step | 1)));
-                std::hint::black_box(steps);
+                work();
                 honest
             }
             "refuse" => return Err("not today".into()),
@@ -118,6 +118,13 @@ impl Guest for Hostile {
     }
 
     fn forget(_series: Vec<u32>) {}
+}
+
+/// Takes some tenths of a second of a processor.
+fn work() {
+    let steps =
+        (0..300_000_000_u64).fold(1_u64, |state, step| std::hint::black_box(state.wrapping_mul(step | 1)));
+    std::hint::black_box(steps);
 }
 
 fn honest(rows: usize) -> Verdicts {

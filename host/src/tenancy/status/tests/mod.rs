@@ -51,6 +51,9 @@ fn lane(group: &str, endpoint: &str) -> Lane {
         consecutive_failures: 0,
         conflict: None,
         bypassed: None,
+        refused: None,
+        protocol: None,
+        missed: None,
     }
 }
 

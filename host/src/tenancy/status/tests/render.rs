@@ -134,6 +134,17 @@ fn series_that_are_an_older_resources_are_told_where_they_are_missing() {
 }
 
 #[test]
+fn ticks_that_follow_behind_the_newest_are_told_and_delay_nothing() {
+    let facts = running(vec![Lane { missed: Some(7), ..delivering() }]);
+    let status = rendered(&facts, None, after(1));
+    assert_eq!(gist(&status)[3..], ["Delivering=True/CatchingUp", "Ready=True/CatchingUp"]);
+    let message = &status.condition("Delivering").unwrap().message;
+    assert!(message.ends_with("the newest ticks arrive, and 7 that were missed follow"), "{message}");
+    let refused = Lane { refused: Some("they are too old".into()), missed: Some(7), ..delivering() };
+    assert_eq!(gist(&rendered(&running(vec![refused]), None, after(1)))[3], "Delivering=False/RefusedInPart");
+}
+
+#[test]
 fn a_lane_that_hangs_stalls_and_one_that_is_late_catches_up() {
     let facts = running(vec![delivering()]);
     assert_eq!(gist(&rendered(&facts, None, after(91)))[3], "Delivering=False/Stalled");

@@ -1,8 +1,9 @@
-//! Relay: a TCP line of our own between a replica and the API server, to be cut.
+//! Relay: a TCP line of our own to a server, to be cut.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use futures::future::{Either, select};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -16,8 +17,19 @@ pub enum Line {
     Open,
     /// Connections are closed, new ones at once.
     Cut,
+    /// Each connection breaks once so many bytes have gone to the server, or, of those that come back, to the client.
+    Torn(Side, usize),
     /// Nothing arrives and nobody says so, as behind a broken switch. What was sent meanwhile arrives when it is open again.
     Silent,
+}
+
+/// Whose bytes count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Those that the client sends.
+    Client,
+    /// Those that the server sends.
+    Server,
 }
 
 /// A running relay; it ends, with its connections, when dropped.
@@ -77,28 +89,64 @@ async fn connect(client: TcpStream, target: String, mut line: watch::Receiver<Li
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let mut cut = line.clone();
+    // Of a line that is torn the first half to break takes the other one with it.
+    let up = pass(from_client, to_server, Side::Client, line.clone());
+    let down = pass(from_server, to_client, Side::Server, line.clone());
+    let both = async {
+        tokio::pin!(up, down);
+        match select(up, down).await {
+            Either::Left((Ended::Orderly, other)) => _ = other.await,
+            Either::Right((Ended::Orderly, other)) => _ = other.await,
+            Either::Left((Ended::Torn, _)) | Either::Right((Ended::Torn, _)) => {}
+        }
+    };
     tokio::select! {
         _ = cut.wait_for(|line| *line == Line::Cut) => {}
-        _ = async { tokio::join!(pass(from_client, to_server, line.clone()), pass(from_server, to_client, line.clone())) } => {}
+        () = both => {}
     }
 }
 
+/// How one way of a connection came to its end.
+enum Ended {
+    /// The sender was done.
+    Orderly,
+    /// The line was torn.
+    Torn,
+}
+
 /// Carries bytes one way until the sender is done.
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut line: watch::Receiver<Line>) {
+async fn pass(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    side: Side,
+    mut line: watch::Receiver<Line>,
+) -> Ended {
     const BYTES_MAX: usize = 16 << 10;
     let mut bytes = vec![0; BYTES_MAX];
+    let mut carried = 0;
     loop {
         let count = from.read(&mut bytes).await.unwrap_or(0);
-        if !open(&mut line).await || count == 0 || to.write_all(&bytes[..count]).await.is_err() {
+        if !open(&mut line).await || count == 0 {
             let _ = to.shutdown().await;
-            return;
+            return Ended::Orderly;
         }
+        let torn = match *line.borrow() {
+            Line::Torn(of, bytes_max) if of == side => bytes_max.saturating_sub(carried),
+            _ => usize::MAX,
+        };
+        if to.write_all(&bytes[..count.min(torn)]).await.is_err() {
+            return Ended::Orderly;
+        }
+        if count > torn {
+            return Ended::Torn;
+        }
+        carried += count;
     }
 }
 
 /// Waits while the line is silent; whether it is open then.
 async fn open(line: &mut watch::Receiver<Line>) -> bool {
-    line.wait_for(|line| *line != Line::Silent).await.is_ok_and(|line| *line == Line::Open)
+    line.wait_for(|line| *line != Line::Silent).await.is_ok_and(|line| *line != Line::Cut)
 }
 
 #[cfg(test)]
@@ -141,6 +189,18 @@ mod tests {
         relay.set(Line::Open);
         let mut after = TcpStream::connect(relay.address()).await.unwrap();
         assert_eq!(ask(&mut after, b'd').await, Some(Some(b'd')));
+    }
+
+    #[tokio::test]
+    async fn a_torn_line_carries_so_much_and_breaks() {
+        for side in [Side::Client, Side::Server] {
+            let relay = echo().await;
+            relay.set(Line::Torn(side, 2));
+            let mut stream = TcpStream::connect(relay.address()).await.unwrap();
+            assert_eq!(ask(&mut stream, b'a').await, Some(Some(b'a')));
+            assert_eq!(ask(&mut stream, b'b').await, Some(Some(b'b')));
+            assert_eq!(ask(&mut stream, b'c').await, Some(None), "{side:?}");
+        }
     }
 
     #[tokio::test]
