@@ -5,9 +5,11 @@
 //! Never: a step back, a half-written file, or a file that is thrown away because it cannot be understood.
 //!
 //! The file is replaced as a whole (written beside, synced, renamed), so that a crash leaves the old one or the new
-//! one. What was acknowledged since the last save is sent again after a crash: at most [`SAVE_EVERY`] of it.
+//! one. What was acknowledged since the last save is sent again after a crash: no more of it than is due between two saves, since
+//! who catches up waits for one ([`Store::saved_for`]).
 
 mod file;
+mod saving;
 mod tags;
 #[cfg(test)]
 mod tests;
@@ -17,13 +19,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
+use saving::Saves;
 
 use super::Error;
 use crate::model::{ENDED_CURSORS_MAX, Tags, TenantId, Tick, Timestamp};
-
-/// How often a changed file is saved. A local file is cheap, and what lies between two saves is in doubt after a crash.
-pub const SAVE_EVERY: Duration = Duration::from_secs(1);
 
 /// How long the cursors of a tenant that is gone are kept, in case it comes back.
 pub const VANISHED_KEPT: Duration = Duration::from_secs(24 * 3600);
@@ -72,6 +71,8 @@ struct State {
     /// How often a cursor, or a tag, of each tenant has changed.
     epochs: HashMap<TenantId, u64>,
     dirty: bool,
+    /// What the file says.
+    saved: BTreeMap<Key, Entry>,
 }
 
 /// All cursors of this process; clones share them.
@@ -80,6 +81,7 @@ pub struct Store {
     state: Arc<Mutex<State>>,
     /// Held while the file is written, so that an older state never overwrites a newer one.
     file: Arc<Mutex<Option<PathBuf>>>,
+    saves: Arc<Saves>,
 }
 
 impl State {
@@ -112,19 +114,20 @@ impl State {
 impl Store {
     /// Cursors that end with the process.
     pub fn in_memory() -> Store {
-        Store { state: Arc::default(), file: Arc::default() }
+        Store { state: Arc::default(), file: Arc::default(), saves: Arc::default() }
     }
 
-    /// Cursors kept in a file, made with its folder if it is not there. A file that cannot be understood is moved
+    /// Cursors kept in a file that is saved so often ([`Store::run`]), made with its folder if it is not there. A file that cannot be understood is moved
     /// aside to `<path>.corrupt`, reported, and counts as none. Blocks on the disk.
     ///
     /// An error means that the file could not be kept even now: better known at the start than after a crash.
-    pub fn open(path: PathBuf) -> Result<Store, Error> {
+    pub fn open(path: PathBuf, every: Duration) -> Result<Store, Error> {
         let fail = |source| Error::State { path: path.clone(), source };
         let (cursors, tags) = file::read(&path).map_err(fail)?;
         file::write(&path, &cursors, &tags).map_err(fail)?;
-        let state = Arc::new(Mutex::new(State { cursors, tags, ..State::default() }));
-        Ok(Store { state, file: Arc::new(Mutex::new(Some(path))) })
+        let state = State { saved: cursors.clone(), cursors, tags, ..State::default() };
+        let saves = Arc::new(Saves::every(every));
+        Ok(Store { state: Arc::new(Mutex::new(state)), file: Arc::new(Mutex::new(Some(path))), saves })
     }
 
     /// Where the endpoint stands, if it ever acknowledged a tick.
@@ -220,34 +223,8 @@ impl Store {
             self.lock().dirty = true;
             Error::State { path: path.clone(), source }
         })?;
+        self.lock().saved = cursors;
         Ok(true)
-    }
-
-    /// Saves every `every` until `stop`, and then once more: cancel it after the pipelines have ended.
-    pub async fn run(self, every: Duration, stop: CancellationToken) {
-        let mut failing = false;
-        loop {
-            let stopping = tokio::select! {
-                () = stop.cancelled() => true,
-                () = tokio::time::sleep(every) => false,
-            };
-            let store = self.clone();
-            let saved = tokio::task::spawn_blocking(move || store.save_if_dirty()).await;
-            match saved.expect("saving does not panic") {
-                Ok(true) if failing => {
-                    tracing::info!("the state file is saved again");
-                    failing = false;
-                }
-                Err(error) if !failing || stopping => {
-                    tracing::warn!(%error, "cursors not saved; after a crash more would be sent again");
-                    failing = true;
-                }
-                Ok(_) | Err(_) => {}
-            }
-            if stopping {
-                return;
-            }
-        }
     }
 
     fn retain(&self, mut keep: impl FnMut(&Key, &mut Entry) -> bool) {

@@ -1,5 +1,7 @@
 //! Cursors over restarts, damage, and a disk that refuses.
 
+use tokio_util::sync::CancellationToken;
+
 use super::*;
 use crate::model::{Digest, Interval};
 
@@ -14,6 +16,12 @@ fn tick(seconds: i64) -> Tick {
     Tick::at_or_before(Timestamp(seconds * 1000), Interval::new(Duration::from_secs(1)).unwrap())
 }
 
+const SAVE_EVERY: Duration = Duration::from_secs(1);
+
+fn open(path: PathBuf) -> Result<Store, Error> {
+    Store::open(path, SAVE_EVERY)
+}
+
 fn present(names: &[&str]) -> HashSet<TenantId> {
     names.iter().map(|name| key(name).tenant).collect()
 }
@@ -22,7 +30,7 @@ fn present(names: &[&str]) -> HashSet<TenantId> {
 fn a_cursor_survives_a_restart_and_never_steps_back() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("made/here/state.json");
-    let store = Store::open(path.clone()).unwrap();
+    let store = open(path.clone()).unwrap();
     assert_eq!(store.get(&key("a")), None);
     store.advance(&key("a"), tick(30));
     store.advance(&key("a"), tick(15));
@@ -30,10 +38,32 @@ fn a_cursor_survives_a_restart_and_never_steps_back() {
     assert!(!store.save_if_dirty().unwrap());
     store.advance(&key("a"), tick(45));
 
-    let after_a_crash = Store::open(path).unwrap();
+    let after_a_crash = open(path).unwrap();
     assert_eq!(after_a_crash.get(&key("a")), Some(Cursor::Delivered(Timestamp(30_000))));
     assert_eq!(after_a_crash.get(&key("b")), None);
     assert_eq!(store.get(&key("a")), Some(Cursor::Delivered(Timestamp(45_000))));
+}
+
+#[tokio::test]
+async fn who_catches_up_is_no_further_from_what_is_saved_than_who_is_on_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.json");
+    let store = open(path.clone()).unwrap();
+    let stop = CancellationToken::new();
+    let saving = tokio::spawn(store.clone().run(stop.clone()));
+    for second in 1..=40 {
+        store.saved_for(&key("a"), Timestamp((second - 1) * 1000)).await;
+        let unsaved = match Store::open_read(&path).get(&key("a")) {
+            Some(Cursor::Delivered(saved)) => second - 1 - saved.0 / 1000,
+            _ => second - 1,
+        };
+        assert!(unsaved <= 1, "at {second} s, {unsaved} ticks would be sent again");
+        store.advance(&key("a"), tick(second));
+    }
+    stop.cancel();
+    saving.await.unwrap();
+    // Nobody saves any more, and nobody waits for it for long.
+    store.saved_for(&key("a"), Timestamp(60_000)).await;
 }
 
 #[test]
@@ -48,7 +78,7 @@ fn a_file_that_cannot_be_understood_is_kept_aside() {
         r#"{"version":1,"cursors":[],"tags":[{"namespace":"team","name":"a","ref":"b","digest":"c"}]}"#,
     ] {
         std::fs::write(&path, damaged).unwrap();
-        assert_eq!(Store::open(path.clone()).unwrap().get(&key("a")), None);
+        assert_eq!(open(path.clone()).unwrap().get(&key("a")), None);
         assert_eq!(std::fs::read_to_string(folder.path().join("state.json.corrupt")).unwrap(), damaged);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), r#"{"version":1,"cursors":[]}"#);
     }
@@ -59,7 +89,7 @@ fn a_folder_that_cannot_be_written_is_an_error_at_the_start_that_names_the_file(
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
-    let error = Store::open(file.join("state.json")).unwrap_err().to_string();
+    let error = open(file.join("state.json")).unwrap_err().to_string();
     assert!(error.starts_with("the state file ") && error.contains("file/state.json"), "{error}");
 }
 
@@ -67,7 +97,7 @@ fn a_folder_that_cannot_be_written_is_an_error_at_the_start_that_names_the_file(
 fn a_failed_save_is_tried_again_and_leaves_the_old_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.json");
-    let store = Store::open(path.clone()).unwrap();
+    let store = open(path.clone()).unwrap();
     store.advance(&key("a"), tick(1));
     store.save_if_dirty().unwrap();
     store.advance(&key("a"), tick(2));
@@ -101,9 +131,9 @@ fn a_vanished_tenant_is_forgotten_after_a_day_unless_it_comes_back() {
 async fn what_was_acknowledged_last_is_saved_when_stopping() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.json");
-    let store = Store::open(path.clone()).unwrap();
+    let store = Store::open(path.clone(), Duration::from_secs(3600)).unwrap();
     let stop = CancellationToken::new();
-    let saver = tokio::spawn(store.clone().run(Duration::from_secs(3600), stop.clone()));
+    let saver = tokio::spawn(store.clone().run(stop.clone()));
     store.advance(&key("a"), tick(7));
     stop.cancel();
     saver.await.unwrap();
@@ -115,7 +145,7 @@ impl Store {
     fn open_read(path: &std::path::Path) -> Store {
         let (cursors, tags) = file::read(path).unwrap();
         let state = State { cursors, tags, ..State::default() };
-        Store { state: Arc::new(Mutex::new(state)), file: Arc::default() }
+        Store { state: Arc::new(Mutex::new(state)), ..Store::in_memory() }
     }
 }
 
@@ -185,7 +215,7 @@ fn tags(content: &str) -> Tags {
 fn what_a_tag_stood_for_survives_a_restart_and_is_forgotten_with_its_tenant() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.json");
-    let store = Store::open(path.clone()).unwrap();
+    let store = open(path.clone()).unwrap();
     let (a, b) = (key("a").tenant, key("b").tenant);
     assert_eq!(store.tags(&a), None);
     store.set_tags(&a, tags("a"));
