@@ -88,7 +88,8 @@ impl Fake {
                 let found = url::form_urlencoded::parse(&form).find(|(key, _)| key == name);
                 found.map(|(_, value)| value.into_owned()).unwrap_or_default()
             };
-            let (query, time) = (field("query"), field("time"));
+            let read = snap::raw::Decoder::new().decompress_vec(&form).map(|read| read_of(&read));
+            let (query, time) = (read.unwrap_or_else(|_| field("query")), field("time"));
             lock(&self.queries).push(query.clone());
             let [start, end, step] = ["start", "end", "step"].map(field);
             let times = if time.is_empty() { format!("{start} to {end} by {step}") } else { time.clone() };
@@ -136,6 +137,11 @@ impl Fake {
     fn queries(&self) -> Vec<String> {
         lock(&self.queries).clone()
     }
+}
+
+/// How a question to remote read stands among the queries.
+fn read_of(request: &[u8]) -> String {
+    format!("read {}", String::from_utf8_lossy(request))
 }
 
 fn success(results: &str) -> String {
@@ -373,6 +379,42 @@ async fn what_the_source_fails_at_costs_nobody_else_more_than_a_few_tries() {
 }
 
 #[tokio::test]
+async fn what_one_may_not_read_is_asked_for_by_queries_and_the_others_go_on_reading() {
+    let names: Vec<String> = (0..16).map(|i| format!("n{i:02}")).collect();
+    let fake = Fake::new(&[]).failing(|query| {
+        Some(match query.starts_with("read ") {
+            true if query.contains("n05") => (400, "exceeded sample limit".to_owned()),
+            // A block with one result, which has no series.
+            true => (200, "\x02\x04\x0a\0".to_owned()),
+            false => (200, success("").replace("vector", "matrix")),
+        })
+    });
+    let (fake, source) = Fake { header: "content-type: application/x-protobuf", ..fake }.start().await;
+    let (collector, payer) = (collector(), payer("web"));
+    let subscribe = |name: &String| {
+        let selector = Selector::parse(&format!(r#"up{{namespace="{name}"}}"#)).unwrap();
+        collector.subscribe(&payer, &source, &[selector], interval(), Mode::Raw)
+    };
+    let subscriptions: Vec<_> = names.iter().map(subscribe).collect();
+    for number in 1..4 {
+        for one in futures::future::join_all(subscriptions.iter().map(|s| s.at(tick(number), 0))).await {
+            one.unwrap();
+        }
+    }
+    let before = fake.queries().len();
+    futures::future::join_all(subscriptions.iter().map(|s| s.at(tick(4), 0))).await;
+    let queries = fake.queries().split_off(before);
+    let (reads, queries): (Vec<_>, Vec<_>) =
+        queries.into_iter().partition(|query| query.starts_with("read "));
+    assert!(
+        matches!(&queries[..], [one] if one.starts_with(r#"{__name__="up",namespace="n05"}["#)),
+        "{queries:?}"
+    );
+    let read = reads.concat();
+    assert!(names.iter().all(|name| read.contains(&**name) == (name != "n05")), "{reads:?}");
+}
+
+#[tokio::test]
 async fn too_many_series_of_one_tenant_are_no_other_tenants_fault() {
     let many: Vec<Vec<(&str, String)>> = (0..20)
         .map(|i| {
@@ -583,7 +625,8 @@ fn hundred() -> String {
 
 #[tokio::test]
 async fn a_window_is_paid_for_as_long_as_it_is_kept_and_makes_room_for_the_next() {
-    let rule = |query: &str| Some(if query.is_empty() { (404, String::new()) } else { (200, hundred()) });
+    let is_read = |query: &str| query.starts_with("read ");
+    let rule = move |query: &str| Some(if is_read(query) { (404, String::new()) } else { (200, hundred()) });
     let (fake, source) = Fake::new(&[]).failing(rule).start().await;
     let memory = Memory::new(1 << 20);
     let client = crate::http::Client::new(&crate::http::Config::default()).unwrap();
@@ -598,7 +641,7 @@ async fn a_window_is_paid_for_as_long_as_it_is_kept_and_makes_room_for_the_next(
         let collected = one.at(tick(number), 0).await.unwrap();
         assert!(samples(&collected) > 50 && held() > samples(&collected) * 48, "{} for {number}", held());
     }
-    assert_eq!(fake.queries().iter().filter(|query| !query.is_empty()).count(), 2);
+    assert_eq!(fake.queries().iter().filter(|query| !is_read(query)).count(), 2);
 
     // Several ticks at once: they are kept, and paid for, until all have asked for the next ones.
     let collected = one.at(tick(102), 1).await.unwrap();

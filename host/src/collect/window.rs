@@ -12,6 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use http::Request;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
+use sluice_filter::selector::MatchOp;
 use tracing::{info, warn};
 
 use super::forms::{Forms, Known};
@@ -25,6 +26,7 @@ use super::table::Table;
 use super::{Asked, Cause, http_error, lock};
 use crate::http::Response;
 use crate::model::memory::Held;
+use crate::model::{METRIC_NAME, Timestamp};
 
 /// How long a source that has no remote read is not asked for it again: it may be replaced by another version.
 const UNREAD_FOR: Duration = Duration::from_secs(600);
@@ -51,11 +53,15 @@ pub(super) async fn ask(
     table: &mut Table,
 ) -> Result<(u64, Ends), Cause> {
     let began = Instant::now();
-    if can_read(origin) {
+    if can_read(origin) && !forms.is_unread(values) {
         let conditions = shape.conditions(values, &origin.source.external_labels);
-        let asked = remote_read(origin, forms, &conditions, window, timeout, table).await;
+        let asked = remote_read(origin, (forms, values), &conditions, window, timeout, table).await;
         match asked {
-            Err(cause) if is_unknown(&cause) => cannot_read(origin, &cause),
+            Err(cause) if is_unknown(&cause) => {
+                let unread = unread(origin, (forms, values), cause, timeout).await;
+                unread.or_else(|cause| told(origin, began, Err(cause)).map(drop))?;
+                table.roll_back();
+            }
             asked => return told(origin, began, asked).map(|bytes| (bytes, Ends::Marked)),
         }
     }
@@ -92,20 +98,51 @@ fn is_unknown(cause: &Cause) -> bool {
     }
 }
 
+/// Finds out what a refusal means: that the source has no remote read, or does not let these values be read. `Err`: they are not to be asked
+/// for by a query either.
+async fn unread(
+    origin: &Origin,
+    (forms, values): (&Forms, &[Arc<str>]),
+    refusal: Cause,
+    timeout: Duration,
+) -> Result<(), Cause> {
+    match reads_at_all(origin, timeout).await {
+        Err(unknown) if is_unknown(&unknown) => cannot_read(origin, &unknown),
+        Err(failed) => return Err(failed),
+        // It is one of them, and they are asked for apart.
+        Ok(()) if values.len() > 1 && refusal.may_be_its_size() => return Err(refusal),
+        Ok(()) => forms.refused(values),
+    }
+    Ok(())
+}
+
+/// Asks for what nobody has: whether the source has remote read must not hang on what some tenant wants of it.
+async fn reads_at_all(origin: &Origin, timeout: Duration) -> Result<(), Cause> {
+    let nothing = [read::Condition {
+        name: METRIC_NAME.to_owned(),
+        op: MatchOp::Equal,
+        value: "sluice:nothing".to_owned(),
+    }];
+    let now = Timestamp::from(SystemTime::now());
+    let window = Window { since: now.minus(Duration::from_millis(1)), until: now };
+    let response = send(origin, None, &nothing, window, timeout).await?;
+    content_type(&response).map(drop)
+}
+
 async fn remote_read(
     origin: &Origin,
-    forms: &Forms,
+    (forms, values): (&Forms, &[Arc<str>]),
     conditions: &[read::Condition],
     window: Window,
     timeout: Duration,
     table: &mut Table,
 ) -> Result<u64, Cause> {
-    let mut known = forms.known();
+    let mut known = forms.known(values);
     loop {
         let asked = read_in(origin, known, conditions, window, timeout, table).await;
         let then = match &asked {
-            Ok(read) => forms.had(known, read.is_silent),
-            Err(cause) => forms.failed(known, cause),
+            Ok(read) => forms.had(values, known, read.is_silent),
+            Err(cause) => forms.failed(values, known, cause),
         };
         let Some(then) = then else { return asked.map(|read| read.bytes) };
         if let (Err(cause), Known::Floats) = (&asked, then) {
@@ -132,6 +169,42 @@ async fn read_in(
     timeout: Duration,
     table: &mut Table,
 ) -> Result<Read, Cause> {
+    let response = send(origin, known, conditions, window, timeout).await?;
+    match content_type(&response)? {
+        ContentType::Stream => {
+            let bytes = streamed(origin, response, window, timeout, table).await?;
+            Ok(Read { bytes, is_silent: false })
+        }
+        ContentType::Block => plain(origin, response, (window, known), timeout, table).await,
+    }
+}
+
+/// How an answer comes.
+enum ContentType {
+    /// In chunks, frame by frame.
+    Stream,
+    /// As samples, in one block.
+    Block,
+}
+
+fn content_type(response: &Response) -> Result<ContentType, Cause> {
+    let kind = response.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match &*kind {
+        STREAM => Ok(ContentType::Stream),
+        PROTOBUF => Ok(ContentType::Block),
+        _ => Err(Cause::Unread { content_type: super::text::excerpt(kind.as_bytes(), 64) }),
+    }
+}
+
+/// Sends the question; the answer if the source gives one.
+async fn send(
+    origin: &Origin,
+    known: Option<Known>,
+    conditions: &[read::Condition],
+    window: Window,
+    timeout: Duration,
+) -> Result<Response, Cause> {
     let uri = request::address(&origin.source.url, "read")?;
     let mut request = Request::post(uri)
         .header(CONTENT_TYPE, PROTOBUF)
@@ -143,21 +216,9 @@ async fn read_in(
     }
     let body = Bytes::from(read::request(conditions, window, known.map(Form::from)));
     let request = request.body(body).map_err(|_| Cause::Unreachable(crate::http::Error::Address))?;
-    let response = match request::send(origin, request, timeout).await? {
-        Answered::Success(response) => response,
-        Answered::Refused(response) => {
-            return Err(request::refusal(response, Scanner::of_window(window)).await);
-        }
-    };
-    let kind = response.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    match &*kind {
-        STREAM => {
-            let bytes = streamed(origin, response, window, timeout, table).await?;
-            Ok(Read { bytes, is_silent: false })
-        }
-        PROTOBUF => plain(origin, response, (window, known), timeout, table).await,
-        _ => Err(Cause::Unread { content_type: super::text::excerpt(kind.as_bytes(), 64) }),
+    match request::send(origin, request, timeout).await? {
+        Answered::Success(response) => Ok(response),
+        Answered::Refused(response) => Err(request::refusal(response, Scanner::of_window(window)).await),
     }
 }
 

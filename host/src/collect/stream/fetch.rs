@@ -180,7 +180,11 @@ impl<'a> Fetch<'a> {
         let now = Instant::now();
         let groups = lock(&stream.state).cuts.groups(values, now);
         let mut todo = VecDeque::new();
-        for mut group in groups {
+        let apart = |group| match asked {
+            Asked::Window(_) => stream.forms.apart(group),
+            Asked::Ticks(_) => vec![group],
+        };
+        for mut group in groups.into_iter().flat_map(apart) {
             while !group.is_empty() {
                 let rest = group.split_off(stream.shape.fitting(&group));
                 todo.push_back(std::mem::replace(&mut group, rest));
