@@ -3,14 +3,18 @@
 //! In: a listener, what answers, when to stop. Out: answers, until then. Never: HTTP/2, over which one connection asks two hundred
 //! things at once and reads none of the answers; somebody waited for without end; more clients than a fixed maximum.
 
-use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::{Body, Bytes};
+use http_body::{Frame, SizeHint};
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -18,6 +22,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
+
+use super::places::{Busy, CLIENTS_MAX, CLIENTS_OF_ADDRESS_MAX, Place, Places};
 
 /// How long a client may take to say what it wants, and a connection be idle: longer than most wait between two scrapes.
 pub(super) const HEAD_MAX: Duration = Duration::from_secs(30);
@@ -27,12 +33,6 @@ const LIFE_MAX: Duration = Duration::from_secs(600);
 
 /// How long that answer may take: whoever reads none of it is let go.
 const LAST_ANSWER_MAX: Duration = Duration::from_secs(60);
-
-/// Clients of a listener at once: servers that scrape, probes, people. Others are turned away.
-pub(super) const CLIENTS_MAX: usize = 256;
-
-/// Those of one address: nobody takes every place, so that probes find one.
-pub(super) const CLIENTS_OF_ADDRESS_MAX: usize = 64;
 
 /// What of a request's head, or of an answer, is held at once.
 const BUFFER_BYTES_MAX: usize = 64 << 10;
@@ -82,12 +82,20 @@ fn turned_away(peer: SocketAddr, told: &mut Option<Instant>) {
 }
 
 async fn client(stream: TcpStream, router: Router, place: Place, stop: CancellationToken) {
+    let place = Arc::new(place);
+    let (answering, router) = (place.clone(), TowerToHyperService::new(router));
+    let service = service_fn(move |request| {
+        let (busy, answer) = (answering.busy(), router.call(request));
+        async move { answer.await.map(|answer| answer.map(|body| Answer { body, _busy: busy })) }
+    });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_MAX).max_buf_size(BUFFER_BYTES_MAX);
-    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let connection = http.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let mut ended = tokio::select! {
         ended = connection.as_mut() => Some(ended),
+        // Nothing is under way, and somebody else is here.
+        () = place.left() => return,
         () = stop.cancelled() => None,
         () = sleep(LIFE_MAX) => None,
     };
@@ -99,40 +107,31 @@ async fn client(stream: TcpStream, router: Router, place: Place, stop: Cancellat
     if let Some(Err(error)) = ended {
         debug!(%error, "A client's connection ended");
     }
-    drop(place);
 }
 
-/// Who is here, by address.
-#[derive(Debug, Clone, Default)]
-struct Places(Arc<Mutex<HashMap<IpAddr, usize>>>);
-
-/// One client's; dropped, it is free.
-#[derive(Debug)]
-struct Place {
-    places: Places,
-    address: IpAddr,
+/// An answer's body, during which its client is not idle.
+struct Answer {
+    body: Body,
+    _busy: Busy,
 }
 
-impl Places {
-    fn take(&self, address: IpAddr) -> Option<Place> {
-        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let all: usize = taken.values().sum();
-        let of_address = taken.get(&address).copied().unwrap_or_default();
-        if all >= CLIENTS_MAX || of_address >= CLIENTS_OF_ADDRESS_MAX {
-            return None;
-        }
-        taken.insert(address, of_address + 1);
-        Some(Place { places: self.clone(), address })
+impl http_body::Body for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
     }
-}
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut taken = self.places.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match taken.get_mut(&self.address) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => _ = taken.remove(&self.address),
-        }
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

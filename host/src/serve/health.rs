@@ -1,9 +1,11 @@
 //! Health: `/health`, the state of every remote write and of the whole.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::model::Timestamp;
-use crate::status::{Collected, Delivered, Failure, Lane, Snapshot, TenantStatus};
+use crate::status::{Collected, Delivered, Failure, Health, Lane, Readiness, Snapshot, TenantStatus};
 
 /// The answer.
 #[derive(Debug, Serialize)]
@@ -14,6 +16,7 @@ pub(super) struct Report {
     remote_writes: Vec<RemoteWrite>,
     sources: Sources,
     unreadable: Vec<Unreadable>,
+    discovery: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -60,6 +63,7 @@ struct CollectedReport {
 #[derive(Debug, Serialize)]
 struct DeliveredReport {
     tick: String,
+    series: u64,
     samples: u64,
     at: String,
 }
@@ -84,14 +88,18 @@ struct Unreadable {
     problems: Vec<String>,
 }
 
-pub(super) fn report(snapshot: &Snapshot) -> Report {
+pub(super) fn report(snapshot: &Snapshot, readiness: &Readiness) -> Report {
     let in_state = |state| snapshot.sources.iter().filter(move |source| source.state() == state);
     let unreadable = |(origin, problems): &(String, Vec<String>)| Unreadable {
         origin: origin.clone(),
         problems: problems.clone(),
     };
     Report {
-        status: snapshot.health().as_str(),
+        status: match (snapshot.health(), readiness) {
+            (Health::Ok, Readiness::Starting(_)) => "starting",
+            (Health::Ok, Readiness::Stopping) => "stopping",
+            (health, _) => health.as_str(),
+        },
         version: env!("CARGO_PKG_VERSION"),
         time: time(snapshot.now),
         remote_writes: snapshot.tenants.iter().map(|tenant| remote_write(tenant, snapshot.now)).collect(),
@@ -101,6 +109,7 @@ pub(super) fn report(snapshot: &Snapshot) -> Report {
             down: in_state("down").map(|source| source.name.clone()).collect(),
         },
         unreadable: snapshot.unreadable.iter().map(unreadable).collect(),
+        discovery: snapshot.discovery.clone(),
     }
 }
 
@@ -163,8 +172,8 @@ impl From<Collected> for CollectedReport {
 
 impl From<Delivered> for DeliveredReport {
     fn from(delivered: Delivered) -> DeliveredReport {
-        let Delivered { tick, samples, at } = delivered;
-        DeliveredReport { tick: time(tick.timestamp()), samples, at: time(at) }
+        let Delivered { tick, series, samples, at } = delivered;
+        DeliveredReport { tick: time(tick.timestamp()), series, samples, at: time(at) }
     }
 }
 

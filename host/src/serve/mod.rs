@@ -10,6 +10,7 @@ mod filters;
 mod health;
 mod latest;
 mod page;
+mod places;
 mod routes;
 mod targets;
 

@@ -71,7 +71,7 @@ fn header(out: &mut String, snapshot: &Snapshot, started: Timestamp) -> fmt::Res
 
 fn tenants(out: &mut String, snapshot: &Snapshot, readiness: &Readiness) -> fmt::Result {
     out.push_str("<h2>Remote writes</h2>");
-    if let Readiness::Not(why) = readiness {
+    if let Some(why) = readiness.why_not() {
         write!(out, "<p>Not ready: {}.</p>", Esc(why))?;
     } else if snapshot.tenants.is_empty() {
         out.push_str(
@@ -206,7 +206,7 @@ fn per_tick<'a>(lanes: impl Iterator<Item = &'a Lane>) -> (u64, u64) {
 
 fn samples_per_second(tenant: &TenantStatus) -> f64 {
     let interval = tenant.facts.as_ref().map(|facts| facts.interval.duration().as_secs_f64());
-    let delivered: u64 = delivering(tenant).filter_map(|lane| lane.delivered).map(|d| d.samples).sum();
+    let delivered: u64 = delivering(tenant).filter_map(|lane| lane.delivered).map(|d| d.series).sum();
     interval.map_or(0.0, |interval| delivered as f64 / interval)
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 
 use super::{filters, health, latest, page, targets};
 use crate::model::Timestamp;
-use crate::status::{Board, Health, Readiness, Snapshot, TenantStatus};
+use crate::status::{Board, Health, Snapshot, TenantStatus};
 use crate::telemetry::{CLASSIC_TYPE, Exposition, Metrics};
 
 /// How many clients may read `/collected-metrics` at once: each can carry every tenant's samples.
@@ -75,6 +75,7 @@ async fn metrics(Given(state): Given<State>, headers: HeaderMap) -> Response {
     // Seen from now: a lane that delivers nothing tells nobody.
     let behind = snapshot.tenants.iter().filter_map(|t| t.behind(snapshot.now).map(|behind| (&t.id, behind)));
     state.metrics.cursor_lags(behind);
+    state.metrics.series(snapshot.tenants.iter().map(|tenant| (&tenant.id, tenant.series())));
     state.metrics.missed_ticks(snapshot.tenants.iter().map(|tenant| (&tenant.id, tenant.missed())));
     let accepted: Vec<&str> =
         headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
@@ -89,15 +90,13 @@ async fn health(Given(state): Given<State>) -> Response {
         Health::Ok | Health::Degraded => StatusCode::OK,
         Health::Unhealthy => StatusCode::SERVICE_UNAVAILABLE,
     };
-    (status, axum::Json(health::report(&snapshot))).into_response()
+    (status, axum::Json(health::report(&snapshot, &state.board.readiness()))).into_response()
 }
 
 async fn readyz(Given(state): Given<State>) -> Response {
-    match state.board.readiness() {
-        Readiness::Ready => "ok\n".into_response(),
-        Readiness::Not(why) => {
-            (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")).into_response()
-        }
+    match state.board.readiness().why_not() {
+        None => "ok\n".into_response(),
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")).into_response(),
     }
 }
 

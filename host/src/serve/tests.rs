@@ -15,7 +15,9 @@ use crate::model::{
     Author, Endpoint, HonorLabels, Interval, Labels, Mode, RemoteWriteEndpoint, Source, SourceGroup,
     SourceName, Stamps, TargetType, Tenant, TenantId, Tick, TickLimits, Timestamp,
 };
-use crate::status::{Board, Collected, FilterReport, FilterStage, LaneEntry, Latest, SourceSeen, Stage};
+use crate::status::{
+    Board, Collected, Delivered, FilterReport, FilterStage, LaneEntry, Latest, SourceSeen, Stage,
+};
 use crate::telemetry::Metrics;
 
 /// 2015-07-01T20:10:51.781Z
@@ -90,7 +92,7 @@ fn running() -> (Board, LaneEntry) {
     let lane = entry.lane(&group, &tenant.endpoints[0], NOW);
     let tick = Tick::at_or_before(NOW, tenant.interval);
     lane.collected(Collected { tick, selected: 1250, kept: 1200, dropped: 50, collided: 0, targets_used: 3 });
-    lane.delivered(tick, 1200, NOW);
+    lane.delivered(Delivered { tick, series: 1200, samples: 1200, at: NOW });
     entry.running();
     board.loaded();
     (board, lane)
@@ -170,7 +172,7 @@ async fn health_tells_the_state_of_every_remote_write() {
                     "collided": 0, "targets_used": 3
                 },
                 "last_delivered": {
-                    "tick": "2015-07-01T20:10:30.000Z", "samples": 1200, "at": "2015-07-01T20:10:51.781Z"
+                    "tick": "2015-07-01T20:10:30.000Z", "series": 1200, "samples": 1200, "at": "2015-07-01T20:10:51.781Z"
                 },
                 "behind_seconds": 21.781,
                 "samples_delivered": 1200,
@@ -179,7 +181,8 @@ async fn health_tells_the_state_of_every_remote_write() {
             }]
         }],
         "sources": {"total": 1, "up": 1, "down": []},
-        "unreadable": []
+        "unreadable": [],
+        "discovery": {}
     });
     assert_eq!(report, expected);
 }
@@ -203,6 +206,11 @@ async fn readiness_waits_for_the_pipelines_and_liveness_does_not() {
     let (status, _, why) = get(public(state(&board)), "/readyz", "*/*").await;
     assert_eq!((status, &*why), (StatusCode::SERVICE_UNAVAILABLE, "not ready: filters are being compiled\n"));
     assert_eq!(get(public(state(&board)), "/livez", "*/*").await.0, StatusCode::OK);
+    let (status, _, body) = get(public(state(&board)), "/health", "*/*").await;
+    assert!(status == StatusCode::OK && body.starts_with(r#"{"status":"starting""#), "{body}");
+    board.stopping();
+    let (_, _, body) = get(public(state(&board)), "/health", "*/*").await;
+    assert!(body.starts_with(r#"{"status":"stopping""#), "{body}");
     let (board, _) = running();
     assert_eq!(get(public(state(&board)), "/readyz", "*/*").await.0, StatusCode::OK);
 }

@@ -14,7 +14,7 @@ use super::{
     Collected, Delivered, Failure, FilterReport, FilterStage, Lane, Latest, Phase, REPORTS_MAX, Readiness,
     Snapshot, SourceEntry, Stage, TenantFacts, TenantStatus, TickReport,
 };
-use crate::model::{Endpoint, Source, SourceGroup, SourceName, Tenant, TenantId, Tick, Timestamp, chain};
+use crate::model::{Endpoint, Source, SourceGroup, SourceName, Tenant, TenantId, Timestamp, chain};
 
 /// The longest error text that is kept, or logged.
 const ERROR_BYTES_MAX: usize = 1_000;
@@ -134,10 +134,10 @@ impl Board {
     pub fn readiness(&self) -> Readiness {
         let boot = *lock(&self.0.boot);
         match boot {
-            Boot::Compiling => Readiness::Not("filters are being compiled".into()),
-            Boot::Loading => Readiness::Not("the resources are being read".into()),
+            Boot::Compiling => Readiness::Starting("filters are being compiled".into()),
+            Boot::Loading => Readiness::Starting("the resources are being read".into()),
             Boot::Ready => Readiness::Ready,
-            Boot::Stopping => Readiness::Not("stopping".into()),
+            Boot::Stopping => Readiness::Stopping,
             Boot::Starting => {
                 let entries = self.entries();
                 match entries.iter().filter(|entry| lock(&entry.0.status).phase == Phase::Starting).count() {
@@ -145,7 +145,10 @@ impl Board {
                         self.advance(Boot::Ready);
                         Readiness::Ready
                     }
-                    left => Readiness::Not(format!("{left} of {} pipelines have not started", entries.len())),
+                    left => {
+                        let all = entries.len();
+                        Readiness::Starting(format!("{left} of {all} pipelines have not started"))
+                    }
                 }
             }
         }
@@ -342,10 +345,10 @@ impl LaneEntry {
     }
 
     /// A tick was acknowledged. A tick without samples is delivered too.
-    pub fn delivered(&self, tick: Tick, samples: u64, now: Timestamp) {
+    pub fn delivered(&self, delivered: Delivered) {
         self.update(|lane| {
-            lane.delivered = Some(Delivered { tick, samples, at: now });
-            lane.delivered_total += samples;
+            lane.delivered = Some(delivered);
+            lane.delivered_total += delivered.samples;
             lane.consecutive_failures = 0;
         });
     }

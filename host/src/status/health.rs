@@ -6,7 +6,7 @@
 //!   than three intervals behind, ticks that it missed are still to be sent, a part of it is refused, no source is there for it, an older resource writes some of
 //!   its series, or it is refused as a whole. A warning is shown and changes nothing;
 //! - a source is **degraded** when its last query failed, or its probes do;
-//! - the whole is as bad as the worst remote write, degraded when a source or a document is or discovery has a problem,
+//! - the whole is `starting` or `stopping` while it is not ready and nothing is wrong; else as bad as the worst remote write, degraded when a source or a document is or discovery has a problem,
 //!   and unhealthy when no source answers at all.
 
 use std::time::Duration;
@@ -48,8 +48,21 @@ impl Health {
 pub enum Readiness {
     /// The resources were read and every pipeline started.
     Ready,
-    /// Not yet, or no longer: why.
-    Not(String),
+    /// Not yet: why.
+    Starting(String),
+    /// No longer.
+    Stopping,
+}
+
+impl Readiness {
+    /// Why not, in words.
+    pub fn why_not(&self) -> Option<&str> {
+        match self {
+            Readiness::Ready => None,
+            Readiness::Starting(why) => Some(why),
+            Readiness::Stopping => Some("stopping"),
+        }
+    }
 }
 
 impl Lane {

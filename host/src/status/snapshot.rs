@@ -1,6 +1,6 @@
 //! Snapshot: the facts themselves, as plain data.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,7 +79,9 @@ pub struct Collected {
 pub struct Delivered {
     /// Which tick.
     pub tick: Tick,
-    /// Samples of it; zero is a delivery too.
+    /// Series of it; zero is a delivery too.
+    pub series: u64,
+    /// Samples of these, stale markers among them.
     pub samples: u64,
     /// When it was acknowledged.
     pub at: Timestamp,
@@ -160,6 +162,14 @@ impl TenantStatus {
     /// How many ticks that were missed are still to be sent behind newer ones, to the endpoint that has most of them to come.
     pub fn missed(&self) -> u64 {
         self.lanes.iter().filter_map(|lane| lane.missed).max().unwrap_or_default()
+    }
+
+    /// Series of the newest ticks that its filters kept, and that they dropped. Lanes of one source group carry the same ones.
+    pub fn series(&self) -> (u64, u64) {
+        let mut seen = HashSet::new();
+        let collected = self.lanes.iter().filter_map(|lane| Some((&lane.group, lane.collected.as_ref()?)));
+        let of_groups = collected.filter(|(group, _)| seen.insert(*group));
+        of_groups.fold((0, 0), |(kept, dropped), (_, tick)| (kept + tick.kept, dropped + tick.dropped))
     }
 
     /// Samples delivered since the program's start, whatever became of the resource.

@@ -78,6 +78,10 @@ fn state_at(board: &Board, seconds: u64) -> (&'static str, Health) {
     (snapshot.tenants[0].state(now), snapshot.health())
 }
 
+fn delivered(due: Timestamp, series: u64, at: Timestamp) -> Delivered {
+    Delivered { tick: tick(due), series, samples: series, at }
+}
+
 fn tick(now: Timestamp) -> Tick {
     Tick::at_or_before(now, tenant().interval)
 }
@@ -88,7 +92,7 @@ fn a_lane_that_delivers_nothing_for_three_intervals_is_unhealthy() {
     assert_eq!(state_at(&board, 105), ("running", Health::Ok));
     assert_eq!(state_at(&board, 106), ("unhealthy", Health::Unhealthy));
     let later = NOW.plus(Duration::from_secs(100));
-    lane.delivered(tick(later), 0, later);
+    lane.delivered(delivered(later, 0, later));
     assert_eq!(state_at(&board, 190), ("running", Health::Ok));
     assert_eq!(state_at(&board, 191), ("unhealthy", Health::Unhealthy));
 }
@@ -104,16 +108,16 @@ fn failed_attempts_degrade_and_then_more() {
     assert_eq!(state_at(&board, 1), ("unhealthy", Health::Unhealthy));
     let reasons = board.snapshot(NOW).tenants[0].health(NOW).1;
     assert_eq!(reasons, ["infra → http://gw/#job=j: deliver: connection refused"]);
-    lane.delivered(tick(NOW), 5, NOW);
+    lane.delivered(delivered(NOW, 5, NOW));
     assert_eq!(state_at(&board, 1), ("running", Health::Ok));
 }
 
 #[test]
 fn a_lane_that_catches_up_is_degraded_until_it_has() {
     let (board, lane) = running();
-    lane.delivered(tick(NOW.minus(Duration::from_secs(600))), 5, NOW);
+    lane.delivered(delivered(NOW.minus(Duration::from_secs(600)), 5, NOW));
     assert_eq!(state_at(&board, 1), ("degraded", Health::Degraded));
-    lane.delivered(tick(NOW.minus(Duration::from_secs(45))), 5, NOW);
+    lane.delivered(delivered(NOW.minus(Duration::from_secs(45)), 5, NOW));
     assert_eq!(state_at(&board, 1), ("running", Health::Ok));
 }
 
@@ -172,26 +176,26 @@ fn one_source_down_degrades_and_all_down_is_unhealthy() {
 fn ready_means_compiled_and_loaded_and_every_pipeline_started_and_stays_so() {
     let board = Board::new();
     let entry = board.tenant(&id());
-    assert_eq!(board.readiness(), Readiness::Not("filters are being compiled".into()));
+    assert_eq!(board.readiness(), Readiness::Starting("filters are being compiled".into()));
     board.compiled();
-    assert_eq!(board.readiness(), Readiness::Not("the resources are being read".into()));
+    assert_eq!(board.readiness(), Readiness::Starting("the resources are being read".into()));
     board.loaded();
-    assert_eq!(board.readiness(), Readiness::Not("1 of 1 pipelines have not started".into()));
+    assert_eq!(board.readiness(), Readiness::Starting("1 of 1 pipelines have not started".into()));
     entry.running();
     assert_eq!(board.readiness(), Readiness::Ready);
     entry.starting(&Arc::new(tenant()));
     assert_eq!(board.readiness(), Readiness::Ready);
     board.stopping();
-    assert_eq!(board.readiness(), Readiness::Not("stopping".into()));
+    assert_eq!(board.readiness(), Readiness::Stopping);
 }
 
 #[test]
 fn a_restart_forgets_lanes_and_an_old_entry_does_not_bring_them_back() {
     let (board, lane) = running();
-    lane.delivered(tick(NOW), 5, NOW);
+    lane.delivered(delivered(NOW, 5, NOW));
     board.tenant(&id()).remark(vec!["metrics[1] grants nothing".into()], vec![]);
     board.tenant(&id()).starting(&Arc::new(tenant()));
-    lane.delivered(tick(NOW), 5, NOW);
+    lane.delivered(delivered(NOW, 5, NOW));
     let snapshot = board.snapshot(NOW);
     assert_eq!(snapshot.tenants[0].lanes, []);
     assert_eq!(snapshot.tenants[0].delivered_total(), 5);

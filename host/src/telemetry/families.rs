@@ -171,7 +171,7 @@ impl Targets {
         use Unit::{Bytes, Seconds};
         let mut r = Registrar(registry);
         Targets {
-            collected: r.add("remote_write_metrics_collected", "Samples collected from the sources for remote write, before filtering"),
+            collected: r.add("remote_write_metrics_collected", "Series collected from the sources for remote write at each tick, before filtering"),
             requests: r.add("remote_write_requests", "Requests sent to targets, by how they ended: success or error"),
             by_protocol: r.add("sluice_requests_by_protocol", "Requests sent to receivers of remote write, by its version"),
             duration: r.add_in(Seconds, "remote_write_request_duration", "How long a target took to answer a request", durations()),

@@ -146,8 +146,6 @@ pub struct TenantMetrics {
     collisions: Counter,
     ticks: [Counter; Outcome::ALL.len()],
     by_protocol: [Counter; TenantMetrics::PROTOCOLS.len()],
-    series_kept: Gauge,
-    series_dropped: Gauge,
 }
 
 impl TenantMetrics {
@@ -175,7 +173,6 @@ impl TenantMetrics {
             let labels = labels::Protocol { tenant: tenant.clone(), target_type, protocol };
             families.by_protocol.get_or_create_owned(&labels)
         });
-        let resource = labels::Resource::of(id);
         TenantMetrics {
             collected: families.collected.get_or_create_owned(&target),
             succeeded,
@@ -188,20 +185,12 @@ impl TenantMetrics {
             collisions: families.collisions.get_or_create_owned(&target),
             ticks,
             by_protocol,
-            series_kept: families.series_kept.get_or_create_owned(&resource),
-            series_dropped: families.series_dropped.get_or_create_owned(&resource),
         }
     }
 
     /// Samples that came from the sources, before filtering.
     pub fn collected(&self, samples: u64) {
         self.collected.inc_by(samples);
-    }
-
-    /// What the filters made of a tick's series.
-    pub fn filtered(&self, kept: u64, dropped: u64) {
-        self.series_kept.set(i64::try_from(kept).unwrap_or(i64::MAX));
-        self.series_dropped.set(i64::try_from(dropped).unwrap_or(i64::MAX));
     }
 
     /// Samples not sent because another series has the same labels.

@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
@@ -120,6 +121,17 @@ impl Metrics {
         for (id, ticks) in missed.into_iter().filter(|(id, _)| tenants.contains_key(*id)) {
             let gauge = self.0.targets.missed.get_or_create_owned(&labels::Resource::of(id));
             gauge.set(i64::try_from(ticks).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// How many series of the newest ticks each resource's filters kept and dropped. One that nobody counts for is left out.
+    pub fn series<'a>(&self, series: impl IntoIterator<Item = (&'a TenantId, (u64, u64))>) {
+        let tenants = lock(&self.0.tenants);
+        for (id, (kept, dropped)) in series.into_iter().filter(|(id, _)| tenants.contains_key(*id)) {
+            let (labels, targets) = (labels::Resource::of(id), &self.0.targets);
+            let set = |gauge: Gauge, count: u64| gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+            set(targets.series_kept.get_or_create_owned(&labels), kept);
+            set(targets.series_dropped.get_or_create_owned(&labels), dropped);
         }
     }
 

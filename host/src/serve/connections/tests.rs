@@ -76,36 +76,25 @@ async fn a_client_that_says_half_of_what_it_wants_is_let_go() {
 }
 
 #[tokio::test]
-async fn an_address_has_so_many_places_and_leaves_others_theirs() {
+async fn an_address_has_so_many_places_and_who_is_idle_leaves_for_somebody_new() {
     let served = served().await;
-    let mut clients = Vec::new();
-    for _ in 0..CLIENTS_OF_ADDRESS_MAX {
+    let (mut idle, mut slow) = (from("127.0.0.2", &served).await, Vec::new());
+    assert!(ask(&mut idle).await);
+    for _ in 1..CLIENTS_OF_ADDRESS_MAX {
         let mut client = from("127.0.0.2", &served).await;
-        assert!(ask(&mut client).await);
-        clients.push(client);
+        client.write_all(b"GET /slow HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        slow.push(client);
     }
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    let mut new = from("127.0.0.2", &served).await;
+    assert!(ask(&mut new).await && !ask(&mut idle).await, "one is idle, and leaves");
     assert!(!ask(&mut from("127.0.0.2", &served).await).await, "it has all that it may have");
     assert!(ask(&mut from("127.0.0.3", &served).await).await, "another address has its own");
-    assert!(ask(&mut clients[0]).await, "who was here before stays");
-    clients.pop();
-    let mut came = false;
-    for _ in 0..100 {
-        came = came || ask(&mut from("127.0.0.2", &served).await).await;
-        tokio::time::sleep(Duration::from_millis(10)).await;
+    served.go.notify_waiters();
+    served.stop.cancel();
+    for client in &mut slow {
+        assert!(all(client, b"").await.ends_with("at last"), "nobody loses an answer that is under way");
     }
-    assert!(came, "a place is free again");
-}
-
-#[test]
-fn all_places_are_counted() {
-    let places = Places::default();
-    let address = |n: usize| IpAddr::from([10, 0, (n >> 8) as u8, n as u8]);
-    let mut taken: Vec<_> = (0..CLIENTS_MAX).map(|n| places.take(address(n)).unwrap()).collect();
-    assert!(places.take(address(CLIENTS_MAX)).is_none());
-    taken.pop();
-    assert!(places.take(address(CLIENTS_MAX)).is_some());
-    drop(taken);
-    assert!(places.0.lock().unwrap().is_empty(), "nobody is remembered who is gone");
 }
 
 #[tokio::test]

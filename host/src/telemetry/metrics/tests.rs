@@ -1,3 +1,5 @@
+//! What scrapers are shown: names, labels, and which label sets go with whom they speak of.
+
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
@@ -22,7 +24,7 @@ fn busy() -> Metrics {
     tenant.tick(Outcome::Late);
     metrics.cursor_lags([(&id("web", "a"), Duration::from_millis(1500)), (&id("gone", "b"), Duration::ZERO)]);
     metrics.missed_ticks([(&id("web", "a"), 12)]);
-    tenant.filtered(1200, 50);
+    metrics.series([(&id("web", "a"), (1200, 50))]);
     let source = metrics.for_source(&SourceName::new("a \"quoted\" one"));
     source.query(QueryResult::Success, Duration::from_millis(3));
     source.scanned(1250, 500_000);
@@ -70,6 +72,17 @@ fn the_seeds_metrics_have_their_documented_names_and_labels() {
 }
 
 #[test]
+fn every_metric_is_on_its_page() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md")).unwrap();
+    let text = busy().encode(Exposition::Classic);
+    let names: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    assert!(names.len() > 30, "{names:?}");
+    let missing: Vec<_> = names.iter().filter(|name| !page.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "{missing:?} are not in docs/metrics.md");
+}
+
+#[test]
 fn a_tenant_that_goes_takes_its_label_sets_with_it() {
     let metrics = busy();
     metrics.forget(&id("web", "a"));
@@ -95,6 +108,7 @@ fn label_sets_that_two_resources_share_stay_until_both_are_gone() {
     let metrics = busy();
     let other = metrics.for_tenant(&id("web", "b"), TargetType::Prometheus);
     other.collected(50);
+    metrics.series([(&id("web", "b"), (50, 0))]);
     metrics.forget(&id("web", "a"));
     metrics.forget(&id("web", "a"));
     let text = metrics.encode(Exposition::OpenMetrics);
