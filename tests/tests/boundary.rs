@@ -163,7 +163,7 @@ async fn of_two_resources_with_one_identity_the_older_one_writes_it() {
     sluice.write("old.yaml", &resource("old", LONG_AGO, "[db_rows, taken_labels]", &url));
     becomes(&receiver, &["db_rows", "queue_depth", "taken_labels"]).await;
     said(&sluice, "young", "2 series are not sent: db_rows").await;
-    let reasons = said(&sluice, "young", "is delivered by team/old, which is older").await;
+    let reasons = said(&sluice, "young", "belongs to team/old, which is older").await;
     assert!(reasons.contains("degraded"), "{reasons}");
     assert!(!said(&sluice, "old", "running").await.contains("which is older"));
     goes_on(&receiver, 8).await;

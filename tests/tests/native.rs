@@ -11,7 +11,7 @@ use sluice_tests::native::{Native, NativeTarget, SCRAPES, Shape, Shown};
 use sluice_tests::series::{LabelSet, Value, assert_same};
 use sluice_tests::servers::{Prometheus, ScrapeJob, Setup, Sluice, config};
 use sluice_tests::stage::scraped;
-use sluice_tests::strict_receiver::{Speaks, StrictReceiver};
+use sluice_tests::strict_receiver::{Speaks, StrictReceiver, Violation};
 use sluice_tests::wait::now_ms;
 
 /// What the source adds to all that it gives others.
@@ -85,6 +85,18 @@ fn shapes() -> Vec<(&'static str, Shape)> {
         ("native_leaves", histogram(counter)),
         ("native_pauses", Arc::new(|n| (n % 9 < 6).then(|| Shown::Histogram(counter(n))))),
     ]
+}
+
+/// Scrapes that are sent again after a crash though a newer one was taken: of the ticks of the second since the cursor was saved, of the
+/// one that was on its way, and of the one behind them, which has what was stored late; a tick has samples of two times.
+const REPEATED_MAX: usize = 3 * 2;
+
+/// The time of what was sent again, if nothing else is wrong with it.
+fn repeated(violation: &Violation) -> Option<i64> {
+    match violation {
+        Violation::OutOfOrder { at, .. } => Some(*at),
+        _ => None,
+    }
 }
 
 struct Scene {
@@ -210,7 +222,9 @@ async fn what_arrives_is_what_was_exposed_in_either_version_of_the_protocol() {
         receiver.speak(speaks);
         let mut scene = Scene::set(&receiver.url(), protocol).await;
         scene.life().await;
-        assert_eq!(receiver.violations(), [], "{protocol}");
+        let violations = receiver.violations();
+        let repeated: Option<BTreeSet<i64>> = violations.iter().map(repeated).collect();
+        assert!(repeated.is_some_and(|at| at.len() <= REPEATED_MAX), "{protocol}: {violations:?}");
         let (samples, histograms) = (receiver.samples(), receiver.histograms());
         let scrapes = &samples.iter().find(|(series, _)| series.name() == SCRAPES).unwrap().1;
         assert!(scrapes.len() > 25, "{protocol}: {} scrapes", scrapes.len());

@@ -86,7 +86,7 @@ impl Scene {
     }
 
     /// Waits until there is no gap, and compares all that is held with the source.
-    async fn complete(mut self) {
+    async fn complete(mut self) -> String {
         eventually("the gap is filled", async || {
             let held: Vec<i64> = self.held().await.into_iter().collect();
             held.windows(2).all(|pair| pair[1] - pair[0] == INTERVAL_MS).then_some(())
@@ -103,6 +103,7 @@ impl Scene {
         let ended: Vec<_> = ends.map(|(series, _)| series.name().to_owned()).collect();
         assert_eq!(ended, ["begun", "db_rows", "passing"]);
         assert_eq!(self.receiver.complaints(), [""; 0]);
+        self.sluice.log()
     }
 }
 
@@ -128,7 +129,13 @@ async fn a_receiver_that_was_away_is_live_before_it_has_what_it_missed() {
     let held = scene.back().await;
     let first = scene.sluice.log().contains("goes on with the newest tick");
     assert!(first, "{} ticks are missing:\n{}", missing(&held), scene.sluice.log());
-    scene.complete().await;
+    let log = scene.complete().await;
+    let recovery = log.lines().find(|line| line.contains("Remote write job delivers again"));
+    let recovery: serde_json::Value = serde_json::from_str(recovery.expect(&log)).unwrap();
+    let down = recovery["down_seconds"].as_u64().unwrap();
+    let outage = OUTAGE.as_secs();
+    assert!((outage - 5..outage + 15).contains(&down), "{recovery}");
+    assert!(recovery["ticks_caught_up"].as_u64().unwrap() >= outage, "{recovery}");
 }
 
 #[tokio::test]

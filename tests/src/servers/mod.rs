@@ -18,6 +18,7 @@ pub use registry::DockerRegistry;
 pub use sluice::{Pod, Setup, Sluice, binary, command, command_told, command_with, profile_folder};
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// Where `make servers` unpacks the system's packages, from the workspace's root.
@@ -42,8 +43,13 @@ fn look_for(name: &str) -> Option<PathBuf> {
     folders.map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
+/// Where ports are looked for: below those that connections go out from, so that none takes a server's while that is away for a
+/// moment.
+const PORTS: Range<u16> = 12_000..32_000;
+
 /// A port that was free a moment ago. Another process may take it first: who uses it, tries again.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
-    listener.local_addr().expect("a bound socket has an address").port()
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    let mut ports = std::iter::repeat_with(|| rand::random_range(PORTS)).take(PORTS.len());
+    ports.find(is_free).expect("loopback has a free port")
 }
