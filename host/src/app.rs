@@ -55,7 +55,6 @@ pub struct App {
     equipment: Arc<Equipment>,
     discovery: Discovery,
     tenancy: Tenancy,
-    save_every: Duration,
     serving: Serving,
 }
 
@@ -139,7 +138,7 @@ impl App {
         let serving =
             Serving::open(&config.listen, serve::State::new(board.clone(), metrics.clone(), now)).await?;
         let cursors = match config.state.file {
-            Some(file) => cursor::Store::open(file)?,
+            Some(file) => cursor::Store::open(file, config.state.save_every)?,
             None => cursor::Store::in_memory(),
         };
         let (guard, egress) = (Arc::new(Guard::new(&config.receivers)), config.egress.map(Arc::new));
@@ -188,24 +187,17 @@ impl App {
             modules::Store::new(config.modules, files)?,
             container::compiling().at_once_max,
         ));
-        Ok(App {
-            deps: Arc::new(deps),
-            equipment,
-            discovery,
-            tenancy,
-            save_every: config.state.save_every,
-            serving,
-        })
+        Ok(App { deps: Arc::new(deps), equipment, discovery, tenancy, serving })
     }
 
     /// Runs until `stop`: then ticks in flight end, the cursors are saved, and the listeners close.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let App { deps, equipment, discovery, tenancy, save_every, serving } = self;
+        let App { deps, equipment, discovery, tenancy, serving } = self;
         info!(public = %serving.public, debug = %serving.debug, "Sluice is running");
 
         // What runs until the pipelines have ended.
         let after = CancellationToken::new();
-        let saving = tokio::spawn(deps.cursors.clone().run(save_every, after.clone()));
+        let saving = tokio::spawn(deps.cursors.clone().run(after.clone()));
 
         // What ends with the signal.
         let mut feeding = JoinSet::new();

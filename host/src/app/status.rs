@@ -142,7 +142,7 @@ fn lane(lane: &board::Lane) -> Lane {
         lag: *lag,
         since: *since,
         collected: collected.as_ref().map(|collected| collected_of(collected, dropped_by)),
-        delivered: delivered.map(|board::Delivered { tick, samples, at }| Delivered { tick, samples, at }),
+        delivered: delivered.map(|board::Delivered { tick, series, at, .. }| Delivered { tick, series, at }),
         last_error: last_error.as_ref().map(failure),
         consecutive_failures: *consecutive_failures,
         conflict: conflict.clone(),

@@ -29,6 +29,8 @@ const CONCURRENCY_MAX: usize = 64;
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How far back missed ticks are asked for: at an hour a receiver's head is closed.
 const BACKFILL_MAX: Duration = Duration::from_secs(50 * 60);
+/// What is shorter makes up for next to nothing.
+const BACKFILL_MIN: Duration = Duration::from_secs(60);
 /// How often cursors are saved. What lies between two saves is in doubt after a crash.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 /// The longest time between two saves, by design.
@@ -239,6 +241,13 @@ fn delivery(given: &file::Delivery, found: &mut Vec<Problem>) -> Delivery {
             "write \"50m\", or give receivers an out-of-order window",
         ));
     }
+    if backfill_max < BACKFILL_MIN {
+        let message = format!(
+            "\"{}\" gives up what a receiver misses while it is started again",
+            GoDuration(backfill_max)
+        );
+        found.push(Problem::warning(at("maxBackfill"), message, "write \"50m\", unless this is meant"));
+    }
     let backoff_min = positive(given.min_backoff, BACKOFF_FIRST, &at("minBackoff"), found);
     let backoff_max = positive(given.max_backoff, BACKOFF_MAX.max(backoff_min), &at("maxBackoff"), found);
     if backoff_max < backoff_min {
@@ -283,7 +292,17 @@ fn listen(given: &file::Listen, found: &mut Vec<Problem>) -> Option<Listen> {
             "write 127.0.0.1:8081, unless this is meant",
         ));
     }
-    Some(Listen { address: address?, debug: debug? })
+    let (address, debug) = (address?, debug?);
+    let (all, port) = (address.ip().is_unspecified() || debug.ip().is_unspecified(), debug.port());
+    if address != debug && all && address.port() == port && port != 0 {
+        let cure = format!("write another port, or {address} to have one listener for everything");
+        found.push(Problem::error(
+            place.key("debug"),
+            format!("port {port} is taken by listen.address"),
+            cure,
+        ));
+    }
+    Some(Listen { address, debug })
 }
 
 fn socket(

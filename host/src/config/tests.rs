@@ -266,6 +266,14 @@ fn mistakes_are_named_with_a_cure() {
             r#"4: warning: delivery.maxBackfill: "2h" is longer than a receiver takes old samples; write "50m", or give receivers an out-of-order window"#,
         ),
         (
+            "delivery: {maxBackfill: 5s}\n",
+            r#"4: warning: delivery.maxBackfill: "5s" gives up what a receiver misses while it is started again; write "50m", unless this is meant"#,
+        ),
+        (
+            "listen: {address: '0.0.0.0:8081'}\n",
+            "4: listen.debug: port 8081 is taken by listen.address; write another port, or 0.0.0.0:8081 to have one listener for everything",
+        ),
+        (
             "listen: {address: ':8080'}\n",
             r#"4: listen.address: ":8080" is not an address and port; write 0.0.0.0:8080 for all interfaces, 127.0.0.1:8080 for this machine"#,
         ),

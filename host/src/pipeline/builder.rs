@@ -24,7 +24,7 @@ use super::quota::{Beyond, Quota, Used};
 use super::remote::{Gap, RemoteLane};
 use super::schedule::Schedule;
 use super::steady::Steady;
-use super::{Deps, Error, Kind, Lane};
+use super::{Deps, Error, Heritage, Kind, Lane};
 use crate::deliver::cursor;
 use crate::deliver::pushgateway::Pushgateway;
 use crate::deliver::remote_write::RemoteWrite;
@@ -51,9 +51,10 @@ impl Builder<'_> {
                     name: ALL_GROUPS.to_owned(),
                     sources: self.groups.iter().flat_map(|group| group.sources.clone()).collect(),
                 };
-                let context = self.context(&all, endpoint);
+                let mut context = self.context(&all, endpoint);
                 // Another resource with this group was refused, so nobody else writes to it.
-                let ((assembler, _), intakes) = (self.assembler(&context, endpoint, None), self.intakes());
+                let ((assembler, _), intakes) =
+                    (self.assembler(&mut context, endpoint, None), self.intakes());
                 let quota = Quota::shared(self.tenant.limits, 1, &self.used()).remove(0);
                 let sink = Pushgateway::new(
                     self.deps.http.clone(),
@@ -71,8 +72,8 @@ impl Builder<'_> {
                 let spoken = self.deps.receivers.of(&self.tenant.id, endpoint.key(), remote.protocol);
                 let mut lanes = Vec::new();
                 for ((index, group), quota) in (0..).zip(self.groups).zip(quotas) {
-                    let context = self.context(group, endpoint);
-                    let (assembler, gap) = self.assembler(&context, endpoint, Some(beside));
+                    let mut context = self.context(group, endpoint);
+                    let (assembler, gap) = self.assembler(&mut context, endpoint, Some(beside));
                     let intake =
                         Intake::new(&self.deps.collector, &self.payer(), self.tenant, group, index, 0);
                     let sink = RemoteWrite::new(self.deps.http.clone(), remote, self.deps.config.timeouts)?;
@@ -137,6 +138,7 @@ impl Builder<'_> {
             pace: Pace::default(),
             beyond: Beyond::default(),
             steady: Steady::default(),
+            left_out: Steady::default(),
             outages: Mutex::default(),
             order: order::of(tenant, endpoint),
             stretch: Stretch::Whole,
@@ -151,15 +153,16 @@ impl Builder<'_> {
     /// its outputs go on, its seat, and what it left to be sent.
     fn assembler(
         &mut self,
-        context: &Context,
+        context: &mut Context,
         endpoint: &Endpoint,
         beside: Option<Beside>,
     ) -> (Assembler, Option<Gap>) {
         let filters = self.filters.next().expect("filters were made for every lane");
         let former = self.former.iter().position(|lane| *lane.key() == context.key);
         let (outputs, seat, gap) = match former.map(|at| self.former.swap_remove(at).into_heritage()) {
-            Some((outputs, seat, gap)) => {
+            Some(Heritage { outputs, seat, gap, outages }) => {
                 lock(&outputs).disown();
+                context.outages = outages;
                 (outputs, seat, gap)
             }
             None => {

@@ -61,7 +61,7 @@ impl Exit {
                 format!("{labels} is delivered from another source; give the sources labels")
             }
             Denied::Older(tenant) => {
-                let said = format!("{labels} is delivered by {tenant}, which is older");
+                let said = format!("{labels} belongs to {tenant}, which is older");
                 self.conflict = Some(said.as_str().into());
                 said
             }

@@ -4,7 +4,8 @@
 //! Never: a group split over two requests; a tick older than the newest; a group emptied because a source is away.
 
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -12,22 +13,21 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::Deps;
 use super::assemble::{self, Assembler, Counts};
-use super::claims::Seat;
 use super::failure::Failure;
 use super::intake::{Gathered, Intake};
 use super::lane::{Context, Progress, Sent, lock};
-use super::outputs::{Conclude, Emitted, Outputs};
+use super::outputs::{Conclude, Emitted};
 use super::quota::{Breach, Quota};
 use super::schedule::pause;
+use super::{Deps, Heritage};
 use crate::collect;
 use crate::deliver::exposition::{self, LeftOut};
 use crate::deliver::pushgateway::{Grouped, Pushgateway, Replaced};
 use crate::deliver::{self, retry};
 use crate::model::{PushgatewayEndpoint, Tick};
 use crate::status::Stage;
-use crate::telemetry::Refusal;
+use crate::telemetry::{Outcome, Refusal};
 
 /// Delivering for one Pushgateway group.
 pub(crate) struct GatewayLane {
@@ -93,8 +93,14 @@ impl GatewayLane {
         self.context.collected(tick, targets, &prepared.counts, prepared.emitted);
         let Prepared { rows, counts, emitted } = prepared;
         let rows: Vec<(&Grouped, f64)> = rows.iter().map(|(series, value)| (series, *value)).collect();
-        let attempt = || self.sink.replace(&rows);
-        let observe = |attempt: retry::Attempt<'_>| self.context.attempted(tick, &attempt, 0);
+        let bytes = AtomicUsize::new(0);
+        let attempt = async || {
+            let replaced = self.sink.replace(&rows).await;
+            bytes.store(replaced.as_ref().map_or(0, |replaced| replaced.group.body.len()), Relaxed);
+            replaced
+        };
+        let observe =
+            |attempt: retry::Attempt<'_>| self.context.attempted(tick, &attempt, bytes.load(Relaxed));
         let give_up_at = Some(self.context.next_due_at(tick));
         let until = retry::Until { stop: halt, cut: &self.context.cut, give_up_at };
         match retry::until_acknowledged(attempt, &self.context.config.retry, until, observe).await {
@@ -113,7 +119,10 @@ impl GatewayLane {
                 self.context.breached(tick, Stage::Deliver, &breach, series, targets);
             }
             // The attempts have said why.
-            Err(_) => self.context.refused(Refusal::Other, emitted.samples),
+            Err(_) => {
+                self.context.metrics.tick(Outcome::Failed);
+                self.context.refused(Refusal::Other, emitted.samples);
+            }
         }
         Ok(Progress::Settled)
     }
@@ -153,8 +162,9 @@ impl GatewayLane {
     }
 
     /// What the group holds, for the lane that replaces this one.
-    pub(crate) fn into_heritage(self) -> (Arc<Mutex<Outputs>>, Option<Seat>) {
-        self.assembler.into_heritage()
+    pub(crate) fn into_heritage(self) -> Heritage {
+        let (outputs, seat) = self.assembler.into_heritage();
+        Heritage { outputs, seat, gap: None, outages: self.context.outages }
     }
 
     pub(crate) fn context(&self) -> &Context {

@@ -89,6 +89,8 @@ pub(crate) struct Context {
     pub(crate) beyond: Beyond,
     /// What is collected, as far as it was told.
     pub(crate) steady: Steady,
+    /// Likewise, what of it is not sent.
+    pub(crate) left_out: Steady,
 }
 
 impl Context {
@@ -134,6 +136,14 @@ impl Context {
     pub(crate) fn delivered_up_to(&self) -> Option<Timestamp> {
         match self.cursors.get(&self.key)? {
             Cursor::Delivered(last) | Cursor::Ended(last) => Some(last).filter(|last| *last <= self.now()),
+        }
+    }
+
+    /// Waits until a crash would make us send no more again than one of who is on time.
+    pub(crate) async fn saved_for(&self, tick: Tick) {
+        // Of who works on two stretches the cursor stands at the past one.
+        if self.stretch != Stretch::Present {
+            self.cursors.saved_for(&self.key, tick.previous(self.schedule.interval).timestamp()).await;
         }
     }
 
@@ -232,9 +242,8 @@ impl Context {
             false => debug!(namespace, name, count, targets_used, "Collected metrics for remote write job"),
         }
         self.metrics.collected(counts.selected as u64);
-        self.metrics.filtered(emitted.samples as u64, counts.dropped as u64);
         self.metrics.collided(counts.collided as u64);
-        self.tell_left_out(counts);
+        self.tell_left_out(counts, now);
         if self.stretch == Stretch::Past {
             // What is shown is of the newest tick.
             return;
@@ -242,7 +251,7 @@ impl Context {
         self.status.collected(status::Collected {
             tick,
             selected: counts.selected as u64,
-            kept: emitted.samples as u64,
+            kept: emitted.series as u64,
             dropped: counts.dropped as u64,
             collided: counts.collided as u64,
             targets_used,
@@ -255,19 +264,26 @@ impl Context {
         }
     }
 
-    fn tell_left_out(&self, counts: &Counts) {
-        let id = &self.tenant.id;
+    fn tell_left_out(&mut self, counts: &Counts, now: Timestamp) {
+        let (is_news, id) = (self.left_out.is_news(counts.collided, counts.outsized, now), &self.tenant.id);
+        let (namespace, name) = (&*id.namespace, &*id.name);
         for (source, left_out) in &counts.histograms {
             self.registry.for_source(source).histograms_skipped(*left_out);
         }
         if counts.outsized > 0 {
             let series = counts.outsized;
-            warn!(namespace = %id.namespace, name = %id.name, series, "Series with too many or too long labels left out");
+            match is_news {
+                true => warn!(namespace, name, series, "Series with too many or too long labels left out"),
+                false => debug!(namespace, name, series, "Series with too many or too long labels left out"),
+            }
             self.refused(Refusal::Limit, series);
         }
         if let Some(collision) = &counts.collision {
             let series = counts.collided;
-            warn!(namespace = %id.namespace, name = %id.name, series, collision, "Series collide and are not sent");
+            match is_news {
+                true => warn!(namespace, name, series, collision, "Series collide and are not sent"),
+                false => debug!(namespace, name, series, collision, "Series collide and are not sent"),
+            }
         }
     }
 
@@ -407,7 +423,12 @@ impl Context {
         self.metrics.tick(if late { Outcome::Late } else { Outcome::Delivered });
         match self.stretch {
             Stretch::Past => self.status.filled(sent.samples as u64),
-            Stretch::Whole | Stretch::Present => self.status.delivered(tick, sent.samples as u64, now),
+            Stretch::Whole | Stretch::Present => self.status.delivered(status::Delivered {
+                tick,
+                series: emitted.series.min(sent.samples) as u64,
+                samples: sent.samples as u64,
+                at: now,
+            }),
         }
         self.board.report(TickReport {
             tenant: self.tenant.id.clone(),

@@ -49,6 +49,7 @@ use crate::deliver::{self, cursor, protocol, retry};
 use crate::filter::{Runtime, builtin};
 use crate::http;
 use crate::model::memory::Memory;
+use crate::model::outage::Outages;
 use crate::model::{SourceGroup, Tenant, TenantId, Timestamp};
 use crate::status::{Board, bounded_text};
 use crate::telemetry::Metrics;
@@ -61,6 +62,7 @@ pub use claims::{GroupIndex, Registry, Seat};
 pub use encoding::Encoding;
 use gateway::GatewayLane;
 pub use gateway::remove_groups;
+use news::Fault;
 pub use outputs::{Conclude, Emitted, Outputs, Rank};
 use remote::{Gap, RemoteLane};
 
@@ -163,16 +165,25 @@ impl Lane {
         }
     }
 
-    /// What its receiver holds, its seat there, and what it is still owed.
-    fn into_heritage(self) -> (Arc<Mutex<Outputs>>, Option<Seat>, Option<Gap>) {
+    /// What the lane that replaces it goes on with.
+    fn into_heritage(self) -> Heritage {
         match self.0 {
             Kind::Remote(lane) => lane.into_heritage(),
-            Kind::Gateway(lane) => {
-                let (outputs, seat) = lane.into_heritage();
-                (outputs, seat, None)
-            }
+            Kind::Gateway(lane) => lane.into_heritage(),
         }
     }
+}
+
+/// What a lane leaves to the one that replaces it.
+struct Heritage {
+    /// What its receiver holds.
+    outputs: Arc<Mutex<Outputs>>,
+    /// Its seat there.
+    seat: Option<Seat>,
+    /// What the receiver is still owed.
+    gap: Option<Gap>,
+    /// What is wrong, as far as it was told: whoever mends it is to hear of it.
+    outages: Mutex<Outages<Fault>>,
 }
 
 /// How long the end of a lane may take.

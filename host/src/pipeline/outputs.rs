@@ -104,8 +104,10 @@ pub struct Outputs {
 /// How many identities one emitted tick had.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Emitted {
-    /// Identities with a value.
+    /// Samples.
     pub samples: usize,
+    /// Identities that they are of: as many, unless all that are stored are sent.
+    pub series: usize,
     /// Identities that ended.
     pub stale: usize,
     /// Identities that are neither.
@@ -271,6 +273,7 @@ impl Outputs {
                 At::Nothing => emitted.idle += usize::from(hot.used && hot.seen != tick),
             }
         }
+        emitted.series = emitted.samples;
         emitted
     }
 
@@ -287,6 +290,7 @@ impl Outputs {
                 emitted.idle += usize::from(hot.used && hot.seen != tick);
             }
         }
+        emitted.series = emitted.samples;
         emitted
     }
 

@@ -78,7 +78,7 @@ mod tests {
     }
 
     fn judge(recollection: &mut Recollection, second: i64, samples: usize, stale: usize) -> Verdict {
-        recollection.judge(tick(second), Emitted { samples, stale, idle: 0 })
+        recollection.judge(tick(second), Emitted { samples, stale, ..Emitted::default() })
     }
 
     #[test]

@@ -38,7 +38,7 @@ use crate::deliver::v2::Dictionary;
 use crate::deliver::{self, Version};
 use crate::model::{Mode, Tick};
 use crate::status::Stage;
-use crate::telemetry::Refusal;
+use crate::telemetry::{self, Refusal};
 pub(crate) use past::Gap;
 use past::Past;
 use prepare::Prepared;
@@ -101,6 +101,8 @@ impl<A: Ask, S: Sink> RemoteLane<A, S> {
     /// Works tick after tick until told to halt, which it does between ticks.
     pub(crate) async fn run(&mut self, halt: &CancellationToken) {
         let doubt = self.context.doubt();
+        // That one is found to take more is what is expected, and no news.
+        self.spoken = Some(self.sink.speaks()).filter(|version| *version != Version::V1);
         if self.context.tenant.mode == Mode::Sampled {
             // The lane before may have taken all.
             self.assembler.take_one();
@@ -143,6 +145,7 @@ impl<A: Ask, S: Sink> RemoteLane<A, S> {
         stop: &CancellationToken,
     ) -> Result<Progress, Failure> {
         let began = Instant::now();
+        self.context.saved_for(tick).await;
         let behind = self.behind(tick);
         // What was told to be old of a tick in doubt was old for some: of what was stored late, others may be new.
         self.assembler.repeat(doubt.of(tick));
@@ -214,6 +217,7 @@ impl<A: Ask, S: Sink> RemoteLane<A, S> {
             Some(rejected) => self.context.rejected(tick, &rejected),
             None if taken.refused == 0 => self.context.taken_whole(tick),
             // Too old: that was told.
+            None if samples == 0 => self.context.metrics.tick(telemetry::Outcome::GivenUp),
             None => {}
         }
         self.apart = taken.offenders.into_iter().collect();

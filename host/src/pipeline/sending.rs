@@ -314,12 +314,12 @@ impl<'a, S: Sink> Sending<'a, S> {
 
     /// Sends a few of a request's series alone, until one is taken.
     async fn witnesses(&self, part: &Part) -> Result<Heard, Settled> {
-        let witnesses = split::witnesses(&part.request, WITNESSES);
-        let Some(witnesses) = witnesses.filter(|all| self.may_ask(all.len())) else {
-            return Ok(Heard::Nothing);
-        };
+        let Some(witnesses) = split::witnesses(&part.request, WITNESSES) else { return Ok(Heard::Nothing) };
         // Where the receiver turns out to speak another version there is nothing to conclude.
         for (series, request) in witnesses {
+            if !self.may_ask(1) {
+                return Ok(Heard::Nothing);
+            }
             let mut witness = Part { request, ..*part };
             match self.acknowledged(&mut witness).await {
                 Ok(()) => return Ok(Heard::Taken { series, samples: witness.request.samples }),

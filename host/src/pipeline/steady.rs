@@ -13,20 +13,20 @@ const PART: usize = 10;
 #[derive(Debug, Default)]
 pub(crate) struct Steady {
     count: usize,
-    targets: usize,
+    beside: usize,
     /// When, and when before.
     told_at: [Option<Timestamp>; 2],
 }
 
 impl Steady {
-    /// Whether it is the first tick, or another number of targets or of samples than was told.
-    pub(crate) fn is_news(&mut self, count: usize, targets: usize, now: Timestamp) -> bool {
+    /// Whether it is the first tick, or another count than was told, or another number of what is told beside it.
+    pub(crate) fn is_news(&mut self, count: usize, beside: usize, now: Timestamp) -> bool {
         let [last, before] = self.told_at;
-        let differs = targets != self.targets || count.abs_diff(self.count) > self.count / PART;
+        let differs = beside != self.beside || count.abs_diff(self.count) > self.count / PART;
         let is_quiet = before.is_none_or(|before| now.since(before) >= QUIET);
         let is_news = last.is_none() || differs && is_quiet;
         if is_news {
-            *self = Steady { count, targets, told_at: [Some(now), last] };
+            *self = Steady { count, beside, told_at: [Some(now), last] };
         }
         is_news
     }

@@ -102,6 +102,7 @@ impl Outputs {
             let stale = run.values.iter().filter(|value| is_stale(**value)).count();
             emitted.stale += stale;
             emitted.samples += run.values.len() - stale;
+            emitted.series += usize::from(run.values.len() > stale);
             if !run.values.is_empty() {
                 sink(self.key(id as usize), labels, run);
             } else if hot.seen != at && self.has_ended(id, conclude) {

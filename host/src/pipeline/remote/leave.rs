@@ -2,20 +2,18 @@
 //!
 //! In: a lane that is between two ticks. Out: stale markers, or what the next lane needs to know. Never: a second attempt.
 
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tracing::warn;
 
-use super::{Gap, RemoteLane};
+use super::RemoteLane;
 use crate::deliver::encode::Request;
 use crate::deliver::v2::translate::translated;
 use crate::deliver::{self, Version};
 use crate::model::STALE_NAN_BITS;
-use crate::pipeline::claims::Seat;
+use crate::pipeline::Heritage;
 use crate::pipeline::intake::Ask;
 use crate::pipeline::lane::{Context, lock};
-use crate::pipeline::outputs::Outputs;
 use crate::pipeline::sending::Sink;
 
 impl<A: Ask, S: Sink> RemoteLane<A, S> {
@@ -62,10 +60,10 @@ impl<A: Ask, S: Sink> RemoteLane<A, S> {
     }
 
     /// What the receiver holds, the seat there, and what it is still owed, for the lane that replaces this one.
-    pub(crate) fn into_heritage(self) -> (Arc<Mutex<Outputs>>, Option<Seat>, Option<Gap>) {
+    pub(crate) fn into_heritage(self) -> Heritage {
         let gap = self.gap();
         let (outputs, seat) = self.assembler.into_heritage();
-        (outputs, seat, gap)
+        Heritage { outputs, seat, gap, outages: self.context.outages }
     }
 
     pub(crate) fn context(&self) -> &Context {

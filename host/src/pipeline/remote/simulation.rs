@@ -35,6 +35,7 @@ use crate::model::{
     Author, Endpoint, HonorLabels, Interval, Labels, Mode, Order, RemoteWriteEndpoint, SourceGroup, Stamps,
     TargetType, Tenant, TenantId, TickLimits, Timestamp,
 };
+use crate::pipeline::Heritage;
 use crate::pipeline::clock::Clock;
 use crate::pipeline::encoding::Encoding;
 use crate::pipeline::lane::lock;
@@ -146,12 +147,13 @@ impl Stage {
             pace: Pace::default(),
             beyond: Beyond::default(),
             steady: Steady::default(),
+            left_out: Steady::default(),
         };
         let filters = self.runtime.sequence(&FilterTenant::alone("shop", "web"), Vec::new()).unwrap();
         let stamps = Stamps { labels: Labels::default(), honor: HonorLabels::Stamp, protected: Vec::new() };
         let payer = Payer::unlimited("shop");
         let (outputs, gap) = match former.map(RemoteLane::into_heritage) {
-            Some((outputs, _, gap)) => (outputs, gap),
+            Some(Heritage { outputs, gap, .. }) => (outputs, gap),
             None => (Arc::new(Mutex::new(Outputs::default())), None),
         };
         lock(&outputs).disown();

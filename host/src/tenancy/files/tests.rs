@@ -1,3 +1,5 @@
+//! A folder of resources and one of secrets: what a change to a file comes to, and what stays as it is.
+
 use std::fs;
 use std::path::Path;
 use std::time::Instant;

@@ -171,8 +171,8 @@ pub struct Collected {
 pub struct Delivered {
     /// Which tick.
     pub tick: Tick,
-    /// Samples of it.
-    pub samples: u64,
+    /// Series of it.
+    pub series: u64,
     /// When it was acknowledged.
     pub at: Timestamp,
 }

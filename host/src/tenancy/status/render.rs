@@ -239,7 +239,7 @@ fn delivered(lanes: &[Lane]) -> i64 {
     let endpoints: BTreeSet<_> = lanes.iter().map(|lane| lane.endpoint.as_str()).collect();
     let of = |endpoint: &str| {
         let mine = lanes.iter().filter(|lane| lane.endpoint == endpoint);
-        mine.filter_map(|lane| lane.delivered).map(|delivered| delivered.samples).sum()
+        mine.filter_map(|lane| lane.delivered).map(|delivered| delivered.series).sum()
     };
     count(endpoints.into_iter().map(of).min().unwrap_or_default())
 }

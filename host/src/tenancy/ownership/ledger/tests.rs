@@ -1,3 +1,5 @@
+//! Who is a member and who is dead, as leases are seen to be renewed and ours are.
+
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -1,3 +1,5 @@
+//! The list of reasons: that the documentation has all of it, and that it fits Kubernetes.
+
 use std::fmt::Write as _;
 
 use crate::tenancy::status::reason::{Kind, Reason};

@@ -60,7 +60,7 @@ fn lane(group: &str, endpoint: &str) -> Lane {
 /// A lane that delivered [`TICK`] when it was due.
 fn delivering() -> Lane {
     let collected = Collected { selected: 100, dropped: 8, collided: 1, dropped_by: Vec::new() };
-    let delivered = Delivered { tick: tick(TICK), samples: 91, at: DUE };
+    let delivered = Delivered { tick: tick(TICK), series: 91, at: DUE };
     Lane {
         collected: Some(collected),
         delivered: Some(delivered),

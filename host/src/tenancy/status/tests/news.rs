@@ -1,3 +1,5 @@
+//! Which Events a status comes to that follows another one.
+
 use super::*;
 use crate::tenancy::status::events::news;
 
@@ -82,7 +84,7 @@ fn a_filter_that_fails_at_every_second_attempt_is_one_outage() {
     let seconds = INTERVAL.as_secs();
     let delivered = |number: u64, at| {
         let tick = tick(TICK.plus(INTERVAL * number as u32));
-        Lane { delivered: Some(Delivered { tick, samples: 91, at }), ..delivering() }
+        Lane { delivered: Some(Delivered { tick, series: 91, at }), ..delivering() }
     };
     let failed = |lane, at, attempts| {
         let failure = Failure { stage: Stage::Filter, message: "filter evil failed".into(), at };

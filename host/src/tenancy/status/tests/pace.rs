@@ -1,3 +1,5 @@
+//! When a status is written, how often, and what becomes of a write that fails.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

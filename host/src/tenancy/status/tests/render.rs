@@ -1,3 +1,5 @@
+//! From facts to a status: conditions, counts, times, and how large it becomes.
+
 use serde_json::json;
 
 use super::*;
@@ -148,12 +150,12 @@ fn ticks_that_follow_behind_the_newest_are_told_and_delay_nothing() {
 fn a_lane_that_hangs_stalls_and_one_that_is_late_catches_up() {
     let facts = running(vec![delivering()]);
     assert_eq!(gist(&rendered(&facts, None, after(91)))[3], "Delivering=False/Stalled");
-    let late = Delivered { tick: tick(TICK), samples: 91, at: after(600) };
+    let late = Delivered { tick: tick(TICK), series: 91, at: after(600) };
     let facts = running(vec![Lane { delivered: Some(late), ..delivering() }]);
     let late = gist(&rendered(&facts, None, after(601)));
     assert_eq!(late[3..], ["Delivering=True/CatchingUp", "Ready=True/CatchingUp"]);
     let delivering_after = |seconds| {
-        let delivered = Delivered { tick: tick(TICK), samples: 91, at: after(seconds) };
+        let delivered = Delivered { tick: tick(TICK), series: 91, at: after(seconds) };
         let facts = running(vec![Lane { delivered: Some(delivered), ..delivering() }]);
         gist(&rendered(&facts, None, after(seconds + 1)))[3].clone()
     };
@@ -227,7 +229,7 @@ fn a_transition_time_moves_with_the_status_alone() {
     let since = |status: &MetricAccessStatus| {
         status.condition("Delivering").unwrap().last_transition_time.0.as_second() * 1000
     };
-    let late = Delivered { tick: tick(TICK), samples: 91, at: after(600) };
+    let late = Delivered { tick: tick(TICK), series: 91, at: after(600) };
     let late = running(vec![Lane { delivered: Some(late), ..delivering() }]);
     let second = rendered(&late, Some(&first), after(601));
     assert_eq!(gist(&second)[3], "Delivering=True/CatchingUp");
@@ -258,7 +260,7 @@ fn a_takeover_claims_nothing_new_and_forgets_nothing() {
 
 #[test]
 fn the_newest_tick_of_all_is_the_one_that_every_endpoint_has() {
-    let older = Delivered { tick: tick(TICK.minus(INTERVAL)), samples: 80, at: DUE };
+    let older = Delivered { tick: tick(TICK.minus(INTERVAL)), series: 80, at: DUE };
     let behind = Lane { endpoint: "http://b/".into(), delivered: Some(older), ..delivering() };
     let status = rendered(&running(vec![delivering(), behind]), None, after(1));
     assert_eq!(json!(status.last_delivered), json!("2025-12-31T23:59:30Z"));

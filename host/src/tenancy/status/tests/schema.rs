@@ -1,3 +1,5 @@
+//! The status in the definition: a text, a type and a maximum for every place.
+
 use kube::core::schema::StructuralSchemaRewriter;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
