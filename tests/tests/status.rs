@@ -146,7 +146,7 @@ fn delivering(subject: &Arc<Subject>) -> Facts {
         lag: Duration::ZERO,
         since: BEGAN,
         collected: Some(Collected { selected, dropped: 0, collided: 0, dropped_by: Vec::new() }),
-        delivered: Some(Delivered { tick, samples: selected, at: tick.timestamp() }),
+        delivered: Some(Delivered { tick, series: selected, at: tick.timestamp() }),
         last_error: None,
         consecutive_failures: 0,
         conflict: None,
@@ -171,7 +171,7 @@ fn failing(subject: &Arc<Subject>) -> Facts {
     let mut facts = delivering(subject);
     let lane = &mut facts.flow.lanes[0];
     let tick = Tick::at_or_before(now().minus(2 * INTERVAL), interval());
-    lane.delivered = Some(Delivered { tick, samples: 1, at: tick.timestamp() });
+    lane.delivered = Some(Delivered { tick, series: 1, at: tick.timestamp() });
     lane.last_error =
         Some(Failure { stage: Stage::Deliver, message: "the receiver answered 503".into(), at: BEGAN });
     lane.consecutive_failures = 3;
