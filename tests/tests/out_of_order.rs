@@ -134,7 +134,7 @@ async fn a_receiver_that_was_away_is_live_before_it_has_what_it_missed() {
     let recovery: serde_json::Value = serde_json::from_str(recovery.expect(&log)).unwrap();
     let down = recovery["down_seconds"].as_u64().unwrap();
     let outage = OUTAGE.as_secs();
-    assert!((outage - 5..outage + 15).contains(&down), "{recovery}");
+    assert!((outage - 5..outage + 60).contains(&down), "{recovery}");
     assert!(recovery["ticks_caught_up"].as_u64().unwrap() >= outage, "{recovery}");
 }
 

@@ -147,7 +147,7 @@ impl Cause {
     pub(super) fn may_be_the_question(&self) -> bool {
         match self {
             Cause::Malformed { .. } | Cause::Encoding | Cause::Unread { .. } => true,
-            Cause::Status { code, .. } => *code == 500,
+            Cause::Status { code, .. } => matches!(*code, 500 | 501),
             Cause::Query { error_type, .. } => error_type == "internal",
             _ => false,
         }

@@ -110,7 +110,7 @@ async fn unread(
         Err(unknown) if is_unknown(&unknown) => cannot_read(origin, &unknown),
         Err(failed) => return Err(failed),
         // It is one of them, and they are asked for apart.
-        Ok(()) if values.len() > 1 && refusal.may_be_its_size() => return Err(refusal),
+        Ok(()) if values.len() > 1 => return Err(refusal),
         Ok(()) => forms.refused(values),
     }
     Ok(())

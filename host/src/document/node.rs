@@ -67,9 +67,23 @@ pub fn parse(text: &str) -> Result<Vec<Node>, Problem> {
             let problem = Problem::error(Path::root(), "a tab stands in the indentation", cure);
             return Problem { line: Some(line), ..problem };
         }
-        let message = format!("the file is not valid YAML: {}", one_line(&error.to_string()));
-        Problem { line, ..Problem::error(Path::root(), message, "") }
+        let (message, cure) = in_our_words(&one_line(&error.to_string()));
+        Problem { line, ..Problem::error(Path::root(), message, cure) }
     })
+}
+
+/// What the parser says, as far as people see it often, and what to write instead.
+fn in_our_words(said: &str) -> (String, &'static str) {
+    if let Some(key) = said.strip_prefix("duplicate mapping key: ") {
+        let key = key.split_once(", set ").map_or(key, |(key, _)| key);
+        return (format!("{key:?} stands here a second time"), "keep one of them, with all that they say");
+    }
+    let is_open =
+        ["illegal placement", "did not find expected", "while parsing a flow", "unclosed", "unexpected end"]
+            .iter()
+            .any(|words| said.contains(words));
+    let cure = if is_open { "close what is opened before it: [, {, ' or \"" } else { "" };
+    (format!("the file is not valid YAML: {said}"), cure)
 }
 
 /// The line whose indentation holds a tab, if that is what the parser stumbled over. It names the line where it gave up,

@@ -132,8 +132,14 @@ fn a_file_that_is_not_yaml_says_where() {
     let problem = parse("a: b\nc: [1, 2\nd: }\n").unwrap_err();
     assert!(problem.message.starts_with("the file is not valid YAML: "), "{problem}");
     assert!(problem.line.is_some_and(|l| l >= 2), "{problem:?}");
+    let problem = parse("a: [1\nb: 2\n").unwrap_err().to_string();
+    assert!(problem.ends_with("; close what is opened before it: [, {, ' or \""), "{problem}");
     let problem = parse("a: 1\nb: 2\na: 3\n").unwrap_err();
     assert_eq!(problem.line, Some(3), "{problem}");
+    assert_eq!(
+        problem.to_string(),
+        "\"a\" stands here a second time; keep one of them, with all that they say"
+    );
 }
 
 #[test]

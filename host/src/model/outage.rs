@@ -32,6 +32,8 @@ struct Outage<F> {
     since: Timestamp,
     failures: u32,
     told: Vec<F>,
+    /// Somebody else told of it before.
+    was_told: bool,
     /// When it succeeded again, if it did not fail since.
     back_at: Option<Timestamp>,
     successes: u64,
@@ -53,6 +55,15 @@ impl<F> Default for Outages<F> {
 }
 
 impl<F: PartialEq> Outages<F> {
+    /// For whoever goes on under other terms: what is still wrong is told anew, and that it is over if it was told before.
+    pub fn handed_on(mut self) -> Outages<F> {
+        if let Some(outage) = &mut self.current {
+            outage.was_told |= !outage.told.is_empty();
+            outage.told.clear();
+        }
+        Outages { told_at: None, ..self }
+    }
+
     /// It failed. Whether to say so: `fault` is new in this outage, which has now at least `patience` failures.
     pub fn failed(&mut self, fault: F, patience: u32, now: Timestamp) -> bool {
         let quiet = self.told_at.is_some_and(|told| now.since(told) < QUIET);
@@ -60,6 +71,7 @@ impl<F: PartialEq> Outages<F> {
             since: now,
             failures: 0,
             told: Vec::new(),
+            was_told: false,
             back_at: None,
             successes: 0,
         });
@@ -82,8 +94,8 @@ impl<F: PartialEq> Outages<F> {
         if standstill == Standstill::CatchingUp {
             return None;
         }
-        let Outage { since, told, successes, .. } = self.current.take()?;
-        (!told.is_empty()).then(|| Recovery { down: back_at.since(since), successes })
+        let Outage { since, told, was_told, successes, .. } = self.current.take()?;
+        (was_told || !told.is_empty()).then(|| Recovery { down: back_at.since(since), successes })
     }
 }
 
@@ -113,6 +125,22 @@ mod tests {
         assert_eq!([0, 1, 2, 500].map(|s| outages.failed(Away, 1, at(s))), [true, false, false, false]);
         assert_eq!(outages.succeeded(Over, at(900)), recovery(900, 1));
         assert_eq!(outages.succeeded(Over, at(901)), None);
+    }
+
+    #[test]
+    fn who_goes_on_tells_what_is_still_wrong_and_that_it_is_over() {
+        let failed = || {
+            let mut outages = Outages::default();
+            assert!(outages.failed(Away, 1, at(0)));
+            outages.handed_on()
+        };
+        assert_eq!(failed().succeeded(Over, at(30)), recovery(30, 1));
+        let mut outages = failed();
+        assert_eq!([10, 11].map(|s| outages.failed(Away, 1, at(s))), [true, false]);
+        assert_eq!(outages.succeeded(Over, at(40)), recovery(40, 1));
+        let mut outages = Outages::<Fault>::default();
+        assert!(!outages.failed(Away, 2, at(0)));
+        assert_eq!(outages.handed_on().succeeded(Over, at(1)), None, "nobody was told");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! In: a tenant, the source groups, filters that are configured, and the lanes of its former specification. Out: new lanes, which
 //! have taken over what their receivers hold. Never: a request, or a guest that is called.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -162,7 +162,8 @@ impl Builder<'_> {
         let (outputs, seat, gap) = match former.map(|at| self.former.swap_remove(at).into_heritage()) {
             Some(Heritage { outputs, seat, gap, outages }) => {
                 lock(&outputs).disown();
-                context.outages = outages;
+                let outages = outages.into_inner().unwrap_or_else(PoisonError::into_inner);
+                context.outages = Mutex::new(outages.handed_on());
                 (outputs, seat, gap)
             }
             None => {

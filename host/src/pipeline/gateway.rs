@@ -108,7 +108,7 @@ impl GatewayLane {
                 self.quota.took(group.body.len());
                 self.assembler.settle(tick, asked.conclude);
                 self.left_out(&group);
-                let sent = Sent { samples: group.series, bytes: group.body.len() };
+                let sent = Sent { samples: group.series, refused: 0, bytes: group.body.len() };
                 self.context.delivered(tick, began, &counts, emitted, sent);
                 self.context.recovers(tick);
             }

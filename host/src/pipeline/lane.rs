@@ -49,6 +49,8 @@ pub(crate) enum Progress {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sent {
     pub(crate) samples: usize,
+    /// Of the same tick, that will never be taken.
+    pub(crate) refused: usize,
     /// On the wire.
     pub(crate) bytes: usize,
 }
@@ -425,7 +427,7 @@ impl Context {
             Stretch::Past => self.status.filled(sent.samples as u64),
             Stretch::Whole | Stretch::Present => self.status.delivered(status::Delivered {
                 tick,
-                series: emitted.series.min(sent.samples) as u64,
+                series: emitted.series.saturating_sub(sent.refused).min(sent.samples) as u64,
                 samples: sent.samples as u64,
                 at: now,
             }),

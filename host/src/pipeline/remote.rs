@@ -210,7 +210,7 @@ impl<A: Ask, S: Sink> RemoteLane<A, S> {
         let rejected = taken.rejected(encode::read_labels);
         let samples = taken.acknowledged + taken.held_before;
         if samples > 0 || taken.refused == 0 {
-            let sent = Sent { samples, bytes };
+            let sent = Sent { samples, refused: taken.refused, bytes };
             self.context.delivered(tick, began, &prepared.counts, prepared.emitted, sent);
         }
         match rejected {

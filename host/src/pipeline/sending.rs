@@ -308,7 +308,8 @@ impl<'a, S: Sink> Sending<'a, S> {
                 Some(series)
             }
         };
-        let halves = split::halves(&part.request, left_out).filter(|_| self.may_ask(2));
+        // One that was taken is in neither half, so that these go on.
+        let halves = split::halves(&part.request, left_out).filter(|_| self.may_ask(2) || left_out.is_some());
         Ok(halves.map_or(Parts::Alone, Parts::Halves))
     }
 

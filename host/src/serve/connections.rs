@@ -34,6 +34,9 @@ const LIFE_MAX: Duration = Duration::from_secs(600);
 /// How long that answer may take: whoever reads none of it is let go.
 const LAST_ANSWER_MAX: Duration = Duration::from_secs(60);
 
+/// How long who leaves for somebody new may still read.
+const LEAVES_MAX: Duration = Duration::from_secs(2);
+
 /// What of a request's head, or of an answer, is held at once.
 const BUFFER_BYTES_MAX: usize = 64 << 10;
 
@@ -94,14 +97,17 @@ async fn client(stream: TcpStream, router: Router, place: Place, stop: Cancellat
     tokio::pin!(connection);
     let mut ended = tokio::select! {
         ended = connection.as_mut() => Some(ended),
-        // Nothing is under way, and somebody else is here.
-        () = place.left() => return,
         () = stop.cancelled() => None,
         () = sleep(LIFE_MAX) => None,
+        () = place.left() => None,
     };
     if ended.is_none() {
         connection.as_mut().graceful_shutdown();
-        ended = timeout(LAST_ANSWER_MAX, connection).await.ok();
+        ended = tokio::select! {
+            ended = timeout(LAST_ANSWER_MAX, connection) => ended.ok(),
+            // Somebody else is here. What was answered may be on its way still.
+            () = async { place.left().await; sleep(LEAVES_MAX).await } => None,
+        };
     }
     // Clients come and go as they like, and say what they like.
     if let Some(Err(error)) = ended {

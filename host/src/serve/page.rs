@@ -206,7 +206,7 @@ fn per_tick<'a>(lanes: impl Iterator<Item = &'a Lane>) -> (u64, u64) {
 
 fn samples_per_second(tenant: &TenantStatus) -> f64 {
     let interval = tenant.facts.as_ref().map(|facts| facts.interval.duration().as_secs_f64());
-    let delivered: u64 = delivering(tenant).filter_map(|lane| lane.delivered).map(|d| d.series).sum();
+    let delivered: u64 = delivering(tenant).filter_map(|lane| lane.delivered).map(|d| d.samples).sum();
     interval.map_or(0.0, |interval| delivered as f64 / interval)
 }
 

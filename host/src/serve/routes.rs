@@ -75,7 +75,8 @@ async fn metrics(Given(state): Given<State>, headers: HeaderMap) -> Response {
     // Seen from now: a lane that delivers nothing tells nobody.
     let behind = snapshot.tenants.iter().filter_map(|t| t.behind(snapshot.now).map(|behind| (&t.id, behind)));
     state.metrics.cursor_lags(behind);
-    state.metrics.series(snapshot.tenants.iter().map(|tenant| (&tenant.id, tenant.series())));
+    let series = snapshot.tenants.iter().filter_map(|tenant| Some((&tenant.id, tenant.series()?)));
+    state.metrics.series(series);
     state.metrics.missed_ticks(snapshot.tenants.iter().map(|tenant| (&tenant.id, tenant.missed())));
     let accepted: Vec<&str> =
         headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();

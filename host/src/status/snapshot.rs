@@ -164,12 +164,14 @@ impl TenantStatus {
         self.lanes.iter().filter_map(|lane| lane.missed).max().unwrap_or_default()
     }
 
-    /// Series of the newest ticks that its filters kept, and that they dropped. Lanes of one source group carry the same ones.
-    pub fn series(&self) -> (u64, u64) {
+    /// Series of the newest ticks that its filters kept, and that they dropped; `None` before the first. Lanes of one source group
+    /// carry the same ones.
+    pub fn series(&self) -> Option<(u64, u64)> {
         let mut seen = HashSet::new();
         let collected = self.lanes.iter().filter_map(|lane| Some((&lane.group, lane.collected.as_ref()?)));
         let of_groups = collected.filter(|(group, _)| seen.insert(*group));
-        of_groups.fold((0, 0), |(kept, dropped), (_, tick)| (kept + tick.kept, dropped + tick.dropped))
+        let of_groups = of_groups.map(|(_, tick)| (tick.kept, tick.dropped));
+        of_groups.reduce(|(kept, dropped), more| (kept + more.0, dropped + more.1))
     }
 
     /// Samples delivered since the program's start, whatever became of the resource.

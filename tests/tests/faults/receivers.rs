@@ -1,6 +1,7 @@
 //! Receivers that are away, slow, or say what is not so.
 
 use http::StatusCode;
+use serde_json::json;
 use sluice_tests::faulty::{Fault, Patience};
 use sluice_tests::relay::{Line, Side};
 use sluice_tests::servers::{Setup, free_port};
@@ -69,7 +70,10 @@ pub(crate) async fn many_wait_for_an_endpoint_that_is_dead() -> Account {
     let dead = format!("http://127.0.0.1:{}", free_port());
     let more = |setup: Setup, n: u64| {
         let namespace = format!("dead-{n}");
-        setup.resource(&format!("{namespace}.yaml"), &resource(&namespace, &dead))
+        let mut resource = resource(&namespace, &dead);
+        // Each has something to say: of series that are alike the oldest resource's are sent.
+        resource["spec"]["remoteWrite"]["extraLabels"] = json!({ "of": namespace });
+        setup.resource(&format!("{namespace}.yaml"), &resource.to_string())
     };
     let count = (DEAD * seconds()).min(1_000);
     let setup = (0..count).fold(Setup::new(), more);
@@ -77,8 +81,12 @@ pub(crate) async fn many_wait_for_an_endpoint_that_is_dead() -> Account {
     // It is steady when all of them wait.
     within(scene::PATIENCE, "all have tried", async || {
         let metrics = scene.sluice.get("/metrics").await;
-        let tried = r#"remote_write_requests_total{tenant="dead-"#;
-        let waiting = metrics.text().lines().filter(|line| line.starts_with(tried)).count();
+        let is_tried = |line: &&str| {
+            line.starts_with(r#"remote_write_requests_total{tenant="dead-"#)
+                && line.contains(r#"status="error""#)
+                && !line.ends_with(" 0")
+        };
+        let waiting = metrics.text().lines().filter(is_tried).count();
         (waiting as u64 >= count).then_some(())
     })
     .await;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use serde_json::Value as Json;
 use sluice_tests::expectation::{EVERYTHING, Expectation, Held, ticks};
 use sluice_tests::faulty::Faulty;
 use sluice_tests::filtered::every_second;
@@ -50,9 +51,9 @@ pub(crate) struct Scene {
 }
 
 /// A resource that wants everything every second.
-pub(crate) fn resource(namespace: &str, url: &str) -> String {
+pub(crate) fn resource(namespace: &str, url: &str) -> Json {
     let resource = every_second(&format!("{namespace}/all"), &format!("{url}/api/v1/write"), ".+");
-    Way::of_this().said(resource).to_string()
+    Way::of_this().said(resource)
 }
 
 /// How many there are.
@@ -100,7 +101,7 @@ impl Scene {
         let sent = format!("http://{}", receiver_line.address());
         let all = std::iter::once(&source).chain(&other);
         let setup = all.fold(setup, |setup, source| source.in_setup(setup));
-        let sluice = setup.resource("all.yaml", &resource("team", &sent)).start().await;
+        let sluice = setup.resource("all.yaml", &resource("team", &sent).to_string()).start().await;
         let scene =
             Scene { source, other, sources, receiver, receiver_front, receiver_line, sluice, steady: None };
         scene.arrive(TICKS).await;

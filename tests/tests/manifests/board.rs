@@ -24,6 +24,7 @@ fn exported() -> BTreeSet<String> {
     metrics.limit(&tenant, Limit::TickBytes, 1).set(1);
     metrics.tenants_by_state([("running", 1)]);
     metrics.cursor_lags([(&tenant, Duration::from_secs(1))]);
+    metrics.series([(&tenant, (1, 0))]);
     let exposition = metrics.encode(Exposition::Classic);
     let samples = exposition.lines().filter(|line| !line.starts_with('#'));
     samples.map(|line| line[..line.find(['{', ' ']).expect("a sample has a value")].to_owned()).collect()

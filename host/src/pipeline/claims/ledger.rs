@@ -208,18 +208,23 @@ impl Ledger {
         }
     }
 
-    /// A seat gives identities up.
+    /// A seat gives identities up. Who gives up what it was denied frees nothing: those who were denied the same need not ask again,
+    /// or all would for ever, since each has to give it up anew.
     pub(super) fn release(&mut self, no: No, keys: impl Iterator<Item = Key>) {
         let sent = self.seats.get(&no).map_or(FREE.floor, Seated::sent);
+        let mut is_any_free = false;
         for key in keys {
             if let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.holder == Some(no)) {
+                is_any_free = true;
                 entry.floor = entry.floor.max(sent);
                 entry.holder = entry.heir.take().filter(|heir| self.seats.contains_key(heir));
                 self.vacant += usize::from(entry.holder.is_none());
             }
         }
-        self.stir();
-        self.forget(sent);
+        if is_any_free {
+            self.stir();
+            self.forget(sent);
+        }
     }
 
     /// A seat is given up, with all it has.

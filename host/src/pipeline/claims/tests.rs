@@ -95,6 +95,25 @@ fn the_older_resource_has_an_identity_and_the_younger_gets_it_when_it_is_free() 
 }
 
 #[test]
+fn who_gives_up_what_it_never_had_stirs_nobody() {
+    let registry = Registry::default();
+    contend(&registry, &["old", "young", "younger"]);
+    let old = Lane::new(&registry, "old", 1, &[]);
+    let [young, younger] =
+        [("young", 2), ("younger", 3)].map(|(name, at)| Lane::new(&registry, name, at, &[]));
+    assert_eq!(old.asks(1, &["x"]), ["x mine"]);
+    for lane in [&young, &younger] {
+        assert_eq!(lane.asks(1, &["x"]), ["x old's"]);
+        lane.seat.end();
+    }
+    younger.seat.release([&b"x"[..]]);
+    assert!(!young.seat.begin(tick(2)).is_to_ask_again());
+    old.seat.end();
+    old.seat.release([&b"x"[..]]);
+    assert!(young.seat.begin(tick(3)).is_to_ask_again());
+}
+
+#[test]
 fn an_older_resource_takes_over_between_two_ticks_and_never_within_one() {
     let registry = Registry::default();
     contend(&registry, &["old", "young"]);

@@ -88,6 +88,9 @@ async fn an_address_has_so_many_places_and_who_is_idle_leaves_for_somebody_new()
     tokio::time::sleep(Duration::from_millis(1_200)).await;
     let mut new = from("127.0.0.2", &served).await;
     assert!(ask(&mut new).await && !ask(&mut idle).await, "one is idle, and leaves");
+    new.write_all(b"GET /slow HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    slow.push(new);
+    tokio::time::sleep(Duration::from_millis(100)).await;
     assert!(!ask(&mut from("127.0.0.2", &served).await).await, "it has all that it may have");
     assert!(ask(&mut from("127.0.0.3", &served).await).await, "another address has its own");
     served.go.notify_waiters();
