@@ -28,8 +28,8 @@ mod outputs;
 mod pace;
 mod quota;
 mod recollection;
-
 mod remote;
+mod report;
 mod rows;
 mod schedule;
 mod sending;
