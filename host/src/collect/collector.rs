@@ -161,13 +161,15 @@ impl Subscription {
         let reach = if self.reach.is_zero() { self.reach } else { self.reach.max(reach) };
         let asked = self.interests.iter().map(|interest| interest.at(Wanted { tick, behind, reach }));
         let asked = futures::future::join_all(asked).await;
-        let (mut parts, mut fetched) = (Vec::new(), Vec::new());
+        let (mut parts, mut fetched, mut is_marked) = (Vec::new(), Vec::new(), true);
         for asked in asked {
-            let (some, by) = asked?;
-            parts.extend(some);
-            fetched.extend(by);
+            let had = asked?;
+            parts.extend(had.parts);
+            fetched.extend(had.fetched);
+            is_marked &= had.ends == Ends::Marked;
         }
-        Ok(self.collected(tick, parts, &fetched))
+        let ends = if is_marked { Ends::Marked } else { Ends::Absent };
+        Ok(self.collected(tick, parts, ends, &fetched))
     }
 
     /// Whether the source still has anything that is selected at a tick which it answered before. It is asked anew: what is kept
@@ -202,17 +204,14 @@ impl Subscription {
         self.interests.len()
     }
 
-    fn collected(&self, tick: Tick, parts: Vec<Part>, fetched: &[Arc<Fetched>]) -> Collected {
+    fn collected(&self, tick: Tick, parts: Vec<Part>, ends: Ends, fetched: &[Arc<Fetched>]) -> Collected {
         let sum = |count: fn(&Fetched) -> u64| fetched.iter().map(|fetched| count(fetched)).sum();
         Collected {
             source: self.origin.source.clone(),
             tick,
             bytes: sum(|fetched| fetched.bytes),
             series: parts.iter().map(Part::len).sum(),
-            ends: match fetched.iter().all(|fetched| fetched.ends == Ends::Marked) {
-                true => Ends::Marked,
-                false => Ends::Absent,
-            },
+            ends,
             histograms: parts.iter().map(Part::histograms).sum(),
             nameless: sum(|fetched| fetched.answer.nameless()),
             illegal: sum(|fetched| fetched.answer.illegal()),

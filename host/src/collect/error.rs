@@ -146,9 +146,13 @@ impl Cause {
     /// whether others who are asked for beside it have theirs.
     pub(super) fn may_be_the_question(&self) -> bool {
         match self {
-            Cause::Malformed { .. } | Cause::Encoding | Cause::Unread { .. } => true,
-            Cause::Status { code, .. } => matches!(*code, 500 | 501),
-            Cause::Query { error_type, .. } => error_type == "internal",
+            Cause::Malformed { .. } | Cause::Encoding | Cause::Unread { .. } | Cause::Partial(_) => true,
+            // What stands before a source says so of one slow query as well.
+            Cause::Status { code, .. } => *code >= 500 || *code == 429,
+            Cause::Unreachable(cause) => cause.is_of_an_answer(),
+            Cause::Query { error_type, .. } => {
+                matches!(&**error_type, "internal" | "canceled" | "unavailable")
+            }
             _ => false,
         }
     }

@@ -59,6 +59,8 @@ struct State {
 struct OfValue {
     /// Failures in a row at its chunks.
     failures: u32,
+    /// Until when it is asked for as samples, whatever others are asked for as.
+    samples: Option<Instant>,
     /// Until when its floats are asked for alone.
     floats: Option<Instant>,
     /// Until when it is asked for by queries.
@@ -68,6 +70,10 @@ struct OfValue {
 impl OfValue {
     fn has_floats(&self, now: Instant) -> bool {
         self.floats.is_some_and(|until| now < until)
+    }
+
+    fn has_samples(&self, now: Instant) -> bool {
+        self.samples.is_some_and(|until| now < until)
     }
 
     fn is_unread(&self, now: Instant) -> bool {
@@ -91,14 +97,18 @@ impl Forms {
     /// Values in groups that can be asked for together.
     pub(super) fn apart(&self, values: Vec<Arc<str>>) -> Vec<Vec<Arc<str>>> {
         let (mut state, now) = (lock(&self.0), Instant::now());
-        state.of_value.retain(|_, of| of.failures > 0 || of.has_floats(now) || of.is_unread(now));
+        let is_known = |of: &OfValue| of.has_floats(now) || of.has_samples(now) || of.is_unread(now);
+        state.of_value.retain(|_, of| of.failures > 0 || is_known(of));
         if state.of_value.is_empty() {
             return vec![values];
         }
         let mut groups: BTreeMap<_, Vec<Arc<str>>> = BTreeMap::new();
         for value in values {
             let of = state.of_value.get(&value).copied().unwrap_or_default();
-            groups.entry((of.has_floats(now), of.is_unread(now))).or_default().push(value);
+            groups
+                .entry((of.has_floats(now), of.has_samples(now), of.is_unread(now)))
+                .or_default()
+                .push(value);
         }
         groups.into_values().collect()
     }
@@ -106,7 +116,11 @@ impl Forms {
     pub(super) fn known(&self, values: &[Arc<str>]) -> Option<Known> {
         let state = lock(&self.0);
         let of_all = || state.known.filter(|(_, until)| Instant::now() < *until).map(|(known, _)| known);
-        if state.any(values, OfValue::has_floats) { Some(Known::Floats) } else { of_all() }
+        match () {
+            () if state.any(values, OfValue::has_floats) => Some(Known::Floats),
+            () if state.any(values, OfValue::has_samples) => Some(Known::Samples),
+            () => of_all(),
+        }
     }
 
     /// A whole answer came, perhaps with series that have nothing; how to ask again.
@@ -122,7 +136,12 @@ impl Forms {
     pub(super) fn failed(&self, values: &[Arc<str>], known: Option<Known>, cause: &Cause) -> Option<Known> {
         let mut state = lock(&self.0);
         match (known, cause) {
-            (None | Some(Known::Chunks), Cause::Encoding) => state.learn(Known::Samples),
+            (None | Some(Known::Chunks), Cause::Encoding) => {
+                let [only] = values else { return None };
+                let of = state.of_value.entry(only.clone()).or_default();
+                of.samples = Some(Instant::now() + KNOWN_FOR);
+                Some(Known::Samples)
+            }
             (Some(Known::Chunks), Cause::Malformed { .. } | Cause::Status { code: 500, .. }) => {
                 let [only] = values else { return None };
                 let of = state.of_value.entry(only.clone()).or_default();
@@ -178,6 +197,12 @@ mod tests {
         assert_eq!(forms.failed(&a, None, &Cause::Encoding), Some(Known::Samples));
         assert_eq!(forms.had(&a, Some(Known::Samples), true), None, "and nothing is taken for nothing");
         assert_eq!(forms.failed(&a, Some(Known::Samples), &Cause::Encoding), None);
+        assert_eq!(
+            (forms.known(&a), forms.known(&values("b"))),
+            (Some(Known::Samples), None),
+            "others have theirs"
+        );
+        assert_eq!(forms.failed(&values("b c"), None, &Cause::Encoding), None, "it is one of them");
     }
 
     #[tokio::test(start_paused = true)]

@@ -78,11 +78,17 @@ fn in_our_words(said: &str) -> (String, &'static str) {
         let key = key.split_once(", set ").map_or(key, |(key, _)| key);
         return (format!("{key:?} stands here a second time"), "keep one of them, with all that they say");
     }
-    let is_open =
-        ["illegal placement", "did not find expected", "while parsing a flow", "unclosed", "unexpected end"]
-            .iter()
-            .any(|words| said.contains(words));
-    let cure = if is_open { "close what is opened before it: [, {, ' or \"" } else { "" };
+    let has = |all: &[&str]| all.iter().any(|words| said.contains(words));
+    let cure = match () {
+        () if has(&["simple key expected"]) => "write a colon and a space behind the name",
+        () if has(&["block mapping", "block collection", "'-' indicator", "mapping values are not"]) => {
+            "indent what belongs together by the same number of spaces"
+        }
+        () if has(&["illegal placement", "did not find expected", "unclosed", "unexpected end"]) => {
+            "close what is opened before it: [, {, ' or \""
+        }
+        () => "",
+    };
     (format!("the file is not valid YAML: {said}"), cure)
 }
 

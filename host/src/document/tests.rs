@@ -134,6 +134,13 @@ fn a_file_that_is_not_yaml_says_where() {
     assert!(problem.line.is_some_and(|l| l >= 2), "{problem:?}");
     let problem = parse("a: [1\nb: 2\n").unwrap_err().to_string();
     assert!(problem.ends_with("; close what is opened before it: [, {, ' or \""), "{problem}");
+    for (text, cure) in [
+        ("a:\n    b: 1\n  c: 2\n", "indent what belongs together by the same number of spaces"),
+        ("a:\n  b: 1\n  c 2\n", "write a colon and a space behind the name"),
+    ] {
+        let problem = parse(text).unwrap_err().to_string();
+        assert!(problem.ends_with(cure), "{problem}");
+    }
     let problem = parse("a: 1\nb: 2\na: 3\n").unwrap_err();
     assert_eq!(problem.line, Some(3), "{problem}");
     assert_eq!(

@@ -88,7 +88,7 @@ pub enum Error {
         source: Cause,
     },
     /// The certificate is not trusted, or the other side does not speak TLS.
-    #[error("cannot trust {address}: {source}")]
+    #[error("cannot trust {address}: {}", tls_words(.source))]
     Tls {
         /// Scheme, host and port.
         address: String,
@@ -149,6 +149,11 @@ impl Error {
         }
     }
 
+    /// Whether the server had the request, and did not answer it to the end.
+    pub fn is_of_an_answer(&self) -> bool {
+        matches!(self, Error::Broken { .. })
+    }
+
     /// The same once more, of those that are found before anything is sent.
     pub(super) fn again(&self) -> Error {
         match self {
@@ -207,4 +212,22 @@ fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (
 /// What the system said. The layers of the client above it only say which of them it went through.
 pub(super) fn innermost(error: &(dyn StdError + 'static)) -> Cause {
     causes(error).last().unwrap_or(error).to_string().into()
+}
+
+/// What TLS said, in words that say what to do where people meet it often.
+fn tls_words(said: &Cause) -> String {
+    let said = said.to_string();
+    let cure = match () {
+        () if said.contains("InvalidContentType") => {
+            "it does not speak TLS there: write http:// in place of https://"
+        }
+        () if said.contains("CaUsedAsEndEntity") => {
+            "its certificate is an authority's: it needs one of its own, signed by that authority"
+        }
+        () if said.contains("UnknownIssuer") => {
+            "nobody who is trusted has signed its certificate: name the authority that has"
+        }
+        () => return said,
+    };
+    format!("{cure} ({said})")
 }

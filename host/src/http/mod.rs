@@ -185,6 +185,7 @@ impl Client {
         };
         let answer = answer.map_err(|error| Error::from_client(&address, error, broken(&connection)))?;
         let line: Option<&Line> = answer.extensions().get();
+        line.inspect(|line| line.answered());
         if line.is_some_and(|line| line.made.elapsed() >= self.pools.config.age_max) {
             abandon(&connection);
         }

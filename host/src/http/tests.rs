@@ -18,6 +18,8 @@ const SHORT: Timeouts = Timeouts {
     whole: Duration::from_millis(400),
 };
 
+const LONG: Duration = Duration::from_secs(30);
+
 /// Serves every connection with `serve`, counting them; answers the base address.
 async fn server<F, S>(serve: S) -> String
 where
@@ -186,6 +188,41 @@ async fn a_connection_that_breaks_and_one_that_is_not_tls_are_told_apart() {
     let untrusted = client().send(get(&secure), &SHORT).await.unwrap_err();
     assert!(matches!(&untrusted, Error::Tls { .. }), "{untrusted:?}");
     assert!(untrusted.to_string().starts_with(&format!("cannot trust {secure}: ")), "{untrusted}");
+}
+
+#[tokio::test]
+async fn interim_answers_without_end_are_none_and_some_before_an_answer_are_passed_over() {
+    let said = Arc::new(Mutex::new(0));
+    let counted = said.clone();
+    let url = server(move |n, mut stream| {
+        let counted = counted.clone();
+        async move {
+            request(&mut stream).await;
+            let interim = b"HTTP/1.1 100 Continue\r\n\r\n".repeat(100);
+            while stream.write_all(&interim).await.is_ok() {
+                *counted.lock().unwrap() += interim.len();
+                if n == 0 {
+                    let body = vec![b'x'; 3 << 20];
+                    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+                    stream.write_all(head.as_bytes()).await.unwrap();
+                    let _ = stream.write_all(&body).await;
+                    return;
+                }
+            }
+        }
+    })
+    .await;
+    let long = Timeouts { connect: LONG, first_byte: LONG, whole: LONG };
+    let answer = client().send(get(&url), &long).await.unwrap();
+    assert_eq!(answer.read_to(4 << 20).await.unwrap().len(), 3 << 20, "bodies are as long as they are");
+    let error = client().send(get(&url), &long).await.err().unwrap();
+    assert!(
+        matches!(error, Error::Broken { .. }) && error.to_string().contains("interim answers"),
+        "{error}"
+    );
+    // What the system keeps of it is beyond what was read.
+    let said = *said.lock().unwrap();
+    assert!(said < 32 << 20, "{said} bytes were taken");
 }
 
 #[tokio::test]

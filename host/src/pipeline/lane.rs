@@ -236,7 +236,10 @@ impl Context {
     /// Reports a tick that could not be sent, and says how long to wait before it is tried again.
     pub(crate) fn failed(&mut self, tick: Tick, failure: &Failure) -> Duration {
         self.fails(failure.fault(), tick, failure);
-        self.status.failed(failure.stage(), failure, self.now());
+        // Of a delivery each attempt was told already.
+        if !matches!(failure, Failure::Deliver(_)) {
+            self.status.failed(failure.stage(), failure, self.now());
+        }
         if let Some(filter) = failure.filter() {
             self.status.filter_failed(filter, failure, self.now());
         }

@@ -207,6 +207,7 @@ impl<A: Ask, S: Sink> RemoteLane<A, S> {
         if conclude != Conclude::Nothing {
             self.reach = Duration::ZERO;
         }
+        self.refused(taken.refused);
         let rejected = taken.rejected(encode::read_labels);
         let samples = taken.acknowledged + taken.held_before;
         if samples > 0 || taken.refused == 0 {

@@ -102,7 +102,10 @@ impl Metrics {
     pub fn limit(&self, id: &TenantId, limit: Limit, max: usize) -> Usage {
         let labels = labels::Limit::of(id, limit);
         let targets = &self.0.targets;
-        targets.limit_max.get_or_create(&labels).set(i64::try_from(max).unwrap_or(i64::MAX));
+        // What is not limited is not shown.
+        if max < usize::MAX {
+            targets.limit_max.get_or_create(&labels).set(i64::try_from(max).unwrap_or(i64::MAX));
+        }
         Usage::new(targets.limit_used.get_or_create_owned(&labels))
     }
 

@@ -1,6 +1,6 @@
 //! Fetch: brings the rows of some values at one tick or at several, in as few requests as the source answers.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::super::read::Window;
 use super::super::table::Table;
 use super::super::{Cause, Error, lock, request, window};
 use super::ahead::Ahead;
-use super::{Brought, Content, Ends, Fetched, Stream};
+use super::{Brought, Content, Ending, Ends, Fetched, Stream};
 
 /// How many timeouts of its source one fetch may take: the first failure of a merged query must leave time to find its
 /// culprit.
@@ -23,6 +23,12 @@ const FETCH_TIMEOUTS_MAX: u32 = 2;
 
 /// How many requests one fetch may make: enough to halve a thousand values around a few culprits.
 const FETCH_REQUESTS_MAX: usize = 64;
+
+/// A source that has answered nothing is asked for so many groups of values, and is down then.
+const FAILURES_MAX: usize = 3;
+
+/// As long as it answers nothing, its queries are cut into so many: more would only be more to ask.
+const GROUPS_MAX: usize = 16;
 
 /// With less time than this left, nothing more is asked.
 const TIMEOUT_MIN: Duration = Duration::from_millis(100);
@@ -95,7 +101,7 @@ async fn one(stream: &Stream, task: Task, table: &mut Table) -> Brought {
     let answer = Arc::new(table.finish(ticks.first()));
     let (Fetch { values, bytes, .. }, refused) = (fetch, table.refused());
     let (tick, ended) = (ticks.first(), Instant::now());
-    let (since, ends) = (tick.timestamp(), Ends::Absent);
+    let (since, ends) = (tick.timestamp(), Ending::Absent);
     Arc::new([Arc::new(Fetched { tick, since, ends, answer, bytes, values, refused, ended, _paid: None })])
 }
 
@@ -119,7 +125,7 @@ async fn several(stream: &Stream, task: &Task, table: &mut Table) -> Option<Brou
     let bytes = fetch.bytes / ticks.count() as u64;
     let fetched = ticks.ticks().zip(answers).map(|(tick, answer)| {
         let (answer, values, refused) = (Arc::new(answer), fetch.values.clone(), HashMap::new());
-        let (since, ends, paid) = (tick.timestamp(), Ends::Absent, Some(paid.clone()));
+        let (since, ends, paid) = (tick.timestamp(), Ending::Absent, Some(paid.clone()));
         Arc::new(Fetched { tick, since, ends, answer, bytes, values, refused, ended, _paid: paid })
     });
     Some(fetched.collect())
@@ -138,9 +144,10 @@ async fn samples(stream: &Stream, task: &Task, table: &mut Table) -> Result<Brou
     }
     let (answer, ended) = (Arc::new(table.finish_runs(ticks.last())), Instant::now());
     let (refused, bytes) = (table.refused(), fetch.bytes / ticks.count() as u64);
+    let ends = Ending::Marked { but: Arc::new(std::mem::take(&mut fetch.unmarked)) };
     let fetched = ticks.ticks().map(|tick| {
         let (answer, values, refused) = (answer.clone(), fetch.values.clone(), refused.clone());
-        let (since, ends) = (*since, fetch.ends);
+        let (since, ends) = (*since, ends.clone());
         Arc::new(Fetched { tick, since, ends, answer, bytes, values, refused, ended, _paid: None })
     });
     let brought = fetched.collect();
@@ -163,12 +170,16 @@ enum Asked {
 struct Fetch<'a> {
     stream: &'a Stream,
     asked: Asked,
-    ends: Ends,
+    /// Values whose series' ends are not among their samples.
+    unmarked: HashSet<Arc<str>>,
     namespaces: Vec<Namespace>,
     deadline: Instant,
     /// Groups of values, each for one request, in order.
     todo: VecDeque<Vec<Arc<str>>>,
     requests: usize,
+    /// How many groups there are to begin with, and how many have failed before anything was answered.
+    groups: usize,
+    failures: usize,
     values: HashMap<Arc<str>, Result<(), Error>>,
     /// A merged query failed, and will be cut the next time.
     has_cut: bool,
@@ -191,15 +202,24 @@ impl<'a> Fetch<'a> {
             }
         }
         let deadline = now + stream.origin.source.timeout * FETCH_TIMEOUTS_MAX;
-        let (ends, values) = (Ends::Marked, HashMap::new());
+        // What failed is asked for last, so that it takes nobody's time but its own.
+        let state = lock(&stream.state);
+        let is_troubled = |group: &Vec<Arc<str>>| group.iter().any(|value| state.troubled.contains(value));
+        let (last, mut todo): (VecDeque<_>, VecDeque<_>) = todo.into_iter().partition(is_troubled);
+        drop(state);
+        todo.extend(last);
+        let groups = todo.len();
+        let (unmarked, values) = (HashSet::new(), HashMap::new());
         Fetch {
             stream,
             asked,
-            ends,
+            unmarked,
             namespaces,
             deadline,
             todo,
             requests: 0,
+            groups,
+            failures: 0,
             values,
             has_cut: false,
             bytes: 0,
@@ -223,6 +243,9 @@ impl<'a> Fetch<'a> {
         match asked {
             Ok(bytes) => {
                 self.bytes += bytes;
+                let mut state = lock(&self.stream.state);
+                group.iter().for_each(|value| _ = state.troubled.remove(value));
+                drop(state);
                 self.values.extend(group.into_iter().map(|value| (value, Ok(()))));
             }
             Err(cause) => {
@@ -230,6 +253,7 @@ impl<'a> Fetch<'a> {
                     Cause::Memory(_) => table.take_back(),
                     _ => table.roll_back(),
                 }
+                lock(&self.stream.state).troubled.extend(group.iter().cloned());
                 self.failed(group, cause);
             }
         }
@@ -252,7 +276,7 @@ impl<'a> Fetch<'a> {
                 let Stream { shape, forms, .. } = self.stream;
                 let (bytes, ends) = window::ask(origin, (shape, forms), group, asked, timeout, table).await?;
                 if ends == Ends::Absent {
-                    self.ends = ends;
+                    self.unmarked.extend(group.iter().cloned());
                 }
                 Ok(bytes)
             }
@@ -269,7 +293,8 @@ impl<'a> Fetch<'a> {
         let is_merged = group.len() > 1;
         let is_the_question = is_merged && cause.may_be_the_question();
         let has_answered = self.values.values().any(Result::is_ok);
-        if is_the_question && !has_answered && !std::mem::replace(&mut self.has_cut, true) {
+        let may_cut = is_the_question && !has_answered && self.groups < GROUPS_MAX;
+        if may_cut && !std::mem::replace(&mut self.has_cut, true) {
             // Nobody knows yet whether it is the source: the next time they are asked for apart.
             lock(&self.stream.state).cuts.halve(group.clone(), Instant::now());
         }
@@ -281,10 +306,12 @@ impl<'a> Fetch<'a> {
             }
             return;
         }
-        let unreachable = matches!(cause, Cause::Unreachable(_));
+        self.failures += usize::from(!has_answered && cause.is_the_sources());
+        let unreachable = matches!(&cause, Cause::Unreachable(why) if !why.is_of_an_answer());
         let error = self.stream.origin.error(Arc::new(cause));
-        // A source that cannot be reached is not asked again for the other groups.
-        let others = if unreachable { std::mem::take(&mut self.todo) } else { VecDeque::new() };
+        // A source that cannot be reached is not asked again for the other groups, nor one that answers for none.
+        let is_down = unreachable || !has_answered && self.failures >= FAILURES_MAX;
+        let others = if is_down { std::mem::take(&mut self.todo) } else { VecDeque::new() };
         let failed = others.into_iter().flatten().chain(group);
         self.values.extend(failed.map(|value| (value, Err(error.clone()))));
     }

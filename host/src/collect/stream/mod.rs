@@ -87,6 +87,8 @@ struct State {
     /// Held weakly: the waiters own a fetch, and it ends when the last of them leaves.
     under_way: Vec<UnderWay>,
     cuts: Cuts,
+    /// Values that were asked for in vain last.
+    troubled: HashSet<Arc<str>>,
 }
 
 /// How large an answer is.
@@ -118,7 +120,7 @@ pub(super) struct Fetched {
     /// Since when it has samples; the tick itself where there is one a tick.
     since: Timestamp,
     /// Whether the end of a series is among its samples.
-    pub(super) ends: Ends,
+    ends: Ending,
     pub(super) answer: Arc<Answer>,
     /// Size of the bodies, in bytes.
     pub(super) bytes: u64,
@@ -138,6 +140,34 @@ pub enum Ends {
     Marked,
     /// By not having it.
     Absent,
+}
+
+/// The same of all values of a fetch.
+#[derive(Debug, Clone)]
+enum Ending {
+    Absent,
+    /// Of all values but these.
+    Marked {
+        but: Arc<HashSet<Arc<str>>>,
+    },
+}
+
+impl Ending {
+    fn of(&self, value: &str) -> Ends {
+        match self {
+            Ending::Marked { but } if !but.contains(value) => Ends::Marked,
+            Ending::Marked { .. } | Ending::Absent => Ends::Absent,
+        }
+    }
+}
+
+/// What an interest has of one tick.
+pub(super) struct Had {
+    pub(super) parts: Vec<Part>,
+    /// Of all parts.
+    pub(super) ends: Ends,
+    /// What brought them.
+    pub(super) fetched: Vec<Arc<Fetched>>,
 }
 
 /// One pipeline's interest in a stream; it ends when this is dropped.
@@ -163,19 +193,23 @@ impl Interest {
         Interest { stream, id, namespace: payer.name().clone(), values: ask.values, interval }
     }
 
-    /// The rows of all values at one tick, and what brought them.
-    pub(super) async fn at(&self, wanted: Wanted) -> Result<(Vec<Part>, Vec<Arc<Fetched>>), Error> {
+    /// The rows of all values at one tick.
+    pub(super) async fn at(&self, wanted: Wanted) -> Result<Had, Error> {
         let tick = wanted.tick;
         let (mut ready, waiting) = self.stream.enlist(self, wanted);
         let brought = futures::future::join_all(waiting).await;
         ready.extend(brought.iter().flat_map(|ticks| ticks.iter()).filter(|of| of.tick == tick).cloned());
         let window = Window { since: wanted.since(), until: tick.timestamp() };
-        let mut parts = Vec::with_capacity(self.values.len());
+        let (mut parts, mut ends) = (Vec::with_capacity(self.values.len()), Ends::Marked);
         for value in &self.values {
-            parts.push(self.part_of(&ready, value)?.within(window));
+            let fetched = self.covering(&ready, value)?;
+            parts.push(fetched.answer.part(value).within(window));
+            if fetched.ends.of(value) == Ends::Absent {
+                ends = Ends::Absent;
+            }
         }
         lock(&self.stream.state).interests.served(self.id, tick);
-        Ok((parts, ready))
+        Ok(Had { parts, ends, fetched: ready })
     }
 
     /// Whether the source has anything of it at a tick, whatever is kept of that: asked anew.
@@ -197,13 +231,13 @@ impl Interest {
         Ok(false)
     }
 
-    /// A value's rows, from the one of these fetches that covers it; a success before a failure.
-    fn part_of(&self, fetched: &[Arc<Fetched>], value: &str) -> Result<Part, Error> {
+    /// The one of these fetches that has a value's rows; a success before a failure.
+    fn covering<'a>(&self, fetched: &'a [Arc<Fetched>], value: &str) -> Result<&'a Fetched, Error> {
         let mut failure = None;
         for fetched in fetched {
             let full = fetched.refused.get(&self.namespace);
             match (fetched.values.get(value), full) {
-                (Some(Ok(())), None) => return Ok(fetched.answer.part(value)),
+                (Some(Ok(())), None) => return Ok(fetched),
                 (Some(Ok(())), Some(full)) => {
                     failure = Some(self.stream.origin.error(Arc::new((*full).into())));
                 }

@@ -12,7 +12,7 @@ use std::collections::HashSet;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::RemoteLane;
 use crate::model::{Order, Tick, Timestamp};
@@ -38,6 +38,8 @@ pub(super) struct Past {
     known: Timestamp,
     /// The newest one of the present that is settled.
     settled: Tick,
+    /// Samples of it that the receiver did not take.
+    refused: usize,
     /// What belongs to the stretch whose turn it is not.
     other: Other,
 }
@@ -90,7 +92,7 @@ impl<A: Ask, S: Sink> RemoteLane<A, S> {
             return tick;
         }
         let known = before.timestamp();
-        self.past = Some(Past { next: tick, until: newest, known, settled: before, other });
+        self.past = Some(Past { next: tick, until: newest, known, settled: before, refused: 0, other });
         self.tell_parted();
         newest
     }
@@ -228,8 +230,8 @@ impl<A: Ask, S: Sink> RemoteLane<A, S> {
         match past.next < past.until {
             true => self.context.status.missed(Some(self.left())),
             false => {
-                self.join();
-                self.tell_joined();
+                let refused = self.join();
+                self.tell_joined(refused);
             }
         }
     }
@@ -249,19 +251,39 @@ impl<A: Ask, S: Sink> RemoteLane<A, S> {
         self.intake.turn(&mut other.absences);
     }
 
-    /// The present goes on alone.
-    fn join(&mut self) {
-        let Some(Past { known, settled, other, .. }) = self.past.take() else { return };
+    /// Samples of the stretch whose turn it is were not taken.
+    pub(super) fn refused(&mut self, samples: usize) {
+        if let Some(past) = self.past.as_mut().filter(|_| self.context.stretch == Stretch::Past) {
+            past.refused += samples;
+        }
+    }
+
+    /// The present goes on alone. How many samples of the past were not taken.
+    fn join(&mut self) -> usize {
+        let Some(Past { known, settled, refused, other, .. }) = self.past.take() else { return 0 };
         self.assembler.join(known);
         self.recollection.follow(&other.recollection);
         self.context.settled(settled);
+        refused
     }
 
-    fn tell_joined(&mut self) {
+    fn tell_joined(&mut self, refused: usize) {
         self.context.stretch = Stretch::Whole;
         self.context.status.missed(None);
         let (id, endpoint) = (&self.context.tenant.id, &*self.context.key.endpoint);
-        info!(namespace = id.namespace, name = id.name, endpoint, "Remote write job has sent what it missed");
+        let (namespace, name) = (&*id.namespace, &*id.name);
+        match refused {
+            0 => info!(namespace, name, endpoint, "Remote write job has sent what it missed"),
+            refused => {
+                warn!(
+                    namespace,
+                    name,
+                    endpoint,
+                    refused,
+                    "Remote write job has sent what it missed, and not all of it was taken"
+                );
+            }
+        }
     }
 
     /// What the next lane is told of the past, if there is one.
@@ -301,7 +323,7 @@ impl<A: Ask, S: Sink> RemoteLane<A, S> {
             return next;
         }
         let settled = Tick::at_or_before(settled, interval);
-        self.past = Some(Past { next: tick, until, known, settled, other: self.afresh() });
+        self.past = Some(Past { next: tick, until, known, settled, refused: 0, other: self.afresh() });
         self.tell_parted();
         next
     }
