@@ -224,9 +224,6 @@ fn tls_words(said: &Cause) -> String {
         () if said.contains("CaUsedAsEndEntity") => {
             "its certificate is an authority's: it needs one of its own, signed by that authority"
         }
-        () if said.contains("UnknownIssuer") => {
-            "nobody who is trusted has signed its certificate: name the authority that has"
-        }
         () => return said,
     };
     format!("{cure} ({said})")
