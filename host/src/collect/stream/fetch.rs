@@ -239,6 +239,7 @@ impl<'a> Fetch<'a> {
 
     async fn group(&mut self, table: &mut Table, group: Vec<Arc<str>>) {
         table.begin_request(&group);
+        let asked_before = self.requests;
         let asked = self.ask(table, &group).await;
         match asked {
             Ok(bytes) => {
@@ -253,8 +254,7 @@ impl<'a> Fetch<'a> {
                     Cause::Memory(_) => table.take_back(),
                     _ => table.roll_back(),
                 }
-                lock(&self.stream.state).troubled.extend(group.iter().cloned());
-                self.failed(group, cause);
+                self.failed(group, cause, self.requests > asked_before);
             }
         }
     }
@@ -287,7 +287,8 @@ impl<'a> Fetch<'a> {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    fn failed(&mut self, group: Vec<Arc<str>>, cause: Cause) {
+    /// What becomes of values of which nothing came, though they `were_asked` for, or for want of time.
+    fn failed(&mut self, group: Vec<Arc<str>>, cause: Cause, were_asked: bool) {
         // Out of time, the cause may as well be the queue in front of the source.
         let may_ask = self.requests < FETCH_REQUESTS_MAX && self.time_left() >= TIMEOUT_MIN;
         let is_merged = group.len() > 1;
@@ -305,6 +306,9 @@ impl<'a> Fetch<'a> {
                 self.todo.push_front(half);
             }
             return;
+        }
+        if were_asked {
+            lock(&self.stream.state).troubled.extend(group.iter().cloned());
         }
         self.failures += usize::from(!has_answered && cause.is_the_sources());
         let unreachable = matches!(&cause, Cause::Unreachable(why) if !why.is_of_an_answer());
