@@ -134,14 +134,20 @@ pub async fn arrive(receiver: &StrictReceiver, count: usize) {
     .await;
 }
 
-/// Asserts that `ticks` are at least `count` multiples of the interval, with no gap.
+/// Every tick from the first of those that are held to the last, of which there are at least `count`; whether the source had anything at them
+/// or not, as where its scrapes failed.
 #[track_caller]
-pub fn assert_every_tick(ticks: &BTreeSet<i64>, interval_ms: i64, count: usize) {
+pub fn every_tick(ticks: &BTreeSet<i64>, interval_ms: i64, count: usize) -> BTreeSet<i64> {
+    assert!(ticks.len() >= count, "{} ticks are fewer than {count}", ticks.len());
     let (Some(first), Some(last)) = (ticks.first(), ticks.last()) else { panic!("no tick at all") };
     assert_eq!(first % interval_ms, 0, "ticks are aligned");
-    let wanted: BTreeSet<i64> = (0..=(last - first) / interval_ms).map(|i| first + i * interval_ms).collect();
-    assert_eq!(*ticks, wanted, "every tick, and nothing between");
-    assert!(ticks.len() >= count, "{} ticks are fewer than {count}", ticks.len());
+    (0..=(last - first) / interval_ms).map(|i| first + i * interval_ms).collect()
+}
+
+/// Asserts that `ticks` are at least `count` multiples of the interval, with no gap: of a source that has something at each.
+#[track_caller]
+pub fn assert_every_tick(ticks: &BTreeSet<i64>, interval_ms: i64, count: usize) {
+    assert_eq!(*ticks, every_tick(ticks, interval_ms, count), "every tick, and nothing between");
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sluice_tests::expectation::{EVERYTHING, Expectation, Held, assert_every_tick, ticks};
+use sluice_tests::expectation::{EVERYTHING, Expectation, Held, every_tick, ticks};
 use sluice_tests::prom_api::Api;
 use sluice_tests::series::{LabelSet, assert_same};
 use sluice_tests::servers::{Prometheus, Pushgateway, Setup, Sluice};
@@ -50,8 +50,8 @@ async fn check(setup: Setup, spec: &str, selectors: &[&str], shape: impl Fn(Labe
         setup.source("main", &stage.source.url()).service("prometheus.webapp-team:9090", &receiver.url());
     let mut sluice = setup.resource("webapp.yaml", &resource(spec)).start().await;
     let found = run_ticks(&mut sluice, &receiver.api()).await;
-    assert_every_tick(&ticks(&found), INTERVAL_MS, TICKS_MIN);
-    let expected = Expectation::of(&stage.api(), &ticks(&found), selectors, shape).await.values();
+    let all = every_tick(&ticks(&found), INTERVAL_MS, TICKS_MIN);
+    let expected = Expectation::of(&stage.api(), &all, selectors, shape).await.values();
     assert!(!expected.is_empty(), "the test expects something");
     assert_same("the tenant's Prometheus", &expected, &found);
     assert_eq!(receiver.complaints(), [""; 0]);
@@ -257,9 +257,9 @@ remoteWrite:
     run_ticks(&mut sluice, &zero.api()).await;
     for receiver in [&zero, &one] {
         let found = held(&receiver.api()).await;
-        assert_every_tick(&ticks(&found), INTERVAL_MS, TICKS_MIN);
+        let all = every_tick(&ticks(&found), INTERVAL_MS, TICKS_MIN);
         let shape = |s| Some(managed(s));
-        let expected = Expectation::of(&stage.api(), &ticks(&found), &["http_requests_total"], shape).await;
+        let expected = Expectation::of(&stage.api(), &all, &["http_requests_total"], shape).await;
         assert_same("a replica", &expected.values(), &found);
     }
 }
@@ -307,9 +307,9 @@ remoteWrite:
     assert!(sluice.stop().await.success());
 
     let found = receiver.samples();
-    assert_every_tick(&ticks(&found), INTERVAL_MS, TICKS_MIN);
+    let all = every_tick(&ticks(&found), INTERVAL_MS, TICKS_MIN);
     let shape = |s: LabelSet| Some(managed(s.with("source_cluster", "production")));
-    let expected = Expectation::of(&stage.api(), &ticks(&found), &[EVERYTHING], shape).await;
+    let expected = Expectation::of(&stage.api(), &all, &[EVERYTHING], shape).await;
     assert_same("the receiver", &expected.samples(), &found);
     assert_eq!(receiver.violations(), []);
     assert_eq!(receiver.resends(), 0);
@@ -367,12 +367,8 @@ async fn three_tenants_with_three_kinds_of_target_each_get_exactly_their_own() {
     assert_same("prometheus", &expect(&ticks(&found), "queue_depth", "prometheus").await.values(), &found);
 
     let found = strict.samples();
-    assert_every_tick(&ticks(&found), INTERVAL_MS, TICKS_MIN);
-    assert_same(
-        "remote_write",
-        &expect(&ticks(&found), r#"{zone="a"}"#, "remote_write").await.samples(),
-        &found,
-    );
+    let all = every_tick(&ticks(&found), INTERVAL_MS, TICKS_MIN);
+    assert_same("remote_write", &expect(&all, r#"{zone="a"}"#, "remote_write").await.samples(), &found);
     assert_eq!(strict.violations(), []);
 
     // A gateway keeps no timestamps: its values must be those of one tick.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sluice_tests::expectation::{EVERYTHING, Expectation, assert_every_tick};
+use sluice_tests::expectation::{EVERYTHING, Expectation, every_tick, ticks};
 use sluice_tests::exposition::Motion;
 use sluice_tests::series::{LabelSet, assert_same, series};
 use sluice_tests::servers::{Prometheus, Setup};
@@ -91,8 +91,7 @@ async fn every_tenant_holds_exactly_its_series_at_every_tick() {
 
     for (tenant, selectors, receiver) in tenants {
         let found = receiver.api().raw(EVERYTHING, "15m", now_ms()).await.unwrap();
-        let ticks = sluice_tests::expectation::ticks(&found);
-        assert_every_tick(&ticks, INTERVAL_MS, TICKS);
+        let ticks = every_tick(&ticks(&found), INTERVAL_MS, TICKS);
         let stamp = format!("team-{}", tenant.0);
         let shape = |s: LabelSet| Some(s.stamped("tenant", &stamp).with("managed_by", "multi-tenant-proxy"));
         let expected = Expectation::of(&stage.api(), &ticks, selectors, shape).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sluice_tests::apiserver::{FakeApi, Serving};
 use sluice_tests::cluster::{Leases, Resources, condition};
-use sluice_tests::expectation::{Expectation, Held, assert_every_tick, ticks};
+use sluice_tests::expectation::{Expectation, Held, every_tick, ticks};
 use sluice_tests::series::{self, LabelSet, assert_same};
 use sluice_tests::servers::{Pod, Setup, Sluice};
 use sluice_tests::stage::Stage;
@@ -151,12 +151,11 @@ impl World {
     /// tick twice with another value, no end of a series that the source does not show.
     pub(crate) async fn assert_complete(&self, name: &str, count: usize) {
         let held = self.held(name);
-        let ticks = ticks(&held);
-        assert_every_tick(&ticks, INTERVAL_MS, count);
+        let all = every_tick(&ticks(&held), INTERVAL_MS, count);
         let shape = |series: LabelSet| {
             Some(series.stamped("managed_by", "multi-tenant-proxy").stamped("tenant", name))
         };
-        let expected = Expectation::of(&self.stage.api(), &ticks, &[SELECTED], shape).await.samples();
+        let expected = Expectation::of(&self.stage.api(), &all, &[SELECTED], shape).await.samples();
         assert_same(name, &expected, &held);
     }
 
