@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use sluice_tests::expectation::{EVERYTHING, Expectation, Held, arrive, assert_every_tick, ticks};
+use sluice_tests::expectation::{
+    EVERYTHING, Expectation, Held, arrive, assert_every_tick, every_tick, ticks,
+};
 use sluice_tests::exposition::Motion;
 use sluice_tests::filtered::every_second;
 use sluice_tests::series::{Sample, Value, series};
@@ -32,6 +34,15 @@ fn complete(receiver: &StrictReceiver) {
     assert_eq!(receiver.violations(), []);
 }
 
+/// Waits for every tick up to now.
+async fn caught_up(receiver: &StrictReceiver) {
+    let now = now_ms();
+    eventually("all that was missed is there", async || {
+        ticks(&receiver.samples()).last().is_some_and(|last| *last >= now).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_stopped_program_goes_on_where_it_was() {
     let (stage, receiver) = tokio::join!(Stage::set(), StrictReceiver::start());
@@ -39,7 +50,7 @@ async fn a_stopped_program_goes_on_where_it_was() {
     assert!(sluice.stop().await.success());
     tokio::time::sleep(OUTAGE).await;
     sluice.restart().await;
-    arrive(&receiver, 6).await;
+    caught_up(&receiver).await;
     assert!(sluice.stop().await.success());
     complete(&receiver);
     assert_eq!(receiver.resends(), 0, "what was acknowledged before a stop is known after it");
@@ -57,7 +68,7 @@ async fn what_ended_while_nobody_was_there_ends_at_its_tick() {
     stage.target.set(series("begun", [("job", "db")]), 1.0);
     tokio::time::sleep(OUTAGE / 2).await;
     sluice.restart().await;
-    arrive(&receiver, 6).await;
+    caught_up(&receiver).await;
     assert!(sluice.stop().await.success());
     complete(&receiver);
     let held = receiver.samples();
@@ -68,13 +79,56 @@ async fn what_ended_while_nobody_was_there_ends_at_its_tick() {
 }
 
 #[tokio::test]
+async fn scrapes_that_failed_while_nobody_was_there_are_ends_once_and_nothing_between() {
+    let (stage, receiver) = tokio::join!(Stage::set(), StrictReceiver::start());
+    // Without `up`, which is there when nothing else is.
+    let resource = every_second("team/all", &receiver.url(), "queue_depth").to_string();
+    let setup = Setup::new().source("main", &stage.source.url()).resource("all.yaml", &resource);
+    let mut sluice = setup.start().await;
+    arrive(&receiver, 3).await;
+    assert!(sluice.stop().await.success());
+    stage.target.take(Duration::from_millis(1_500));
+    tokio::time::sleep(OUTAGE).await;
+    stage.target.take(Duration::ZERO);
+    tokio::time::sleep(OUTAGE).await;
+    sluice.restart().await;
+    caught_up(&receiver).await;
+    assert!(sluice.stop().await.success());
+    let held = receiver.samples();
+    let all = every_tick(&ticks(&held), INTERVAL_MS, 8);
+    let expected = Expectation::of(&stage.api(), &all, &["queue_depth"], Some).await;
+    assert!(expected.empty_ticks().len() >= 2, "the source has nothing at some");
+    assert_eq!(bare(&held), bare(&expected.samples()));
+    assert_eq!(receiver.violations(), []);
+}
+
+#[tokio::test]
+async fn what_a_receiver_has_missed_from_the_beginning_is_kept_over_a_restart() {
+    let (stage, receiver) = tokio::join!(Stage::set(), StrictReceiver::start());
+    receiver.reply_always(Reply::refuse(StatusCode::UNAUTHORIZED));
+    let resource = every_second("team/all", &receiver.url(), ".+").to_string();
+    let setup = Setup::new().source("main", &stage.source.url()).resource("all.yaml", &resource);
+    let mut sluice = setup.start().await;
+    let first = eventually("it is tried", async || receiver.seen().first()?.oldest).await;
+    tokio::time::sleep(OUTAGE).await;
+    assert!(sluice.stop().await.success());
+    receiver.reply_always(Reply::Accept);
+    sluice.restart().await;
+    arrive(&receiver, 8).await;
+    assert!(sluice.stop().await.success());
+    complete(&receiver);
+    assert_eq!(ticks(&receiver.samples()).first(), Some(&first));
+    same_samples(&stage, &receiver.samples()).await;
+}
+
+#[tokio::test]
 async fn a_killed_program_repeats_only_what_is_in_doubt() {
     let (stage, receiver) = tokio::join!(Stage::set(), StrictReceiver::start());
     let mut sluice = start(&stage, &receiver).await;
     sluice.kill();
     tokio::time::sleep(OUTAGE).await;
     sluice.restart().await;
-    arrive(&receiver, 6).await;
+    caught_up(&receiver).await;
     assert!(sluice.stop().await.success());
     complete(&receiver);
 }
@@ -86,7 +140,7 @@ async fn a_receiver_that_was_away_gets_everything_in_order() {
     receiver.reply_always(Reply::refuse(StatusCode::SERVICE_UNAVAILABLE));
     tokio::time::sleep(OUTAGE).await;
     receiver.reply_always(Reply::Accept);
-    arrive(&receiver, 6).await;
+    caught_up(&receiver).await;
     assert!(sluice.stop().await.success());
     complete(&receiver);
     // What was missed was had in a few requests for several ticks, and is what single ones answer.
@@ -98,12 +152,14 @@ async fn a_receiver_that_was_away_gets_everything_in_order() {
 /// What arrived is what the source has at these ticks, the ends of series included; labels are another test's.
 async fn same_samples(stage: &Stage, held: &Held) {
     let expected = Expectation::of(&stage.api(), &ticks(held), &[EVERYTHING], Some).await;
-    let bare = |held: &Held| -> Vec<Vec<Sample>> {
-        let mut all: Vec<_> = held.values().cloned().collect();
-        all.sort_by_key(|samples| format!("{samples:?}"));
-        all
-    };
     assert_eq!(bare(held), bare(&expected.samples()));
+}
+
+/// Samples without their labels.
+fn bare(held: &Held) -> Vec<Vec<Sample>> {
+    let mut all: Vec<_> = held.values().cloned().collect();
+    all.sort_by_key(|samples| format!("{samples:?}"));
+    all
 }
 
 #[tokio::test]

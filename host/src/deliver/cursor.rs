@@ -41,7 +41,8 @@ pub struct Key {
 /// Where an endpoint stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cursor {
-    /// The newest tick acknowledged in full; what follows it is owed.
+    /// The newest tick acknowledged in full, or, of a lane that has delivered nothing yet, a moment before its first one; what
+    /// follows it is owed.
     Delivered(Timestamp),
     /// Likewise, but then the tenant or its endpoint was taken away: nothing is owed for the time since.
     Ended(Timestamp),
@@ -130,7 +131,7 @@ impl Store {
         Ok(Store { state: Arc::new(Mutex::new(state)), file: Arc::new(Mutex::new(Some(path))), saves })
     }
 
-    /// Where the endpoint stands, if it ever acknowledged a tick.
+    /// Where the endpoint stands, if a lane ever began.
     pub fn get(&self, key: &Key) -> Option<Cursor> {
         self.lock().cursors.get(key).map(Entry::cursor)
     }
@@ -144,6 +145,16 @@ impl Store {
         state.forget_ended(&key.tenant);
         state.changed(&key.tenant);
         Some(delivered)
+    }
+
+    /// Notes that a lane begins whose ticks from `since` on are owed, unless it is known where it stands.
+    pub fn begin(&self, key: &Key, since: Timestamp) {
+        let mut state = self.lock();
+        if !state.cursors.contains_key(key) {
+            let entry = Entry { delivered: since, ended: false, vanished: None };
+            state.cursors.insert(key.clone(), entry);
+            state.changed(&key.tenant);
+        }
     }
 
     /// Notes that `tick` was acknowledged in full. An older tick than the one noted changes nothing.

@@ -31,6 +31,9 @@ use crate::telemetry::{FilterMetrics, Metrics, Outcome, TenantMetrics};
 /// An identity not seen for this many intervals is forgotten; it may come back before that at no cost.
 const IDLE_INTERVALS_MAX: u32 = 10;
 
+/// An interval is at least a second.
+const BESIDE_A_TICK: Duration = Duration::from_millis(1);
+
 /// How a tick ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Progress {
@@ -147,6 +150,13 @@ impl Context {
     pub(crate) fn first_tick(&self) -> Tick {
         let due = self.schedule.start(self.cursors.get(&self.key), self.now());
         self.skipped(due)
+    }
+
+    /// Notes that this and what follows is owed from now on, whoever goes on with it, if nothing was before. That it stands at no tick
+    /// says that none was delivered.
+    pub(crate) fn begin(&self, first: Tick) {
+        let before = first.previous(self.schedule.interval).timestamp();
+        self.cursors.begin(&self.key, before.plus(BESIDE_A_TICK));
     }
 
     /// Waits until the lane's next tick can be asked for; see [`Schedule::wait_for`]. The newest that is settled is `last`, or where

@@ -111,9 +111,11 @@ impl<A: Ask, S: Sink> RemoteLane<A, S> {
             self.recall(halt).await;
         }
         let first = self.context.first_tick();
+        let delivered = self.context.delivered_up_to();
+        self.context.begin(first);
         let mut tick = self.take_up(first);
         if self.context.tenant.mode == Mode::Raw {
-            self.resume(tick);
+            self.resume(tick, delivered);
         }
         loop {
             tick = self.part(tick, halt).await;

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::RemoteLane;
-use crate::model::{LOOKBACK, Tick};
+use crate::model::{LOOKBACK, Tick, Timestamp};
 use crate::pipeline::failure::Failure;
 use crate::pipeline::intake::{Ask, Gathered};
 use crate::pipeline::lane::lock;
@@ -18,10 +18,10 @@ use crate::pipeline::sending::Sink;
 
 impl<A: Ask, S: Sink> RemoteLane<A, S> {
     /// All samples are taken that are newer than what was delivered, from this tick on. What was there before is looked at once, so that
-    /// it is known what goes on; of each series the newest of that is sent again.
-    pub(super) fn resume(&mut self, first: Tick) {
+    /// it is known what goes on; of each series the newest of that is sent again, if the receiver may have been `delivered` anything
+    /// before.
+    pub(super) fn resume(&mut self, first: Tick, delivered: Option<Timestamp>) {
         let before = first.previous(self.context.schedule.interval).timestamp();
-        let delivered = self.context.delivered_up_to();
         let at = delivered.map_or(before, |last| before.max(last).min(first.timestamp()));
         let is_known = !lock(self.assembler.outputs()).is_empty();
         // Whoever looks first may have been here before, and looked too early for a sample that was stored late.

@@ -290,6 +290,7 @@ async fn play(seed: u64, runtime: &Runtime, world: fn(&mut StdRng) -> World) -> 
         if let Some(Cursor::Delivered(last)) = saved {
             // What may have been sent since it was saved, all that is due if it caught up, and the tick that was being sent.
             let due = (true_now().since(last).as_secs() as u32).max(3);
+            let last = Tick::at_or_before(last, stage.tenant.interval).timestamp();
             doubtful.extend((1..=due).map(|n| last.plus(INTERVAL * n).as_millis()));
         }
         let mut lane = stage.lane(&cursors, former.take(), &mut chance);
