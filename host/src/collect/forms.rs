@@ -127,7 +127,9 @@ impl Forms {
     pub(super) fn had(&self, values: &[Arc<str>], known: Option<Known>, is_silent: bool) -> Option<Known> {
         let mut state = lock(&self.0);
         if !state.of_value.is_empty() {
-            values.iter().for_each(|value| state.of_value.entry(value.clone()).or_default().failures = 0);
+            for value in values {
+                state.of_value.get_mut(value).into_iter().for_each(|of| of.failures = 0);
+            }
         }
         if is_silent && known.is_none() { state.learn(Known::Chunks) } else { None }
     }

@@ -58,6 +58,35 @@ pub(super) enum Answered {
     Refused(Response),
 }
 
+/// A question, and the head of what was answered to it.
+pub(super) struct Begun {
+    pub(super) began: Instant,
+    /// Until the answer began, or it was known that there is none.
+    pub(super) took: Duration,
+    pub(super) answered: Result<Answered, Cause>,
+}
+
+impl Begun {
+    pub(super) async fn of(asking: impl Future<Output = Result<Answered, Cause>>) -> Begun {
+        let began = Instant::now();
+        let answered = asking.await;
+        Begun { began, took: began.elapsed(), answered }
+    }
+
+    /// It, unless there was no answer in time, of which nothing is left but to tell.
+    pub(super) fn in_time(self, origin: &Origin) -> Result<Begun, Cause> {
+        match self.answered {
+            Err(cause @ Cause::Timeout(_)) => {
+                let result = Err(cause);
+                tell(origin, self.began, &result);
+                note(origin, result.as_ref().err(), SystemTime::now().into());
+                Err(result.err().expect("it failed"))
+            }
+            answered => Ok(Begun { answered, ..self }),
+        }
+    }
+}
+
 /// Asks one query at these ticks and gives what comes to `rows`; the body's size in bytes.
 pub(super) async fn ask(
     origin: &Origin,
@@ -66,17 +95,41 @@ pub(super) async fn ask(
     timeout: Duration,
     rows: &mut impl Rows,
 ) -> Result<u64, Cause> {
-    let began = Instant::now();
+    finish(origin, begin(origin, query, ticks, timeout).await, ticks, timeout, rows).await
+}
+
+/// Asks one query at these ticks, and waits until its answer begins.
+pub(super) async fn begin(origin: &Origin, query: &str, ticks: Span, timeout: Duration) -> Begun {
     let at = if ticks.is_one() { At::Moment(ticks.first().timestamp()) } else { At::Ticks(ticks) };
     let form = Form { query, at, timeout };
-    let result = self::query(origin, &form, scanner(ticks), timeout, rows).await;
-    let told = result.as_ref().map(|bytes| *bytes);
-    origin.observer.tell(Asked { source: &origin.source, took: began.elapsed(), result: told });
+    Begun::of(send_form(origin, &form)).await
+}
+
+/// Gives what comes to `rows`; the body's size in bytes.
+pub(super) async fn finish(
+    origin: &Origin,
+    begun: Begun,
+    ticks: Span,
+    timeout: Duration,
+    rows: &mut impl Rows,
+) -> Result<u64, Cause> {
+    let Begun { began, answered, .. } = begun;
+    let result = match answered {
+        Ok(answered) => take(origin, answered, scanner(ticks), timeout, rows).await,
+        Err(cause) => Err(cause),
+    };
+    tell(origin, began, &result);
     // What is not to be had for several ticks at once is asked for tick by tick.
     if ticks.is_one() || result.is_ok() {
         note(origin, result.as_ref().err(), SystemTime::now().into());
     }
     result
+}
+
+/// Tells whoever observes the source what came of a question.
+pub(super) fn tell(origin: &Origin, began: Instant, result: &Result<u64, Cause>) {
+    let result = result.as_ref().map(|bytes| *bytes);
+    origin.observer.tell(Asked { source: &origin.source, took: began.elapsed(), result });
 }
 
 /// Takes over how the source answered, and says when it begins to fail and when that is over.
@@ -97,21 +150,26 @@ pub(super) fn note(origin: &Origin, failure: Option<&Cause>, now: Timestamp) {
     }
 }
 
-/// Asks one query and gives what `scanner` finds to `rows`; the body's size in bytes.
-pub(super) async fn query(
-    origin: &Origin,
-    form: &Form<'_>,
-    scanner: Scanner,
-    timeout: Duration,
-    rows: &mut impl Rows,
-) -> Result<u64, Cause> {
-    let response = send(origin, request(&origin.source, form)?, timeout).await?;
-    if let Answered::Success(response) = &response
+/// Asks one query, and waits until its answer begins.
+pub(super) async fn send_form(origin: &Origin, form: &Form<'_>) -> Result<Answered, Cause> {
+    let answered = send(origin, request(&origin.source, form)?, form.timeout).await?;
+    if let Answered::Success(response) = &answered
         && response.headers.contains_key(LOOKS_BACK_BY_GUESS)
     {
         origin.ranges_differ.store(true, Ordering::Relaxed);
     }
-    match response {
+    Ok(answered)
+}
+
+/// Gives what `scanner` finds in an answer to `rows`; the body's size in bytes.
+pub(super) async fn take(
+    origin: &Origin,
+    answered: Answered,
+    scanner: Scanner,
+    timeout: Duration,
+    rows: &mut impl Rows,
+) -> Result<u64, Cause> {
+    match answered {
         Answered::Success(response) => {
             read(response, scanner, timeout, origin.config.body_bytes_max, rows).await
         }

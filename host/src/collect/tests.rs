@@ -19,6 +19,8 @@ type Rule = Box<dyn Fn(&str) -> Option<(u16, String)> + Send + Sync>;
 struct Fake {
     series: Vec<Labels>,
     rule: Rule,
+    /// How long it takes to answer a query.
+    takes: fn(&str) -> Duration,
     /// Each answer takes one.
     gate: Semaphore,
     queries: Mutex<Vec<String>>,
@@ -34,6 +36,7 @@ impl Fake {
         Fake {
             series,
             rule: Box::new(|_| None),
+            takes: |_| Duration::ZERO,
             gate: Semaphore::new(1_000_000),
             queries: Mutex::default(),
             ticks: Mutex::default(),
@@ -94,6 +97,7 @@ impl Fake {
             let [start, end, step] = ["start", "end", "step"].map(field);
             let times = if time.is_empty() { format!("{start} to {end} by {step}") } else { time.clone() };
             lock(&self.ticks).push(times);
+            tokio::time::sleep((self.takes)(&query)).await;
             self.gate.acquire().await.unwrap().forget();
             let (code, body) = (self.rule)(&query).unwrap_or_else(|| {
                 let body = match time.is_empty() {
@@ -107,8 +111,8 @@ impl Fake {
                 self.header,
                 body.len()
             );
-            connection.write_all(head.as_bytes()).await?;
-            connection.write_all(body.as_bytes()).await?;
+            // In one piece: a second one would wait for the first to be acknowledged.
+            connection.write_all(format!("{head}{body}").as_bytes()).await?;
         }
     }
 
@@ -176,6 +180,18 @@ fn tick(number: i64) -> Tick {
 fn subscribe(collector: &Collector, source: &Arc<Source>, selectors: &[&str]) -> Subscription {
     let selectors: Vec<_> = selectors.iter().map(|text| Selector::parse(text).unwrap()).collect();
     collector.subscribe(&payer("web"), source, &selectors, interval(), Mode::Sampled)
+}
+
+/// Namespaces.
+const NAMES: [&str; 16] = [
+    "n00", "n01", "n02", "n03", "n04", "n05", "n06", "n07", "n08", "n09", "n10", "n11", "n12", "n13", "n14",
+    "n15",
+];
+
+/// As [`subscribe`], to what there is of a namespace, on its behalf.
+fn of_namespace(collector: &Collector, source: &Arc<Source>, name: &str, mode: Mode) -> Subscription {
+    let selector = Selector::parse(&format!(r#"up{{namespace="{name}"}}"#)).unwrap();
+    collector.subscribe(&payer(name), source, &[selector], interval(), mode)
 }
 
 /// The series of a collected tick, sorted.
@@ -325,19 +341,15 @@ async fn a_fetch_that_everyone_left_is_forgotten() {
 
 #[tokio::test]
 async fn a_merged_query_that_fails_is_split_until_the_culprit_stands_alone() {
-    let names: Vec<String> = (0..16).map(|i| format!("n{i:02}")).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let is_culprit = |query: &str| query.contains("n05") || query.contains("n11");
     let fake =
-        Fake::namespaces(&names).failing(move |query| is_culprit(query).then(|| (422, failure("execution"))));
+        Fake::namespaces(&NAMES).failing(move |query| is_culprit(query).then(|| (422, failure("execution"))));
     let (fake, source) = fake.start().await;
     let collector = collector();
-    let subscriptions: Vec<_> = names
-        .iter()
-        .map(|n| subscribe(&collector, &source, &[&format!(r#"up{{namespace="{n}"}}"#)]))
-        .collect();
+    let subscriptions: Vec<_> =
+        NAMES.map(|name| of_namespace(&collector, &source, name, Mode::Sampled)).into();
     let all = futures::future::join_all(subscriptions.iter().map(|s| s.at(tick(1), 0))).await;
-    for (name, one) in names.iter().zip(all) {
+    for (name, one) in NAMES.iter().zip(all) {
         match is_culprit(name) {
             true => assert!(matches!(*one.unwrap_err().cause, Cause::Query { .. })),
             false => assert_eq!(series(&one.unwrap()), [format!("up{{namespace=\"{name}\"}}")]),
@@ -360,21 +372,17 @@ async fn what_the_source_fails_at_costs_nobody_else_more_than_a_few_tries() {
 }
 
 async fn fails_with(code: u16) {
-    let names: Vec<String> = (0..16).map(|i| format!("n{i:02}")).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let is_culprit = |query: &str| query.contains("n00") || query.contains("n11");
     let fake =
-        Fake::namespaces(&names).failing(move |query| is_culprit(query).then(|| (code, failure("internal"))));
+        Fake::namespaces(&NAMES).failing(move |query| is_culprit(query).then(|| (code, failure("internal"))));
     let (fake, source) = fake.start().await;
     let collector = collector();
-    let subscriptions: Vec<_> = names
-        .iter()
-        .map(|n| subscribe(&collector, &source, &[&format!(r#"up{{namespace="{n}"}}"#)]))
-        .collect();
+    let subscriptions: Vec<_> =
+        NAMES.map(|name| of_namespace(&collector, &source, name, Mode::Sampled)).into();
     let mut failed = Vec::new();
     for tries in 1..8 {
         let all = futures::future::join_all(subscriptions.iter().map(|s| s.at(tick(tries), 0))).await;
-        failed = names.iter().zip(all).filter(|(_, one)| one.is_err()).map(|(name, _)| *name).collect();
+        failed = NAMES.iter().zip(all).filter(|(_, one)| one.is_err()).map(|(name, _)| *name).collect();
     }
     assert_eq!(failed, ["n00", "n11"], "{code}");
     let before = fake.queries().len();
@@ -385,8 +393,79 @@ async fn fails_with(code: u16) {
 }
 
 #[tokio::test]
+async fn nobody_waits_for_what_takes_long_but_who_wants_it() {
+    let never = |query: &str| if is_culprit(query) { Duration::from_secs(60) } else { Duration::ZERO };
+    let late = |query: &str| if is_culprit(query) { Duration::from_millis(800) } else { Duration::ZERO };
+    for mode in [Mode::Sampled, Mode::Raw] {
+        takes_long(mode, never, Duration::from_millis(600)).await;
+        takes_long(mode, late, Duration::from_millis(2_000)).await;
+    }
+}
+
+fn is_culprit(query: &str) -> bool {
+    query.contains("n01") || query.contains("n04")
+}
+
+async fn all_at(of: &[Subscription], number: i64) -> Vec<Result<Collected, Error>> {
+    futures::future::join_all(of.iter().map(|one| one.at(tick(number), 0))).await
+}
+
+async fn takes_long(mode: Mode, takes: fn(&str) -> Duration, timeout: Duration) {
+    let fake = Fake::namespaces(&NAMES).failing(|query| match query.starts_with("read ") {
+        true => Some((404, "no such page".to_owned())),
+        false => query.contains("ms]").then(|| (200, success("").replace("vector", "matrix"))),
+    });
+    let (_fake, source) = Fake { takes, ..fake }.start().await;
+    let source = Arc::new(Source { timeout, ..(*source).clone() });
+    let collector = collector();
+    let subscribe = |name: &&str| of_namespace(&collector, &source, name, mode);
+    let (slow, quick): (Vec<_>, Vec<_>) = NAMES.iter().partition(|name| is_culprit(name));
+    let [slow, quick] = [slow, quick].map(|names| names.into_iter().map(subscribe).collect::<Vec<_>>());
+    // All of them are asked for together at first, and then apart.
+    for number in 1..4 {
+        futures::future::join(all_at(&slow, number), all_at(&quick, number)).await;
+    }
+    for number in 4..7 {
+        let late = all_at(&slow, number);
+        tokio::pin!(late);
+        for next in [number, number + 100] {
+            tokio::select! {
+                biased;
+                _ = &mut late => panic!("{mode:?}: tick {number} of the slow ones was over first"),
+                quick = all_at(&quick, next) => quick.into_iter().for_each(|one| _ = one.unwrap()),
+            }
+        }
+        for one in late.await {
+            match one {
+                Ok(_) => assert!(takes("n01") < timeout),
+                Err(error) => {
+                    assert!(matches!(*error.cause, Cause::Timeout(_)) && takes("n01") > timeout, "{error}")
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_wants_what_takes_long_catches_up_by_several_ticks_at_once() {
+    let takes = |query: &str| Duration::from_millis(if query.contains("n01") { 200 } else { 0 });
+    let (fake, source) = Fake { takes, ..Fake::namespaces(&["n00", "n01"]) }.start().await;
+    let source = Arc::new(Source { timeout: Duration::from_millis(600), ..(*source).clone() });
+    let collector = collector();
+    let one = subscribe(&collector, &source, &[r#"up{namespace="n01"}"#]);
+    one.at(tick(1), 0).await.unwrap();
+    for number in 2..12 {
+        assert_eq!(one.at(tick(number), 11 - number as u32).await.unwrap().series, 1);
+    }
+    assert_eq!(*lock(&fake.ticks), ["30.000", "60.000 to 330.000 by 30"]);
+    // Others are asked for without it.
+    let other = subscribe(&collector, &source, &[r#"up{namespace="n00"}"#]);
+    futures::future::join(one.at(tick(12), 0), other.at(tick(12), 0)).await.0.unwrap();
+    assert_eq!(fake.queries()[2..].len(), 2);
+}
+
+#[tokio::test]
 async fn what_one_may_not_read_is_asked_for_by_queries_and_the_others_go_on_reading() {
-    let names: Vec<String> = (0..16).map(|i| format!("n{i:02}")).collect();
     let fake = Fake::new(&[]).failing(|query| {
         Some(match query.starts_with("read ") {
             true if query.contains("n05") => (400, "exceeded sample limit".to_owned()),
@@ -396,12 +475,8 @@ async fn what_one_may_not_read_is_asked_for_by_queries_and_the_others_go_on_read
         })
     });
     let (fake, source) = Fake { header: "content-type: application/x-protobuf", ..fake }.start().await;
-    let (collector, payer) = (collector(), payer("web"));
-    let subscribe = |name: &String| {
-        let selector = Selector::parse(&format!(r#"up{{namespace="{name}"}}"#)).unwrap();
-        collector.subscribe(&payer, &source, &[selector], interval(), Mode::Raw)
-    };
-    let subscriptions: Vec<_> = names.iter().map(subscribe).collect();
+    let collector = collector();
+    let subscriptions: Vec<_> = NAMES.map(|name| of_namespace(&collector, &source, name, Mode::Raw)).into();
     for number in 1..4 {
         for one in futures::future::join_all(subscriptions.iter().map(|s| s.at(tick(number), 0))).await {
             one.unwrap();
@@ -417,7 +492,7 @@ async fn what_one_may_not_read_is_asked_for_by_queries_and_the_others_go_on_read
         "{queries:?}"
     );
     let read = reads.concat();
-    assert!(names.iter().all(|name| read.contains(&**name) == (name != "n05")), "{reads:?}");
+    assert!(NAMES.iter().all(|name| read.contains(name) == (*name != "n05")), "{reads:?}");
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ use super::request::{self, Answered};
 use super::scan::Scanner;
 use super::stream::Ends;
 use super::table::Table;
-use super::{Asked, Cause, http_error, lock};
+use super::{Cause, http_error, lock};
 use crate::http::Response;
 use crate::model::memory::Held;
 use crate::model::{METRIC_NAME, Timestamp};
@@ -43,35 +43,85 @@ const READ_BYTES_MAX: usize = 256 << 10;
 const STREAM: &str = "application/x-streamed-protobuf";
 const PROTOBUF: &str = "application/x-protobuf";
 
-/// Asks for what these values have in the window and puts it into the table: the body's size in bytes, and how it tells ends.
-pub(super) async fn ask(
+/// A question for a window, and the head of what was answered to it.
+pub(super) struct Begun {
+    asked: Asked,
+    begun: request::Begun,
+}
+
+impl Begun {
+    /// As of [`request::Begun`].
+    pub(super) fn took(&self) -> Duration {
+        self.begun.took
+    }
+
+    /// As [`request::Begun::in_time`].
+    pub(super) fn in_time(self, origin: &Origin) -> Result<Begun, Cause> {
+        Ok(Begun { begun: self.begun.in_time(origin)?, ..self })
+    }
+}
+
+/// How a window is asked for.
+#[derive(Debug, Clone, Copy)]
+enum Asked {
+    /// By remote read, in the form that is known to be good.
+    Read(Option<Known>),
+    /// By a query of a range.
+    Query,
+}
+
+/// Asks for what these values have in the window, and waits until the answer begins.
+pub(super) async fn begin(
     origin: &Origin,
+    (shape, forms): (&Shape, &Forms),
+    values: &[Arc<str>],
+    window: Window,
+    timeout: Duration,
+) -> Begun {
+    if can_read(origin) && !forms.is_unread(values) {
+        let (known, conditions) =
+            (forms.known(values), shape.conditions(values, &origin.source.external_labels));
+        let sending = send(origin, known, &conditions, window, timeout);
+        return Begun { asked: Asked::Read(known), begun: request::Begun::of(sending).await };
+    }
+    let selector = shape.query(values);
+    let sending = query(origin, &selector, window, timeout);
+    Begun { asked: Asked::Query, begun: request::Begun::of(sending).await }
+}
+
+/// Puts what comes into the table: the body's size in bytes, and how it tells ends.
+pub(super) async fn finish(
+    origin: &Origin,
+    begun: Begun,
     (shape, forms): (&Shape, &Forms),
     values: &[Arc<str>],
     window: Window,
     timeout: Duration,
     table: &mut Table,
 ) -> Result<(u64, Ends), Cause> {
-    let began = Instant::now();
-    if can_read(origin) && !forms.is_unread(values) {
+    let Begun { asked, begun: request::Begun { began, mut answered, .. } } = begun;
+    if let Asked::Read(known) = asked {
         let conditions = shape.conditions(values, &origin.source.external_labels);
-        let asked = remote_read(origin, (forms, values), &conditions, window, timeout, table).await;
-        match asked {
+        let read = Read { forms, values, conditions: &conditions, window, timeout };
+        match read.all(origin, (known, answered), table).await {
             Err(cause) if is_unknown(&cause) => {
                 let unread = unread(origin, (forms, values), cause, timeout).await;
                 unread.or_else(|cause| told(origin, began, Err(cause)).map(drop))?;
                 table.roll_back();
             }
-            asked => return told(origin, began, asked).map(|bytes| (bytes, Ends::Marked)),
+            read => return told(origin, began, read).map(|bytes| (bytes, Ends::Marked)),
         }
+        answered = query(origin, &shape.query(values), window, timeout).await;
     }
-    let asked = query(origin, &shape.query(values), window, timeout, table).await;
+    let asked = match answered {
+        Ok(answered) => request::take(origin, answered, Scanner::of_window(window), timeout, table).await,
+        Err(cause) => Err(cause),
+    };
     told(origin, began, asked).map(|bytes| (bytes, Ends::Absent))
 }
 
 fn told(origin: &Origin, began: Instant, asked: Result<u64, Cause>) -> Result<u64, Cause> {
-    let result = asked.as_ref().map(|bytes| *bytes);
-    origin.observer.tell(Asked { source: &origin.source, took: began.elapsed(), result });
+    request::tell(origin, began, &asked);
     request::note(origin, asked.as_ref().err(), SystemTime::now().into());
     asked
 }
@@ -125,57 +175,71 @@ async fn reads_at_all(origin: &Origin, timeout: Duration) -> Result<(), Cause> {
     }];
     let now = Timestamp::from(SystemTime::now());
     let window = Window { since: now.minus(Duration::from_millis(1)), until: now };
-    let response = send(origin, None, &nothing, window, timeout).await?;
-    content_type(&response).map(drop)
+    let answered = send(origin, None, &nothing, window, timeout).await?;
+    content_type(&accepted(answered, window).await?).map(drop)
 }
 
-async fn remote_read(
-    origin: &Origin,
-    (forms, values): (&Forms, &[Arc<str>]),
-    conditions: &[read::Condition],
+/// What is asked of remote read.
+struct Read<'a> {
+    forms: &'a Forms,
+    values: &'a [Arc<str>],
+    conditions: &'a [read::Condition],
     window: Window,
     timeout: Duration,
-    table: &mut Table,
-) -> Result<u64, Cause> {
-    let mut known = forms.known(values);
-    loop {
-        let asked = read_in(origin, known, conditions, window, timeout, table).await;
-        let then = match &asked {
-            Ok(read) => forms.had(values, known, read.is_silent),
-            Err(cause) => forms.failed(values, known, cause),
-        };
-        let Some(then) = then else { return asked.map(|read| read.bytes) };
-        if let (Err(cause), Known::Floats) = (&asked, then) {
-            let source = &origin.source.name;
-            warn!(%source, %cause, "A source fails at its native histograms: they are left out for a while");
-        }
-        known = Some(then);
-        table.roll_back();
-    }
 }
 
 /// What came of an answer to remote read.
-struct Read {
+struct Had {
     bytes: u64,
     /// Series came that have nothing, of which the source may have something in another form.
     is_silent: bool,
 }
 
-async fn read_in(
-    origin: &Origin,
-    known: Option<Known>,
-    conditions: &[read::Condition],
-    window: Window,
-    timeout: Duration,
-    table: &mut Table,
-) -> Result<Read, Cause> {
-    let response = send(origin, known, conditions, window, timeout).await?;
-    match content_type(&response)? {
-        ContentType::Stream => {
-            let bytes = streamed(origin, response, window, timeout, table).await?;
-            Ok(Read { bytes, is_silent: false })
+impl Read<'_> {
+    /// Puts what comes into the table, whose answer in the first form has begun; the body's size in bytes.
+    async fn all(
+        &self,
+        origin: &Origin,
+        (mut known, mut answered): (Option<Known>, Result<Answered, Cause>),
+        table: &mut Table,
+    ) -> Result<u64, Cause> {
+        let Read { forms, values, conditions, window, timeout } = *self;
+        loop {
+            let read = match answered {
+                Ok(answered) => self.take(origin, known, answered, table).await,
+                Err(cause) => Err(cause),
+            };
+            let then = match &read {
+                Ok(had) => forms.had(values, known, had.is_silent),
+                Err(cause) => forms.failed(values, known, cause),
+            };
+            let Some(then) = then else { return read.map(|had| had.bytes) };
+            if let (Err(cause), Known::Floats) = (&read, then) {
+                let source = &origin.source.name;
+                warn!(%source, %cause, "A source fails at its native histograms: they are left out for a while");
+            }
+            known = Some(then);
+            table.roll_back();
+            answered = send(origin, known, conditions, window, timeout).await;
         }
-        ContentType::Block => plain(origin, response, (window, known), timeout, table).await,
+    }
+
+    async fn take(
+        &self,
+        origin: &Origin,
+        known: Option<Known>,
+        answered: Answered,
+        table: &mut Table,
+    ) -> Result<Had, Cause> {
+        let Read { window, timeout, .. } = *self;
+        let response = accepted(answered, window).await?;
+        match content_type(&response)? {
+            ContentType::Stream => {
+                let bytes = streamed(origin, response, window, timeout, table).await?;
+                Ok(Had { bytes, is_silent: false })
+            }
+            ContentType::Block => plain(origin, response, (window, known), timeout, table).await,
+        }
     }
 }
 
@@ -197,14 +261,14 @@ fn content_type(response: &Response) -> Result<ContentType, Cause> {
     }
 }
 
-/// Sends the question; the answer if the source gives one.
+/// Sends the question.
 async fn send(
     origin: &Origin,
     known: Option<Known>,
     conditions: &[read::Condition],
     window: Window,
     timeout: Duration,
-) -> Result<Response, Cause> {
+) -> Result<Answered, Cause> {
     let uri = request::address(&origin.source.url, "read")?;
     let mut request = Request::post(uri)
         .header(CONTENT_TYPE, PROTOBUF)
@@ -216,7 +280,12 @@ async fn send(
     }
     let body = Bytes::from(read::request(conditions, window, known.map(Form::from)));
     let request = request.body(body).map_err(|_| Cause::Unreachable(crate::http::Error::Address))?;
-    match request::send(origin, request, timeout).await? {
+    request::send(origin, request, timeout).await
+}
+
+/// The answer, if it is one.
+async fn accepted(answered: Answered, window: Window) -> Result<Response, Cause> {
+    match answered {
         Answered::Success(response) => Ok(response),
         Answered::Refused(response) => Err(request::refusal(response, Scanner::of_window(window)).await),
     }
@@ -251,7 +320,7 @@ async fn plain(
     (window, known): (Window, Option<Known>),
     timeout: Duration,
     table: &mut Table,
-) -> Result<Read, Cause> {
+) -> Result<Had, Cause> {
     let mut held = origin.memory.hold_shared();
     let mut block = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|e| http_error(e, timeout))? {
@@ -282,7 +351,7 @@ async fn plain(
     while samples.read(READ_BYTES_MAX, table)? {
         tokio::task::yield_now().await;
     }
-    Ok(Read { bytes, is_silent: samples.silent > 0 })
+    Ok(Had { bytes, is_silent: samples.silent > 0 })
 }
 
 fn counted(origin: &Origin, bytes: u64, more: usize) -> Result<u64, Cause> {
@@ -301,12 +370,11 @@ async fn query(
     selector: &str,
     window: Window,
     timeout: Duration,
-    table: &mut Table,
-) -> Result<u64, Cause> {
+) -> Result<Answered, Cause> {
     let Window { since, until } = window;
     // A range is open at its beginning in newer servers and closed in older ones: what is too old is left out here.
     let range = until.since(since);
     let query = format!("{selector}[{}ms]", range.as_millis());
     let form = request::Form { query: &query, at: request::At::Moment(until), timeout };
-    request::query(origin, &form, Scanner::of_window(window), timeout, table).await
+    request::send_form(origin, &form).await
 }

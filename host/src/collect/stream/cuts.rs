@@ -48,6 +48,17 @@ impl Cuts {
         }
         [group, second]
     }
+
+    /// Cuts a group into as many as this, or into single values.
+    pub(super) fn cut(&mut self, group: &[Arc<str>], parts: usize, now: Instant) {
+        let firsts = group.chunks(group.len().div_ceil(parts).max(1)).skip(1);
+        self.at.extend(firsts.map(|chunk| (chunk[0].clone(), now + CUT_HEALS_AFTER)));
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.at.len()
+    }
 }
 
 #[cfg(test)]
@@ -75,5 +86,12 @@ mod tests {
         assert_eq!(groups(&mut cuts, "a e", now), ["a", "e"]);
         assert_eq!(groups(&mut cuts, "d e", now), ["d e"]);
         assert_eq!(groups(&mut cuts, "a b c d", now + CUT_HEALS_AFTER), ["a b c d"]);
+        cuts.cut(&values("a b c d e f g"), 3, now);
+        assert_eq!(
+            (groups(&mut cuts, "a b c d e f g", now), cuts.count()),
+            (vec!["a b c".into(), "d e f".into(), "g".into()], 2)
+        );
+        cuts.cut(&values("d e f"), 8, now);
+        assert_eq!(groups(&mut cuts, "a b c d e f g", now), ["a b c", "d", "e", "f", "g"]);
     }
 }

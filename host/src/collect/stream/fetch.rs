@@ -1,21 +1,25 @@
 //! Fetch: brings the rows of some values at one tick or at several, in as few requests as the source answers.
+//!
+//! Never: the table held while a source thinks about what is known to take long.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 
 use crate::model::memory::Held;
 use crate::model::{Span, Timestamp};
 
-use super::super::gate::Namespace;
+use super::super::gate::{Namespace, Permit};
 use super::super::origin::Origin;
 use super::super::read::Window;
-use super::super::table::Table;
+use super::super::table::{Answer, Table};
 use super::super::{Cause, Error, lock, request, window};
 use super::ahead::Ahead;
-use super::{Brought, Content, Ending, Ends, Fetched, Stream};
+use super::fetched::{Ending, Ends, Fetched};
+use super::{Brought, Content, Stream};
 
 /// How many timeouts of its source one fetch may take: the first failure of a merged query must leave time to find its
 /// culprit.
@@ -30,6 +34,9 @@ const FAILURES_MAX: usize = 3;
 /// As long as it answers nothing, its queries are cut into so many: more would only be more to ask.
 const GROUPS_MAX: usize = 16;
 
+/// Values that took long together are asked for in so many groups the next time.
+const SLOW_PARTS: usize = 8;
+
 /// With less time than this left, nothing more is asked.
 const TIMEOUT_MIN: Duration = Duration::from_millis(100);
 
@@ -42,39 +49,83 @@ pub(super) struct Task {
     pub(super) values: Vec<Arc<str>>,
     /// It is asked in the turn of any of these.
     pub(super) namespaces: Vec<Namespace>,
+    /// It took long the last time.
+    pub(super) is_slow: bool,
 }
 
 impl Task {
     /// The same for the first tick alone.
     fn of_first(self) -> Task {
-        Task { ticks: Span::new(self.ticks.first(), self.ticks.interval(), 1), ..self }
+        Task { ticks: first_of(self.ticks), ..self }
     }
 }
 
 /// Fetches, keeps what came for late askers, and hands it to those who wait.
 pub(super) async fn run(stream: Arc<Stream>, task: Task) -> Brought {
-    let mut table = stream.table.lock().await;
-    let asking = lock(&stream.state).interests.asking();
-    if let Some(asking) = asking {
-        table.split(asking);
-    }
     let (ticks, since) = (task.ticks, task.since);
-    let brought = match stream.content {
-        Content::Values => values(&stream, task, &mut table).await,
-        Content::Samples => stored(&stream, task, &mut table).await,
+    let brought = match (task.is_slow, stream.content) {
+        (true, _) => slow(&stream, task).await,
+        (false, Content::Values) => values(&stream, task, &mut *open(&stream).await).await,
+        (false, Content::Samples) => stored(&stream, task, &mut *open(&stream).await).await,
     };
     stream.keep(ticks, since, &brought);
     brought
 }
 
+/// The stream's table, as soon as nobody reads into it.
+async fn open(stream: &Stream) -> MutexGuard<'_, Table> {
+    let mut table = stream.table.lock().await;
+    let asking = lock(&stream.state).interests.asking();
+    if let Some(asking) = asking {
+        table.split(asking);
+    }
+    table
+}
+
+/// What takes long: the answer is waited for first, and then the table.
+async fn slow(stream: &Stream, task: Task) -> Brought {
+    let Task { ticks, since, values, namespaces, .. } = task;
+    let asked = match stream.content {
+        Content::Values => Asked::Ticks(ticks),
+        Content::Samples => Asked::Window(Window { since, until: ticks.last().timestamp() }),
+    };
+    let mut fetch = Fetch::new(stream, asked, values, namespaces);
+    fetch.is_slow = true;
+    let Some(group) = fetch.todo.front().cloned() else { return fetch.nothing(ticks, since) };
+    match fetch.begin(&group).await.and_then(|begun| begun.in_time(&stream.origin)) {
+        Ok(begun) => fetch.begun = Some(begun),
+        Err(cause) => {
+            let (all, were_asked) = (fetch.todo.drain(..).flatten().collect(), fetch.requests > 0);
+            fetch.failed(all, cause, were_asked);
+            return fetch.nothing(ticks, since);
+        }
+    }
+    let mut table = open(stream).await;
+    match stream.content {
+        Content::Samples => fetch.samples(ticks, since, &mut table).await.unwrap_or_else(|failed| failed),
+        Content::Values if ticks.is_one() => fetch.one(ticks, &mut table).await,
+        Content::Values => match fetch.several(ticks, &mut table).await {
+            Ok(brought) => brought,
+            Err(first) => first.one(first_of(ticks), &mut table).await,
+        },
+    }
+}
+
+fn first_of(ticks: Span) -> Span {
+    Span::new(ticks.first(), ticks.interval(), 1)
+}
+
 /// One value a series and tick: of all ticks, or of the first one.
 async fn values(stream: &Stream, task: Task, table: &mut Table) -> Brought {
-    if !task.ticks.is_one()
-        && let Some(brought) = several(stream, &task, table).await
-    {
-        return brought;
+    let Task { ticks, values, namespaces, .. } = task;
+    let fetch = Fetch::new(stream, Asked::Ticks(ticks), values, namespaces);
+    if ticks.is_one() {
+        return fetch.one(ticks, table).await;
     }
-    one(stream, task.of_first(), table).await
+    match fetch.several(ticks, table).await {
+        Ok(brought) => brought,
+        Err(first) => first.one(first_of(ticks), table).await,
+    }
 }
 
 /// All samples up to the last tick, or to the first one. What is kept for late askers makes room for them before anybody is refused.
@@ -92,66 +143,12 @@ async fn stored(stream: &Stream, task: Task, table: &mut Table) -> Brought {
     samples(stream, &task.of_first(), table).await.unwrap_or_else(|failed| failed)
 }
 
-/// What there is at a task's only tick.
-async fn one(stream: &Stream, task: Task, table: &mut Table) -> Brought {
-    let Task { ticks, values, namespaces, .. } = task;
-    let mut fetch = Fetch::new(stream, Asked::Ticks(ticks), values, namespaces);
-    table.begin();
-    fetch.all(table).await;
-    let answer = Arc::new(table.finish(ticks.first()));
-    let (Fetch { values, bytes, .. }, refused) = (fetch, table.refused());
-    let (tick, ended) = (ticks.first(), Instant::now());
-    let (since, ends) = (tick.timestamp(), Ending::Absent);
-    Arc::new([Arc::new(Fetched { tick, since, ends, answer, bytes, values, refused, ended, _paid: None })])
-}
-
-/// What there is at each of them; `None` if it cannot be had at once. Who has no room for all of it is asked for the first one.
-async fn several(stream: &Stream, task: &Task, table: &mut Table) -> Option<Brought> {
-    let Task { ticks, values, namespaces, .. } = task;
-    let samples_max = Ahead::samples_max(*ticks, lock(&stream.state).series());
-    let (mut held, room) = (stream.origin.memory.hold_shared(), samples_max * READ_SAMPLE_BYTES);
-    held.take_for(room, table.is_modest(values, room)).ok()?;
-    let mut fetch = Fetch::new(stream, Asked::Ticks(*ticks), values.clone(), namespaces.clone());
-    table.begin_ahead(ticks.count(), samples_max);
-    fetch.all(table).await;
-    if fetch.is_partial(table) {
-        lock(&stream.state).ahead.part();
-        return None;
-    }
-    let samples = table.samples_ahead();
-    let answers = table.finish_ahead(*ticks);
-    held.give(held.bytes().saturating_sub(samples * KEPT_SAMPLE_BYTES));
-    let (paid, ended): (Arc<Held>, _) = (Arc::new(held), Instant::now());
-    let bytes = fetch.bytes / ticks.count() as u64;
-    let fetched = ticks.ticks().zip(answers).map(|(tick, answer)| {
-        let (answer, values, refused) = (Arc::new(answer), fetch.values.clone(), HashMap::new());
-        let (since, ends, paid) = (tick.timestamp(), Ending::Absent, Some(paid.clone()));
-        Arc::new(Fetched { tick, since, ends, answer, bytes, values, refused, ended, _paid: paid })
-    });
-    Some(fetched.collect())
-}
-
 /// All samples up to the last tick, once for each of them. `Err` holds what could be had, if that is a part.
 async fn samples(stream: &Stream, task: &Task, table: &mut Table) -> Result<Brought, Brought> {
-    let Task { ticks, since, values, namespaces } = task;
-    let asked = Window { since: *since, until: ticks.last().timestamp() };
-    let mut fetch = Fetch::new(stream, Asked::Window(asked), values.clone(), namespaces.clone());
-    table.begin_runs();
-    fetch.all(table).await;
-    let is_partial = fetch.is_partial(table);
-    if is_partial && !ticks.is_one() {
-        lock(&stream.state).ahead.part();
-    }
-    let (answer, ended) = (Arc::new(table.finish_runs(ticks.last())), Instant::now());
-    let (refused, bytes) = (table.refused(), fetch.bytes / ticks.count() as u64);
-    let ends = Ending::Marked { but: Arc::new(std::mem::take(&mut fetch.unmarked)) };
-    let fetched = ticks.ticks().map(|tick| {
-        let (answer, values, refused) = (answer.clone(), fetch.values.clone(), refused.clone());
-        let (since, ends) = (*since, ends.clone());
-        Arc::new(Fetched { tick, since, ends, answer, bytes, values, refused, ended, _paid: None })
-    });
-    let brought = fetched.collect();
-    if is_partial { Err(brought) } else { Ok(brought) }
+    let Task { ticks, since, values, namespaces, .. } = task;
+    let asked = Asked::Window(Window { since: *since, until: ticks.last().timestamp() });
+    let fetch = Fetch::new(stream, asked, values.clone(), namespaces.clone());
+    fetch.samples(*ticks, *since, table).await
 }
 
 /// What a sample of several ticks takes while they are read, and in answers that share what they are of.
@@ -165,6 +162,39 @@ enum Asked {
     Ticks(Span),
     /// All that it has stored.
     Window(Window),
+}
+
+/// A question for a group of values, and what was answered to it so far.
+struct Begun {
+    head: Head,
+    timeout: Duration,
+    _permit: Permit,
+}
+
+enum Head {
+    Ticks(Span, request::Begun),
+    Window(Window, window::Begun),
+}
+
+impl Head {
+    fn took(&self) -> Duration {
+        match self {
+            Head::Ticks(_, begun) => begun.took,
+            Head::Window(_, begun) => begun.took(),
+        }
+    }
+}
+
+impl Begun {
+    /// It, unless there was no answer in time.
+    fn in_time(self, origin: &Origin) -> Result<Begun, Cause> {
+        let Begun { head, timeout, _permit } = self;
+        let head = match head {
+            Head::Ticks(ticks, begun) => Head::Ticks(ticks, begun.in_time(origin)?),
+            Head::Window(asked, begun) => Head::Window(asked, begun.in_time(origin)?),
+        };
+        Ok(Begun { head, timeout, _permit })
+    }
 }
 
 struct Fetch<'a> {
@@ -181,6 +211,9 @@ struct Fetch<'a> {
     groups: usize,
     failures: usize,
     values: HashMap<Arc<str>, Result<(), Error>>,
+    is_slow: bool,
+    /// What was asked first, if its answer was waited for before all else.
+    begun: Option<Begun>,
     /// A merged query failed, and will be cut the next time.
     has_cut: bool,
     bytes: u64,
@@ -204,8 +237,8 @@ impl<'a> Fetch<'a> {
         let deadline = now + stream.origin.source.timeout * FETCH_TIMEOUTS_MAX;
         // What failed is asked for last, so that it takes nobody's time but its own.
         let state = lock(&stream.state);
-        let is_troubled = |group: &Vec<Arc<str>>| group.iter().any(|value| state.troubled.contains(value));
-        let (last, mut todo): (VecDeque<_>, VecDeque<_>) = todo.into_iter().partition(is_troubled);
+        let has_failed = |group: &Vec<Arc<str>>| state.trouble.has_failed(group);
+        let (last, mut todo): (VecDeque<_>, VecDeque<_>) = todo.into_iter().partition(has_failed);
         drop(state);
         todo.extend(last);
         let groups = todo.len();
@@ -221,6 +254,8 @@ impl<'a> Fetch<'a> {
             groups,
             failures: 0,
             values,
+            is_slow: false,
+            begun: None,
             has_cut: false,
             bytes: 0,
         }
@@ -231,6 +266,98 @@ impl<'a> Fetch<'a> {
         !table.refused().is_empty() || self.values.values().any(Result::is_err)
     }
 
+    /// What there is at a tick.
+    async fn one(mut self, ticks: Span, table: &mut Table) -> Brought {
+        table.begin();
+        self.all(table).await;
+        let answer = Arc::new(table.finish(ticks.first()));
+        let (Fetch { values, bytes, .. }, refused) = (self, table.refused());
+        let (tick, ended) = (ticks.first(), Instant::now());
+        let (since, ends) = (tick.timestamp(), Ending::Absent);
+        Arc::new([Arc::new(Fetched {
+            tick,
+            since,
+            ends,
+            answer,
+            bytes,
+            values,
+            refused,
+            ended,
+            _paid: None,
+        })])
+    }
+
+    /// What there is at each of several ticks; if it cannot be had at once, what is to be asked for the first one. So is who has no
+    /// room for all of it.
+    async fn several(mut self, ticks: Span, table: &mut Table) -> Result<Brought, Fetch<'a>> {
+        let stream = self.stream;
+        let asked: Vec<Arc<str>> = self.todo.iter().flatten().cloned().collect();
+        let (namespaces, is_slow) = (self.namespaces.clone(), self.is_slow);
+        let first = || {
+            let ticks = Asked::Ticks(first_of(ticks));
+            Fetch { is_slow, ..Fetch::new(stream, ticks, asked.clone(), namespaces.clone()) }
+        };
+        let samples_max = Ahead::samples_max(ticks, lock(&stream.state).series());
+        let (mut held, room) = (stream.origin.memory.hold_shared(), samples_max * READ_SAMPLE_BYTES);
+        if held.take_for(room, table.is_modest(&asked, room)).is_err() {
+            return Err(first());
+        }
+        table.begin_ahead(ticks.count(), samples_max);
+        self.all(table).await;
+        if self.is_partial(table) {
+            lock(&stream.state).ahead.part();
+            return Err(first());
+        }
+        let samples = table.samples_ahead();
+        let answers = table.finish_ahead(ticks);
+        held.give(held.bytes().saturating_sub(samples * KEPT_SAMPLE_BYTES));
+        let (paid, ended): (Arc<Held>, _) = (Arc::new(held), Instant::now());
+        let bytes = self.bytes / ticks.count() as u64;
+        let fetched = ticks.ticks().zip(answers).map(|(tick, answer)| {
+            let (answer, values, refused) = (Arc::new(answer), self.values.clone(), HashMap::new());
+            let (since, ends, paid) = (tick.timestamp(), Ending::Absent, Some(paid.clone()));
+            Arc::new(Fetched { tick, since, ends, answer, bytes, values, refused, ended, _paid: paid })
+        });
+        Ok(fetched.collect())
+    }
+
+    /// All samples up to the last tick, once for each of them. `Err` holds what could be had, if that is a part.
+    async fn samples(mut self, ticks: Span, since: Timestamp, table: &mut Table) -> Result<Brought, Brought> {
+        table.begin_runs();
+        self.all(table).await;
+        let is_partial = self.is_partial(table);
+        if is_partial && !ticks.is_one() {
+            lock(&self.stream.state).ahead.part();
+        }
+        let (answer, ended) = (Arc::new(table.finish_runs(ticks.last())), Instant::now());
+        let (refused, bytes) = (table.refused(), self.bytes / ticks.count() as u64);
+        let ends = Ending::Marked { but: Arc::new(self.unmarked) };
+        let fetched = ticks.ticks().map(|tick| {
+            let (answer, values, refused, ends) =
+                (answer.clone(), self.values.clone(), refused.clone(), ends.clone());
+            Arc::new(Fetched { tick, since, ends, answer, bytes, values, refused, ended, _paid: None })
+        });
+        let brought = fetched.collect();
+        if is_partial { Err(brought) } else { Ok(brought) }
+    }
+
+    /// Nothing came.
+    fn nothing(self, ticks: Span, since: Timestamp) -> Brought {
+        let (tick, ended, ends) = (ticks.first(), Instant::now(), Ending::Absent);
+        let (answer, values, refused) = (Arc::new(Answer::nothing(tick)), self.values, HashMap::new());
+        Arc::new([Arc::new(Fetched {
+            tick,
+            since,
+            ends,
+            answer,
+            bytes: 0,
+            values,
+            refused,
+            ended,
+            _paid: None,
+        })])
+    }
+
     async fn all(&mut self, table: &mut Table) {
         while let Some(group) = self.todo.pop_front() {
             self.group(table, group).await;
@@ -239,13 +366,19 @@ impl<'a> Fetch<'a> {
 
     async fn group(&mut self, table: &mut Table, group: Vec<Arc<str>>) {
         table.begin_request(&group);
-        let asked_before = self.requests;
+        let asked_before = self.requests - usize::from(self.begun.is_some());
         let asked = self.ask(table, &group).await;
         match asked {
             Ok(bytes) => {
                 self.bytes += bytes;
                 let mut state = lock(&self.stream.state);
-                group.iter().for_each(|value| _ = state.troubled.remove(value));
+                state.trouble.came(&group);
+                let is_first = state.cuts.count() == 0;
+                if state.trouble.is_slow(&group[0])
+                    && (is_first || state.trouble.was_quick_within(self.age()))
+                {
+                    state.cuts.cut(&group, SLOW_PARTS, Instant::now());
+                }
                 drop(state);
                 self.values.extend(group.into_iter().map(|value| (value, Ok(()))));
             }
@@ -259,22 +392,40 @@ impl<'a> Fetch<'a> {
         }
     }
 
-    async fn ask(&mut self, table: &mut Table, group: &[Arc<str>]) -> Result<u64, Cause> {
-        let origin: &Origin = &self.stream.origin;
+    /// Asks for a group as soon as that may be, and waits until its answer begins. An error if it cannot be asked for in time.
+    async fn begin(&mut self, group: &[Arc<str>]) -> Result<Begun, Cause> {
+        let Stream { origin, shape, forms, state, .. } = self.stream;
         let whole = origin.source.timeout;
         let permit = tokio::time::timeout_at(self.deadline, origin.gate.pass(&self.namespaces)).await;
         let timeout = whole.min(self.time_left());
-        if permit.is_err() || timeout < TIMEOUT_MIN.min(whole) {
+        let Some(permit) = permit.ok().filter(|_| timeout >= TIMEOUT_MIN.min(whole)) else {
             return Err(Cause::Timeout(whole));
-        }
+        };
         self.requests += 1;
-        match self.asked {
+        let head = match self.asked {
             Asked::Ticks(ticks) => {
-                request::ask(origin, &self.stream.shape.query(group), ticks, timeout, table).await
+                Head::Ticks(ticks, request::begin(origin, &shape.query(group), ticks, timeout).await)
             }
             Asked::Window(asked) => {
-                let Stream { shape, forms, .. } = self.stream;
-                let (bytes, ends) = window::ask(origin, (shape, forms), group, asked, timeout, table).await?;
+                Head::Window(asked, window::begin(origin, (shape, forms), group, asked, timeout).await)
+            }
+        };
+        lock(state).trouble.took(group, head.took(), whole);
+        Ok(Begun { head, timeout, _permit: permit })
+    }
+
+    async fn ask(&mut self, table: &mut Table, group: &[Arc<str>]) -> Result<u64, Cause> {
+        let begun = match self.begun.take() {
+            Some(begun) => begun,
+            None => self.begin(group).await?,
+        };
+        let Begun { head, timeout, _permit } = begun;
+        let Stream { origin, shape, forms, .. } = self.stream;
+        match head {
+            Head::Ticks(ticks, begun) => request::finish(origin, begun, ticks, timeout, table).await,
+            Head::Window(asked, begun) => {
+                let read = window::finish(origin, begun, (shape, forms), group, asked, timeout, table);
+                let (bytes, ends) = read.await?;
                 if ends == Ends::Absent {
                     self.unmarked.extend(group.iter().cloned());
                 }
@@ -283,12 +434,22 @@ impl<'a> Fetch<'a> {
         }
     }
 
+    fn age(&self) -> Duration {
+        (self.deadline - self.stream.origin.source.timeout * FETCH_TIMEOUTS_MAX).elapsed()
+    }
+
     fn time_left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
     /// What becomes of values of which nothing came, though they `were_asked` for, or for want of time.
     fn failed(&mut self, group: Vec<Arc<str>>, cause: Cause, were_asked: bool) {
+        let unreachable = matches!(&cause, Cause::Unreachable(why) if !why.is_of_an_answer());
+        // The group was asked for as one.
+        let took_long = were_asked && lock(&self.stream.state).trouble.is_slow(&group[0]);
+        if self.is_slow || took_long && !unreachable {
+            return self.failed_slowly(group, cause, were_asked);
+        }
         // Out of time, the cause may as well be the queue in front of the source.
         let may_ask = self.requests < FETCH_REQUESTS_MAX && self.time_left() >= TIMEOUT_MIN;
         let is_merged = group.len() > 1;
@@ -308,15 +469,29 @@ impl<'a> Fetch<'a> {
             return;
         }
         if were_asked {
-            lock(&self.stream.state).troubled.extend(group.iter().cloned());
+            lock(&self.stream.state).trouble.failed(&group);
         }
         self.failures += usize::from(!has_answered && cause.is_the_sources());
-        let unreachable = matches!(&cause, Cause::Unreachable(why) if !why.is_of_an_answer());
         let error = self.stream.origin.error(Arc::new(cause));
         // A source that cannot be reached is not asked again for the other groups, nor one that answers for none.
         let is_down = unreachable || !has_answered && self.failures >= FAILURES_MAX;
         let others = if is_down { std::mem::take(&mut self.todo) } else { VecDeque::new() };
         let failed = others.into_iter().flatten().chain(group);
         self.values.extend(failed.map(|value| (value, Err(error.clone()))));
+    }
+
+    /// As [`Fetch::failed`], of values that take long: they are asked for in smaller groups the next time, all at once.
+    fn failed_slowly(&mut self, group: Vec<Arc<str>>, cause: Cause, were_asked: bool) {
+        let mut state = lock(&self.stream.state);
+        let may_cut = state.trouble.was_quick_within(self.age()) || state.cuts.count() < GROUPS_MAX;
+        if were_asked {
+            state.trouble.failed(&group);
+            if may_cut && (cause.may_be_the_question() || cause.may_be_its_size()) {
+                state.cuts.cut(&group, SLOW_PARTS, Instant::now());
+            }
+        }
+        drop(state);
+        let error = self.stream.origin.error(Arc::new(cause));
+        self.values.extend(group.into_iter().map(|value| (value, Err(error.clone()))));
     }
 }

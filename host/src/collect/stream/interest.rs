@@ -44,9 +44,15 @@ impl Interests {
         self.next
     }
 
-    pub(super) fn remove(&mut self, id: u64) {
-        self.by_id.remove(&id);
+    /// What it wanted.
+    pub(super) fn remove(&mut self, id: u64) -> Vec<Arc<str>> {
         self.changed = true;
+        self.by_id.remove(&id).map(|gone| gone.values).unwrap_or_default()
+    }
+
+    /// Whether anybody wants this value.
+    pub(super) fn want(&self, value: &Arc<str>) -> bool {
+        self.by_id.values().any(|interested| interested.values.contains(value))
     }
 
     /// Notes that a pipeline asks; whether it is its first try at this tick.

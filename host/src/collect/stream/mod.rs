@@ -6,9 +6,11 @@
 mod ahead;
 mod cuts;
 mod fetch;
+mod fetched;
 mod interest;
+mod trouble;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -17,7 +19,7 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, Shared, WeakShared};
 use tokio::time::Instant;
 
-use crate::model::memory::{Full, Held, Payer};
+use crate::model::memory::Payer;
 use crate::model::{Interval, Span, Tick, Timestamp};
 
 use super::forms::Forms;
@@ -26,16 +28,16 @@ use super::origin::Origin;
 use super::plan::{Ask, Shape};
 use super::read::{Run, Window};
 use super::scan::{Refusal, Rows, Sample};
-use super::table::{Answer, Part, Table, TableConfig};
+use super::table::{Part, Table, TableConfig};
 use super::{Error, lock, request};
 use ahead::Ahead;
 use cuts::Cuts;
 use fetch::Task;
+pub use fetched::Ends;
+pub(super) use fetched::Fetched;
+use fetched::Size;
 use interest::Interests;
-
-/// How long a failure is shared with those who ask for the same tick for the first time: pipelines of one tick do not
-/// wake at the same instant.
-const FAILURE_SHARED: Duration = Duration::from_secs(1);
+use trouble::Trouble;
 
 /// What a stream's answers hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -87,17 +89,7 @@ struct State {
     /// Held weakly: the waiters own a fetch, and it ends when the last of them leaves.
     under_way: Vec<UnderWay>,
     cuts: Cuts,
-    /// Values that were asked for in vain last.
-    troubled: HashSet<Arc<str>>,
-}
-
-/// How large an answer is.
-#[derive(Debug, Clone, Copy)]
-struct Size {
-    series: usize,
-    samples: usize,
-    /// The time that its samples are of; nothing where there is one a series.
-    reach: Duration,
+    trouble: Trouble,
 }
 
 /// What one fetch brought: for each tick that it was for, the oldest first.
@@ -111,54 +103,6 @@ struct UnderWay {
     since: Timestamp,
     values: HashSet<Arc<str>>,
     fetch: WeakShared<Fetch>,
-}
-
-/// What one fetch brought for one tick.
-#[derive(Debug)]
-pub(super) struct Fetched {
-    pub(super) tick: Tick,
-    /// Since when it has samples; the tick itself where there is one a tick.
-    since: Timestamp,
-    /// Whether the end of a series is among its samples.
-    ends: Ending,
-    pub(super) answer: Arc<Answer>,
-    /// Size of the bodies, in bytes.
-    pub(super) bytes: u64,
-    /// Each value that was asked for, and whether its rows are in the answer.
-    values: HashMap<Arc<str>, Result<(), Error>>,
-    /// Those who asked and have no room for what came.
-    refused: HashMap<Namespace, Full>,
-    ended: Instant,
-    /// Who pays for it as long as it is kept for those who catch up.
-    _paid: Option<Arc<Held>>,
-}
-
-/// How an answer says that a series has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ends {
-    /// By a stale marker, which is a sample.
-    Marked,
-    /// By not having it.
-    Absent,
-}
-
-/// The same of all values of a fetch.
-#[derive(Debug, Clone)]
-enum Ending {
-    Absent,
-    /// Of all values but these.
-    Marked {
-        but: Arc<HashSet<Arc<str>>>,
-    },
-}
-
-impl Ending {
-    fn of(&self, value: &str) -> Ends {
-        match self {
-            Ending::Marked { but } if !but.contains(value) => Ends::Marked,
-            Ending::Marked { .. } | Ending::Absent => Ends::Absent,
-        }
-    }
 }
 
 /// What an interest has of one tick.
@@ -284,7 +228,10 @@ impl Rows for Count {
 
 impl Drop for Interest {
     fn drop(&mut self) {
-        lock(&self.stream.state).interests.remove(self.id);
+        let mut state = lock(&self.stream.state);
+        let State { interests, trouble, .. } = &mut *state;
+        let gone = interests.remove(self.id);
+        trouble.forget(|value| gone.contains(value) && !interests.want(value));
     }
 }
 
@@ -314,7 +261,7 @@ impl Stream {
         interest: &Interest,
         wanted: Wanted,
     ) -> (Vec<Arc<Fetched>>, Vec<Shared<Fetch>>) {
-        let Wanted { tick, behind, reach } = wanted;
+        let Wanted { tick, behind, .. } = wanted;
         let since = wanted.since();
         let mut state = lock(&self.state);
         let first = state.interests.asked(interest.id, tick);
@@ -347,29 +294,35 @@ impl Stream {
             }
             true
         });
-        if !missing.is_empty() {
-            let values = state.wanted(tick, since, missing);
-            let ranges_differ = self.origin.ranges_differ.load(Ordering::Relaxed);
-            let behind = if self.content == Content::Values && ranges_differ { 0 } else { behind };
-            let samples = state.samples_of_a_tick(interest.interval);
-            let ticks = state.ahead.ticks(tick, interest.interval, behind, samples);
-            waiting.push(self.start(&mut state, interest.id, ticks, reach, values));
+        if missing.is_empty() {
+            return (ready, waiting);
+        }
+        let own: Vec<Arc<str>> = missing.iter().map(|value| (*value).clone()).collect();
+        let values = state.wanted(tick, since, missing);
+        let (together, slow) = state.apart(values);
+        let is_own = |values: &[Arc<str>]| values.iter().any(|value| own.contains(value));
+        let ranges_differ = self.origin.ranges_differ.load(Ordering::Relaxed);
+        let behind = if self.content == Content::Values && ranges_differ { 0 } else { behind };
+        let samples = state.samples_of_a_tick(interest.interval);
+        let ticks = state.ahead.ticks(tick, interest.interval, behind, samples);
+        if is_own(&together) {
+            let namespaces = state.interests.namespaces(interest.id);
+            let task = Task { ticks, since, values: together, namespaces, is_slow: false };
+            waiting.push(self.start(&mut state, task));
+        }
+        // Nobody waits for what takes long but who wants it.
+        for values in slow.into_iter().filter(|values| is_own(values)) {
+            let namespaces = vec![interest.namespace.clone()];
+            let task = Task { ticks, since, values, namespaces, is_slow: true };
+            waiting.push(self.start(&mut state, task));
         }
         (ready, waiting)
     }
 
-    fn start(
-        self: &Arc<Stream>,
-        state: &mut State,
-        asker: u64,
-        ticks: Span,
-        reach: Duration,
-        values: Vec<Arc<str>>,
-    ) -> Shared<Fetch> {
-        let covered = values.iter().cloned().collect();
-        let namespaces = state.interests.namespaces(asker);
-        let since = ticks.first().timestamp().minus(reach);
-        let fetch = fetch::run(self.clone(), Task { ticks, since, values, namespaces }).boxed().shared();
+    fn start(self: &Arc<Stream>, state: &mut State, task: Task) -> Shared<Fetch> {
+        let covered = task.values.iter().cloned().collect();
+        let Task { ticks, since, .. } = task;
+        let fetch = fetch::run(self.clone(), task).boxed().shared();
         if let Some(weak) = fetch.downgrade() {
             state.under_way.push(UnderWay { ticks, since, values: covered, fetch: weak });
         }
@@ -440,48 +393,19 @@ impl State {
         values.sort_unstable();
         values
     }
+
+    /// Which of them to ask for together, and groups of those that take long.
+    fn apart(&mut self, values: Vec<Arc<str>>) -> (Vec<Arc<str>>, Vec<Vec<Arc<str>>>) {
+        if !self.trouble.is_any_slow() {
+            return (values, Vec::new());
+        }
+        let (slow, together) = values.into_iter().partition(|value| self.trouble.is_slow(value));
+        (together, self.cuts.groups(slow, Instant::now()))
+    }
 }
 
 impl UnderWay {
     fn covers(&self, tick: Tick, since: Timestamp) -> bool {
         self.ticks.position(tick.timestamp()).is_some() && self.since <= since
-    }
-}
-
-impl Size {
-    /// How many samples there are in so much time.
-    fn in_time(self, time: Duration) -> usize {
-        (self.samples as f64 * time.div_duration_f64(self.reach.max(time))).ceil() as usize
-    }
-}
-
-impl Fetched {
-    fn size(&self) -> Size {
-        let reach = self.tick.timestamp().since(self.since);
-        Size { series: self.answer.series(), samples: self.answer.samples(), reach }
-    }
-
-    /// Whether something of it is missing for want of memory.
-    fn lacks_room(&self) -> bool {
-        let is_full = |error: &Error| error.full().is_some();
-        !self.refused.is_empty() || self.values.values().any(|value| value.as_ref().is_err_and(is_full))
-    }
-
-    /// Whether an asker takes this for its answer. A failure only if it is fresh and the asker's first try.
-    fn serves(&self, value: &str, first: bool) -> bool {
-        match self.values.get(value) {
-            Some(Ok(())) => true,
-            Some(Err(_)) => first && self.ended.elapsed() < FAILURE_SHARED,
-            None => false,
-        }
-    }
-
-    /// Whether everything `other` has is here too, and not worse.
-    fn replaces(&self, other: &Fetched) -> bool {
-        let is_worse = self.since > other.since;
-        let mut values = other.values.iter();
-        !is_worse
-            && values
-                .all(|(value, old)| self.values.get(value).is_some_and(|new| new.is_ok() || old.is_err()))
     }
 }

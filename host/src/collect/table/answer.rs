@@ -86,6 +86,13 @@ impl Answer {
         Answer { stream, tick, layout, content, histograms, catalog, _paid: Vec::new() }
     }
 
+    /// What there is where nothing came.
+    pub(in super::super) fn nothing(tick: Tick) -> Answer {
+        let content = Content::Values(Vec::new());
+        let (layout, histograms, catalog) = Default::default();
+        Answer { stream: StreamId::NONE, tick, layout, content, histograms, catalog, _paid: Vec::new() }
+    }
+
     /// The same, paid for with this as long as anybody has it.
     pub(super) fn paid_by(self, paid: Vec<Held>) -> Answer {
         Answer { _paid: paid, ..self }

@@ -52,6 +52,11 @@ pub struct SeriesRef {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId(u64);
 
+impl StreamId {
+    /// Of an answer that is no stream's, because nothing came.
+    const NONE: StreamId = StreamId(u64::MAX);
+}
+
 /// A series that is in none of so many answers of its stream loses its slot. Long enough for a target that restarts
 /// or flaps not to be classified again; 20 ticks are ten minutes at the default interval.
 pub const SLOT_IDLE_TICKS_MAX: u32 = 20;
