@@ -66,7 +66,8 @@ fn a_right_file_passes() {
 #[test]
 fn a_warning_is_told_and_is_no_failure() {
     let folder = TempDir::new().unwrap();
-    let other = RIGHT.replace("webapp-metrics", "other");
+    let other =
+        RIGHT.replace("webapp-metrics", "other").replace(r#"tenant: "webapp-team""#, r#"tenant: "other""#);
     let text = format!("{}---\n{other}", RIGHT.replace("http_requests_total", "http_*"));
     let (output, said) = check(folder.path(), &[("web.yaml", &text)]);
     assert_eq!(output.status.code(), Some(0), "{said}");
@@ -214,6 +215,30 @@ fn what_a_filter_would_refuse_is_named_with_its_line_before_anything_runs() {
     std::fs::write(folder.path().join("web.yaml"), RIGHT.replace("  remoteWrite:\n", "  filters: [{ name: rates, module: { builtin: { name: rate } }, config: { rules: [{ select: up }] } }]\n  remoteWrite:\n")).unwrap();
     let output = command(folder.path(), &["check", "web.yaml"]);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn resources_that_would_write_the_same_series_to_one_receiver_are_named() {
+    let folder = TempDir::new().unwrap();
+    let write = |file: &str, text: String| std::fs::write(folder.path().join(file), text).unwrap();
+    write("a.yaml", RIGHT.to_owned());
+    write("b.yaml", RIGHT.replace("webapp-metrics", "twin"));
+    write(
+        "c.yaml",
+        RIGHT
+            .replace("webapp-metrics", "other")
+            .replace("http_requests_total", "up")
+            .replace("webapp\"", "other\""),
+    );
+    let output = command(folder.path(), &["check", "."]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let [warning] = said.lines().collect::<Vec<_>>()[..] else { panic!("{said}") };
+    for part in
+        ["a.yaml:11: warning: spec.remoteWrite: ", "as that of webapp-team/twin", "extraLabels of its own"]
+    {
+        assert!(warning.contains(part), "no {part:?} in: {said}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `sluice check`: every mistake in resources and configurations, without running anything.
 
 mod filters;
+mod twins;
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -98,6 +99,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     findings.reviews.iter_mut().for_each(|review| bench.judge(review));
     let tenants = Tenants::of(&findings.reviews);
     findings.problems.extend(tenants.problems().cloned());
+    findings.problems.extend(twins::warnings(&findings.reviews, &tenants));
     findings.problems.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
     let failed = findings.problems.iter().any(Problem::is_error);
     let printed = match args.output {

@@ -23,6 +23,9 @@ use crate::tenancy::policy::{
 /// What the pod is told of the API server's Service.
 const API_SERVER_VARIABLE: &str = "KUBERNETES_SERVICE_HOST";
 
+/// Less than this is most likely without its unit.
+const SIZE_MIN: usize = 16 << 10;
+
 /// The blocks that stand at the top level, and again in a rule.
 pub(super) struct Blocks {
     pub(super) limits: file::Limits,
@@ -155,6 +158,12 @@ fn limit(effective: &mut Effective, given: file::Limits, at: &Path, found: &mut 
     count(max_bytes_per_tick.map(|ByteSize(bytes)| bytes), &mut effective.tick_bytes_max, "maxBytesPerTick");
     count(max_memory.map(|ByteSize(bytes)| bytes), &mut effective.memory_max, "maxMemory");
     count(max_endpoints, &mut effective.endpoints_max, "maxEndpoints");
+    for (given, key) in [(max_bytes_per_tick, "maxBytesPerTick"), (max_memory, "maxMemory")] {
+        if let Some(size @ ByteSize(1..SIZE_MIN)) = given {
+            let message = format!("{size} bytes are no room for more than a few series");
+            found.push(Problem::warning(at.key(key), message, format!("write {size}Mi, if that is meant")));
+        }
+    }
     match max_filters {
         Some(most) if most > FILTERS_MAX => {
             let message = format!("{most} is more than a resource can have");

@@ -614,6 +614,14 @@ fn a_source_that_no_resource_can_pick_is_mentioned() {
 }
 
 #[test]
+fn a_size_that_lacks_its_unit_is_mentioned() {
+    let [warning] = &said(&format!("{LEAST}limits: {{maxMemory: 256}}\n"))[..] else { panic!() };
+    let expected = "warning: limits.maxMemory: 256 bytes are no room for more than a few series; write 256Mi, if that is meant";
+    assert!(warning.ends_with(expected), "{warning}");
+    assert_eq!(said(&format!("{LEAST}limits: {{maxMemory: 256Mi}}\n")), [""; 0]);
+}
+
+#[test]
 fn a_rule_replaces_the_fields_it_has() {
     let (config, _) = read(&format!(
         "{LEAST}limits: {{minInterval: 1s, maxPatterns: 7}}\nisolation: {{mode: enforced}}\ntargets: {{headers: [X-A]}}\ntenancy:\n  rules:\n  - namespaces: [infra-*]\n    limits: {{maxPatterns: 9, maxSeries: 5, maxBytesPerTick: 1Mi, maxMemory: 2Mi, maxEndpoints: 2}}\n    isolation: {{mode: optional}}\n    labels: {{protected: [a]}}\n    targets: {{types: [remote_write], requireHttps: true, headers: [X-Scope-OrgID]}}\n"

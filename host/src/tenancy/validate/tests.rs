@@ -1,3 +1,5 @@
+//! What is told of each mistake in a resource, and what a right one becomes.
+
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
