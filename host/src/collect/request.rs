@@ -73,14 +73,22 @@ impl Begun {
         Begun { began, took: began.elapsed(), answered }
     }
 
+    /// Waits for the whole answer, as long as there is room for it.
+    pub(super) async fn read_ahead(&mut self, timeout: Duration, is_room: impl FnMut(usize) -> bool) {
+        if let Ok(Answered::Success(response)) = &mut self.answered
+            && let Err(error) = response.read_ahead(is_room).await
+        {
+            self.answered = Err(http_error(error, timeout));
+        }
+    }
+
     /// It, unless there was no answer in time, of which nothing is left but to tell.
     pub(super) fn in_time(self, origin: &Origin) -> Result<Begun, Cause> {
         match self.answered {
             Err(cause @ Cause::Timeout(_)) => {
-                let result = Err(cause);
-                tell(origin, self.began, &result);
-                note(origin, result.as_ref().err(), SystemTime::now().into());
-                Err(result.err().expect("it failed"))
+                tell(origin, self.began, Err(&cause));
+                note(origin, Some(&cause), SystemTime::now().into());
+                Err(cause)
             }
             answered => Ok(Begun { answered, ..self }),
         }
@@ -118,7 +126,7 @@ pub(super) async fn finish(
         Ok(answered) => take(origin, answered, scanner(ticks), timeout, rows).await,
         Err(cause) => Err(cause),
     };
-    tell(origin, began, &result);
+    tell(origin, began, result.as_ref().copied());
     // What is not to be had for several ticks at once is asked for tick by tick.
     if ticks.is_one() || result.is_ok() {
         note(origin, result.as_ref().err(), SystemTime::now().into());
@@ -127,8 +135,7 @@ pub(super) async fn finish(
 }
 
 /// Tells whoever observes the source what came of a question.
-pub(super) fn tell(origin: &Origin, began: Instant, result: &Result<u64, Cause>) {
-    let result = result.as_ref().map(|bytes| *bytes);
+pub(super) fn tell(origin: &Origin, began: Instant, result: Result<u64, &Cause>) {
     origin.observer.tell(Asked { source: &origin.source, took: began.elapsed(), result });
 }
 

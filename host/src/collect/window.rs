@@ -55,6 +55,11 @@ impl Begun {
         self.begun.took
     }
 
+    /// As [`request::Begun::read_ahead`].
+    pub(super) async fn read_ahead(&mut self, timeout: Duration, is_room: impl FnMut(usize) -> bool) {
+        self.begun.read_ahead(timeout, is_room).await;
+    }
+
     /// As [`request::Begun::in_time`].
     pub(super) fn in_time(self, origin: &Origin) -> Result<Begun, Cause> {
         Ok(Begun { begun: self.begun.in_time(origin)?, ..self })
@@ -121,7 +126,7 @@ pub(super) async fn finish(
 }
 
 fn told(origin: &Origin, began: Instant, asked: Result<u64, Cause>) -> Result<u64, Cause> {
-    request::tell(origin, began, &asked);
+    request::tell(origin, began, asked.as_ref().copied());
     request::note(origin, asked.as_ref().err(), SystemTime::now().into());
     asked
 }

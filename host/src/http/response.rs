@@ -1,5 +1,6 @@
 //! An answer: its head, and its body piece by piece until the request's deadline.
 
+use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
@@ -26,6 +27,9 @@ pub struct Response {
     /// The answer's headers.
     pub headers: HeaderMap,
     body: Incoming,
+    /// What has come of the body and was not asked for yet.
+    ahead: VecDeque<Bytes>,
+    is_whole: bool,
     packed: Option<Gunzip>,
     address: String,
     until: Until,
@@ -50,7 +54,8 @@ impl Response {
         let packed =
             unpacks == Unpacks::Gzip && head.headers.get(CONTENT_ENCODING).is_some_and(|it| it == "gzip");
         let packed = packed.then(Gunzip::new);
-        Response { status: head.status, headers: head.headers, body, packed, address, until }
+        let (ahead, is_whole) = (VecDeque::new(), false);
+        Response { status: head.status, headers: head.headers, body, ahead, is_whole, packed, address, until }
     }
 
     /// The next piece of the body as it arrives, `None` at its end. Pieces have no fixed size.
@@ -83,8 +88,29 @@ impl Response {
         })
     }
 
+    /// Waits for the whole body and keeps it for whoever asks for its pieces, as long as there `is_room` for so many bytes more.
+    pub async fn read_ahead(&mut self, mut is_room: impl FnMut(usize) -> bool) -> Result<(), Error> {
+        while let Some(piece) = self.next().await? {
+            let bytes = piece.len();
+            self.ahead.push_back(piece);
+            if !is_room(bytes) {
+                return Ok(());
+            }
+        }
+        self.is_whole = true;
+        Ok(())
+    }
+
     /// What arrives next, as it is on the wire.
     async fn arrived(&mut self) -> Result<Option<Bytes>, Error> {
+        match self.ahead.pop_front() {
+            Some(piece) => Ok(Some(piece)),
+            None if self.is_whole => Ok(None),
+            None => self.next().await,
+        }
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         let Until { deadline, whole, connection } = &self.until;
         loop {
             let frame = tokio::time::timeout_at(*deadline, self.body.frame()).await.map_err(|_| {

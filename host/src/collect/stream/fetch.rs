@@ -34,6 +34,9 @@ const FAILURES_MAX: usize = 3;
 /// As long as it answers nothing, its queries are cut into so many: more would only be more to ask.
 const GROUPS_MAX: usize = 16;
 
+/// So many bytes of a slow answer are kept until the table is free, if there is room.
+const AHEAD_BYTES_MAX: usize = 64 << 20;
+
 /// Values that took long together are asked for in so many groups the next time.
 const SLOW_PARTS: usize = 8;
 
@@ -92,7 +95,7 @@ async fn slow(stream: &Stream, task: Task) -> Brought {
     let mut fetch = Fetch::new(stream, asked, values, namespaces);
     fetch.is_slow = true;
     let Some(group) = fetch.todo.front().cloned() else { return fetch.nothing(ticks, since) };
-    match fetch.begin(&group).await.and_then(|begun| begun.in_time(&stream.origin)) {
+    match fetch.begin_whole(&group).await {
         Ok(begun) => fetch.begun = Some(begun),
         Err(cause) => {
             let (all, were_asked) = (fetch.todo.drain(..).flatten().collect(), fetch.requests > 0);
@@ -168,7 +171,10 @@ enum Asked {
 struct Begun {
     head: Head,
     timeout: Duration,
-    _permit: Permit,
+    at: Instant,
+    /// What pays for what has come.
+    held: Held,
+    permit: Option<Permit>,
 }
 
 enum Head {
@@ -186,14 +192,23 @@ impl Head {
 }
 
 impl Begun {
-    /// It, unless there was no answer in time.
-    fn in_time(self, origin: &Origin) -> Result<Begun, Cause> {
-        let Begun { head, timeout, _permit } = self;
+    /// Waits for the whole answer, as long as there is room for it. An error if it does not come in time.
+    async fn read_ahead(self, origin: &Origin) -> Result<Begun, Cause> {
+        let Begun { head, timeout, at, mut held, permit } = self;
+        let is_room = |bytes| held.bytes() + bytes <= AHEAD_BYTES_MAX && held.take_spare(bytes);
         let head = match head {
-            Head::Ticks(ticks, begun) => Head::Ticks(ticks, begun.in_time(origin)?),
-            Head::Window(asked, begun) => Head::Window(asked, begun.in_time(origin)?),
+            Head::Ticks(ticks, mut begun) => {
+                begun.read_ahead(timeout, is_room).await;
+                Head::Ticks(ticks, begun.in_time(origin)?)
+            }
+            Head::Window(asked, mut begun) => {
+                begun.read_ahead(timeout, is_room).await;
+                Head::Window(asked, begun.in_time(origin)?)
+            }
         };
-        Ok(Begun { head, timeout, _permit })
+        // Whoever has the table may have to wait for a permit.
+        drop(permit);
+        Ok(Begun { head, timeout, at, held, permit: None })
     }
 }
 
@@ -402,6 +417,7 @@ impl<'a> Fetch<'a> {
             return Err(Cause::Timeout(whole));
         };
         self.requests += 1;
+        let (at, held) = (Instant::now(), origin.memory.hold_shared());
         let head = match self.asked {
             Asked::Ticks(ticks) => {
                 Head::Ticks(ticks, request::begin(origin, &shape.query(group), ticks, timeout).await)
@@ -410,8 +426,19 @@ impl<'a> Fetch<'a> {
                 Head::Window(asked, window::begin(origin, (shape, forms), group, asked, timeout).await)
             }
         };
-        lock(state).trouble.took(group, head.took(), whole);
-        Ok(Begun { head, timeout, _permit: permit })
+        lock(state).trouble.began(group, head.took(), whole);
+        Ok(Begun { head, timeout, at, held, permit: Some(permit) })
+    }
+
+    /// As [`Fetch::begin`], until the whole answer is there, if there is room for it.
+    async fn begin_whole(&mut self, group: &[Arc<str>]) -> Result<Begun, Cause> {
+        let begun = self.begin(group).await?;
+        let (Stream { origin, state, .. }, at, to_begin) = (self.stream, begun.at, begun.head.took());
+        let whole = begun.read_ahead(origin).await;
+        if whole.is_err() {
+            lock(state).trouble.took(group, to_begin, at.elapsed(), origin.source.timeout);
+        }
+        whole
     }
 
     async fn ask(&mut self, table: &mut Table, group: &[Arc<str>]) -> Result<u64, Cause> {
@@ -419,19 +446,21 @@ impl<'a> Fetch<'a> {
             Some(begun) => begun,
             None => self.begin(group).await?,
         };
-        let Begun { head, timeout, _permit } = begun;
-        let Stream { origin, shape, forms, .. } = self.stream;
-        match head {
+        let Begun { head, timeout, at, held: _held, permit: _permit } = begun;
+        let Stream { origin, shape, forms, state, .. } = self.stream;
+        let to_begin = head.took();
+        let asked = match head {
             Head::Ticks(ticks, begun) => request::finish(origin, begun, ticks, timeout, table).await,
             Head::Window(asked, begun) => {
-                let read = window::finish(origin, begun, (shape, forms), group, asked, timeout, table);
-                let (bytes, ends) = read.await?;
-                if ends == Ends::Absent {
+                let read = window::finish(origin, begun, (shape, forms), group, asked, timeout, table).await;
+                if let Ok((_, Ends::Absent)) = read {
                     self.unmarked.extend(group.iter().cloned());
                 }
-                Ok(bytes)
+                read.map(|(bytes, _)| bytes)
             }
-        }
+        };
+        lock(state).trouble.took(group, to_begin, at.elapsed(), origin.source.timeout);
+        asked
     }
 
     fn age(&self) -> Duration {

@@ -12,6 +12,9 @@ use tokio::time::Instant;
 /// What takes longer than this part of the source's timeout until its answer begins is slow.
 const SLOW_PART: u32 = 4;
 
+/// Likewise, until it is there in whole, which may be because it is large.
+const SLOW_WHOLE_PART: u32 = 2;
+
 /// What the source has trouble with.
 #[derive(Debug, Default)]
 pub(super) struct Trouble {
@@ -37,12 +40,25 @@ impl Trouble {
         self.in_vain.extend(group.iter().cloned());
     }
 
-    /// It took so long until the answer to a group began, or until there was none, of a source that may take so long.
-    pub(super) fn took(&mut self, group: &[Arc<str>], took: Duration, timeout: Duration) {
-        match took > timeout / SLOW_PART {
-            true => self.slow.extend(group.iter().cloned()),
-            false if self.slow.is_empty() => {}
-            false => group.iter().for_each(|value| _ = self.slow.remove(value)),
+    /// An answer to a group took so long to begin, from a source that may take so long.
+    pub(super) fn began(&mut self, group: &[Arc<str>], took: Duration, timeout: Duration) {
+        if took > timeout / SLOW_PART {
+            self.slow.extend(group.iter().cloned());
+        }
+    }
+
+    /// It took so long to begin, and so long until it was over, read or broken off.
+    pub(super) fn took(
+        &mut self,
+        group: &[Arc<str>],
+        to_begin: Duration,
+        whole: Duration,
+        timeout: Duration,
+    ) {
+        if to_begin > timeout / SLOW_PART || whole > timeout / SLOW_WHOLE_PART {
+            self.slow.extend(group.iter().cloned());
+        } else if !self.slow.is_empty() {
+            group.iter().for_each(|value| _ = self.slow.remove(value));
         }
     }
 
@@ -81,14 +97,17 @@ mod tests {
     fn what_took_long_is_slow_until_it_does_not() {
         let (mut trouble, second) = (Trouble::default(), Duration::from_secs(1));
         let [a, b] = ["a", "b"].map(|name| [Arc::from(name)]);
-        trouble.took(&a, 3 * second, 10 * second);
-        trouble.took(&b, 2 * second, 10 * second);
+        trouble.began(&a, 3 * second, 10 * second);
+        trouble.began(&b, 2 * second, 10 * second);
         assert_eq!((trouble.is_slow(&a[0]), trouble.is_slow(&b[0])), (true, false));
+        trouble.began(&a, second, 10 * second);
+        assert!(trouble.is_slow(&a[0]), "it may take long yet");
+        for (to_begin, whole, is_slow) in [(2, 5, false), (2, 6, true), (1, 2, false), (3, 3, true)] {
+            trouble.took(&a, to_begin * second, whole * second, 10 * second);
+            assert_eq!(trouble.is_slow(&a[0]), is_slow, "{to_begin} {whole}");
+        }
         trouble.forget(|value| *value == b[0]);
         assert!(trouble.is_slow(&a[0]));
-        trouble.took(&a, 2 * second, 10 * second);
-        assert!(!trouble.is_slow(&a[0]));
-        trouble.took(&a, 3 * second, 10 * second);
         trouble.forget(|value| *value == a[0]);
         assert!(!trouble.is_slow(&a[0]));
     }
