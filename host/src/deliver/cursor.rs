@@ -147,14 +147,17 @@ impl Store {
         Some(delivered)
     }
 
-    /// Notes that a lane begins whose ticks from `since` on are owed, unless it is known where it stands.
+    /// Notes that a lane begins whose ticks after `since` are owed, unless that is known of what it stands at.
     pub fn begin(&self, key: &Key, since: Timestamp) {
         let mut state = self.lock();
-        if !state.cursors.contains_key(key) {
-            let entry = Entry { delivered: since, ended: false, vanished: None };
-            state.cursors.insert(key.clone(), entry);
-            state.changed(&key.tenant);
-        }
+        let held = state.cursors.get(key).map(Entry::cursor);
+        let delivered = match held {
+            Some(Cursor::Delivered(_)) => return,
+            Some(Cursor::Ended(last)) => last.max(since),
+            None => since,
+        };
+        state.cursors.insert(key.clone(), Entry { delivered, ended: false, vanished: None });
+        state.changed(&key.tenant);
     }
 
     /// Notes that `tick` was acknowledged in full. An older tick than the one noted changes nothing.

@@ -122,7 +122,13 @@ impl Context {
             Mode::Raw => self.newest().next(self.schedule.interval),
         };
         let saved_within = self.config.saved_within + self.schedule.interval.duration();
-        Doubt::after(self.cursors.get(&self.key), saved_within, newest)
+        let cursor = self.cursors.get(&self.key).map(|cursor| match cursor {
+            Cursor::Delivered(last) if self.has_only_begun(last) => {
+                Cursor::Delivered(Tick::at_or_before(last, self.schedule.interval).timestamp())
+            }
+            other => other,
+        });
+        Doubt::after(cursor, saved_within, newest)
     }
 
     /// The tick that the receiver acknowledged last, if what follows it is owed and it is one of the lane's ticks.
@@ -132,11 +138,18 @@ impl Context {
         (tick.timestamp() == last && last <= self.now()).then_some(tick)
     }
 
-    /// Up to when the receiver may have what the lane delivers.
+    /// Up to when the receiver may have what the lane delivers, if it may have anything.
     pub(crate) fn delivered_up_to(&self) -> Option<Timestamp> {
-        match self.cursors.get(&self.key)? {
-            Cursor::Delivered(last) | Cursor::Ended(last) => Some(last).filter(|last| *last <= self.now()),
-        }
+        let last = match self.cursors.get(&self.key)? {
+            Cursor::Delivered(last) | Cursor::Ended(last) => last,
+        };
+        (last <= self.now() && !self.has_only_begun(last)).then_some(last)
+    }
+
+    /// Whether a cursor that stands there is of a lane that has delivered nothing yet; see [`Context::begin`].
+    fn has_only_begun(&self, cursor: Timestamp) -> bool {
+        let is_tick = |at: Timestamp| Tick::at_or_before(at, self.schedule.interval).timestamp() == at;
+        is_tick(cursor.plus(BESIDE_A_TICK)) && !is_tick(cursor)
     }
 
     /// Waits until a crash would make us send no more again than one of who is on time.
@@ -152,11 +165,10 @@ impl Context {
         self.skipped(due)
     }
 
-    /// Notes that this and what follows is owed from now on, whoever goes on with it, if nothing was before. That it stands at no tick
-    /// says that none was delivered.
+    /// Notes that this and what follows is owed from now on, whoever goes on with it, if nothing was before. That the cursor stands beside
+    /// a tick says that none was delivered.
     pub(crate) fn begin(&self, first: Tick) {
-        let before = first.previous(self.schedule.interval).timestamp();
-        self.cursors.begin(&self.key, before.plus(BESIDE_A_TICK));
+        self.cursors.begin(&self.key, first.timestamp().minus(BESIDE_A_TICK));
     }
 
     /// Waits until the lane's next tick can be asked for; see [`Schedule::wait_for`]. The newest that is settled is `last`, or where

@@ -161,6 +161,24 @@ fn an_ended_cursor_says_so_until_it_advances_again() {
 }
 
 #[test]
+fn a_lane_that_begins_owes_what_follows_whatever_had_ended_before() {
+    let store = Store::in_memory();
+    store.begin(&key("a"), Timestamp(29_999));
+    assert_eq!(store.get(&key("a")), Some(Cursor::Delivered(Timestamp(29_999))));
+    store.begin(&key("a"), Timestamp(59_999));
+    assert_eq!(store.get(&key("a")), Some(Cursor::Delivered(Timestamp(29_999))), "it was owed before");
+    for (since, owed) in [(89_999, 89_999), (10, 89_999)] {
+        store.end(&key("a"));
+        store.begin(&key("a"), Timestamp(since));
+        assert_eq!(
+            store.get(&key("a")),
+            Some(Cursor::Delivered(Timestamp(owed))),
+            "and nothing is sent twice"
+        );
+    }
+}
+
+#[test]
 fn a_tenants_cursors_are_its_own_and_restoring_them_moves_none_back() {
     let (here, there) = (Store::in_memory(), Store::in_memory());
     let second = Key { group: "second".into(), ..key("a") };

@@ -73,7 +73,8 @@ impl Outputs {
     pub(crate) fn take_run(&mut self, id: OutputId, tick: Tick, rank: Rank, run: Run<'_>) {
         let (Some(stored), Some(last)) = (&mut self.stored, run.values.last()) else { return };
         let (hot, at) = (&mut self.hot[id.0 as usize], tick.timestamp().as_millis());
-        if hot.seen != at {
+        // It may have had its one value of this tick.
+        if hot.seen != at || !stored.has(id, tick) {
             (hot.owner, hot.seen, hot.withheld) = (hot.rank, at, false);
         } else {
             let preference = |rank: Rank, value: f64| (is_stale(value), rank != hot.owner, rank);
@@ -239,6 +240,16 @@ mod tests {
         let told =
             lane.tick(4, Conclude::Unwanted, &[(0, &[(3_600, 0.0)]), (1, &[(2_700, 1.0), (3_700, STALE)])]);
         assert_eq!(told, [(3_600, 0.0)], "there it has ended, and here it goes on");
+    }
+
+    #[test]
+    fn a_tick_that_was_to_have_one_value_is_taken_anew() {
+        let mut lane = Lane(Outputs::default());
+        let id = lane.admit("a");
+        lane.0.take(id, tick(1), 0, 2.0);
+        lane.0.take_all(Floor { at: Timestamp(0), again: None });
+        let told = lane.tick(1, Conclude::Unwanted, &[(0, &[(500, 1.0), (900, 2.0)])]);
+        assert_eq!(told, [(500, 1.0), (900, 2.0)]);
     }
 
     #[test]

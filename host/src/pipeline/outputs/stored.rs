@@ -86,6 +86,11 @@ impl Stored {
         self.entries[id] = Entry::NEW;
     }
 
+    /// Whether there is anything of an output at `tick` yet.
+    pub(super) fn has(&self, id: OutputId, tick: Tick) -> bool {
+        self.entries.get(id.0 as usize).is_some_and(|entry| entry.tick == tick.timestamp().as_millis())
+    }
+
     /// Takes what there is of an output at `tick`, in place of what there was of it at that tick.
     pub(super) fn set(&mut self, id: OutputId, tick: Tick, run: Run<'_>) {
         self.begin(tick);
