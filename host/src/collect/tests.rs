@@ -465,6 +465,23 @@ async fn who_wants_what_takes_long_catches_up_by_several_ticks_at_once() {
 }
 
 #[tokio::test]
+async fn what_takes_too_long_for_several_ticks_is_asked_for_one_at_a_time() {
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    let takes = |_: &str| match ASKED.fetch_add(1, Ordering::Relaxed) {
+        1 => Duration::from_secs(60),
+        _ => Duration::from_millis(200),
+    };
+    let (fake, source) = Fake { takes, ..Fake::namespaces(&["n00"]) }.start().await;
+    let source = Arc::new(Source { timeout: Duration::from_millis(600), ..(*source).clone() });
+    let collector = collector();
+    let one = subscribe(&collector, &source, &[r#"up{namespace="n00"}"#]);
+    one.at(tick(1), 0).await.unwrap();
+    assert!(matches!(*one.at(tick(2), 9).await.unwrap_err().cause, Cause::Timeout(_)));
+    assert_eq!(one.at(tick(2), 9).await.unwrap().series, 1);
+    assert_eq!(*lock(&fake.ticks), ["30.000", "60.000 to 330.000 by 30", "60.000"]);
+}
+
+#[tokio::test]
 async fn what_one_may_not_read_is_asked_for_by_queries_and_the_others_go_on_reading() {
     let fake = Fake::new(&[]).failing(|query| {
         Some(match query.starts_with("read ") {

@@ -28,7 +28,7 @@ const KEPT_FOR: Duration = Duration::from_secs(120);
 const KEPT_MAX: usize = 4 * TICKS_MAX as usize;
 
 /// How long a source that could not answer for several ticks is asked for one at a time.
-const APART_FOR: Duration = Duration::from_secs(60);
+pub(super) const APART_FOR: Duration = Duration::from_secs(60);
 
 /// What is there for those who catch up.
 #[derive(Debug, Default)]

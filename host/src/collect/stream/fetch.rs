@@ -100,6 +100,7 @@ async fn slow(stream: &Stream, task: Task) -> Brought {
         Err(cause) => {
             let (all, were_asked) = (fetch.todo.drain(..).flatten().collect(), fetch.requests > 0);
             fetch.failed(all, cause, were_asked);
+            fetch.part(ticks);
             return fetch.nothing(ticks, since);
         }
     }
@@ -114,7 +115,8 @@ async fn slow(stream: &Stream, task: Task) -> Brought {
     }
 }
 
-fn first_of(ticks: Span) -> Span {
+/// The first tick alone.
+pub(super) fn first_of(ticks: Span) -> Span {
     Span::new(ticks.first(), ticks.interval(), 1)
 }
 
@@ -320,7 +322,7 @@ impl<'a> Fetch<'a> {
         table.begin_ahead(ticks.count(), samples_max);
         self.all(table).await;
         if self.is_partial(table) {
-            lock(&stream.state).ahead.part();
+            self.part(ticks);
             return Err(first());
         }
         let samples = table.samples_ahead();
@@ -341,8 +343,8 @@ impl<'a> Fetch<'a> {
         table.begin_runs();
         self.all(table).await;
         let is_partial = self.is_partial(table);
-        if is_partial && !ticks.is_one() {
-            lock(&self.stream.state).ahead.part();
+        if is_partial {
+            self.part(ticks);
         }
         let (answer, ended) = (Arc::new(table.finish_runs(ticks.last())), Instant::now());
         let (refused, bytes) = (table.refused(), self.bytes / ticks.count() as u64);
@@ -354,6 +356,16 @@ impl<'a> Fetch<'a> {
         });
         let brought = fetched.collect();
         if is_partial { Err(brought) } else { Ok(brought) }
+    }
+
+    /// If these are several ticks, they cannot be had at once.
+    fn part(&self, ticks: Span) {
+        let mut state = lock(&self.stream.state);
+        match self.is_slow {
+            _ if ticks.is_one() => {}
+            true => state.trouble.part(),
+            false => state.ahead.part(),
+        }
     }
 
     /// Nothing came.

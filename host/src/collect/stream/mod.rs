@@ -32,7 +32,7 @@ use super::table::{Part, Table, TableConfig};
 use super::{Error, lock, request};
 use ahead::Ahead;
 use cuts::Cuts;
-use fetch::Task;
+use fetch::{Task, first_of};
 pub use fetched::Ends;
 pub(super) use fetched::Fetched;
 use fetched::Size;
@@ -312,6 +312,7 @@ impl Stream {
         }
         // Nobody waits for what takes long but who wants it.
         for values in slow.into_iter().filter(|values| is_own(values)) {
+            let ticks = if state.trouble.is_apart() { first_of(ticks) } else { ticks };
             let namespaces = vec![interest.namespace.clone()];
             let task = Task { ticks, since, values, namespaces, is_slow: true };
             waiting.push(self.start(&mut state, task));

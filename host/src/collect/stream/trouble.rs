@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::ahead::APART_FOR;
+
 /// What takes longer than this part of the source's timeout until its answer begins is slow.
 const SLOW_PART: u32 = 4;
 
@@ -24,6 +26,8 @@ pub(super) struct Trouble {
     slow: HashSet<Arc<str>>,
     /// When anything came last that did not take long.
     quick: Option<Instant>,
+    /// Until when what is slow is asked for one tick at a time.
+    apart_until: Option<Instant>,
 }
 
 impl Trouble {
@@ -80,6 +84,16 @@ impl Trouble {
     /// Whether anything came within this time that did not take long: then it is not the source that takes long.
     pub(super) fn was_quick_within(&self, time: Duration) -> bool {
         self.quick.is_some_and(|at| at.elapsed() <= time)
+    }
+
+    /// Of what is slow, several ticks do not come at once.
+    pub(super) fn part(&mut self) {
+        self.apart_until = Some(Instant::now() + APART_FOR);
+    }
+
+    /// Whether what is slow is asked for one tick at a time.
+    pub(super) fn is_apart(&self) -> bool {
+        self.apart_until.is_some_and(|until| Instant::now() < until)
     }
 
     /// Forgets the values that nobody wants any more.
